@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 
 from hashwacht import Checker, CheckResult, Outcome, Reason, UploadContext, Verdict
 from hashwacht_plugins.file_check import FileCheck, FileResult, log_result, result_or_undetermined
-from hashwacht_plugins.multipart.body import BodyReader
 from hashwacht_plugins.multipart.events import (
     BodyEvent,
+    BodyReader,
     FileChunk,
+    FileDropped,
     FileEnd,
     FileStart,
     MalformedBody,
@@ -93,8 +94,7 @@ class UploadInspection:
         self._body, self._policy, self._checker = body, policy, checker
         self._context_for = context_for
         self._held = ByteQueue()
-        self._file = FileStart()
-        self._check: FileCheck | None = None
+        self._open: dict[int, tuple[FileStart, FileCheck]] = {}
         self._count = 0
         self._waiting: dict[Future[CheckResult], tuple[int, FileStart]] = {}
         self._results: dict[int, FileResult] = {}
@@ -156,7 +156,8 @@ class UploadInspection:
         for future in self.pending:
             future.cancel()
         self.pending.clear()
-        self._drop()
+        for reading in list(self._open):
+            self._drop(reading)
         self._held.clear()
 
     def _handle(self, events: list[BodyEvent]) -> None:
@@ -164,50 +165,51 @@ class UploadInspection:
             match event:
                 case FileStart():
                     self._start_file(event)
-                case FileChunk(chunk=chunk):
-                    self._write(chunk)
-                case FileEnd():
-                    self._end_file()
+                case FileChunk(chunk=chunk, reading=reading):
+                    self._write(chunk, reading)
+                case FileEnd(reading=reading):
+                    self._end_file(reading)
+                case FileDropped(reading=reading):
+                    self._drop(reading)
                 case Unchecked(reason=reason, detail=detail):
-                    self._give_up(reason, detail, self._file)
+                    self._give_up(reason, detail, FileStart())
                 case MalformedBody(detail=detail):
-                    self._drop()
                     self._malformed = self._undecided = True
                     _log.warning("a malformed upload: %s", ascii(detail))
 
     def _start_file(self, file: FileStart) -> None:
-        self._drop()
         self._count += 1
         if self._count <= self._policy.max_files:
-            self._file, self._check = file, FileCheck(self._checker, self._policy)
+            self._open[file.reading] = file, FileCheck(self._checker, self._policy)
         elif self._count == self._policy.max_files + 1:
             self._give_up(Reason.OVER_LIMIT, f"more than {self._policy.max_files} files", file)
 
-    def _write(self, chunk: bytes) -> None:
-        if self._check is None:
+    def _write(self, chunk: bytes, reading: int) -> None:
+        if reading not in self._open:
             return
-        self._check.write(chunk)
-        if self._check.fault is not None:
-            self._record(self._number, self._file, self._check.fault)
-            self._drop()
+        file, check = self._open[reading]
+        check.write(chunk)
+        if check.fault is not None:
+            self._record(self._number, file, check.fault)
+            self._drop(reading)
 
-    def _end_file(self) -> None:
+    def _end_file(self, reading: int) -> None:
         """Submit the file for checking unless it is empty."""
-        if self._check is not None and self._check.size:
-            future = self._check.finish(self._context_for(self._file))
-            self._waiting[future] = self._number, self._file
-            self.pending.append(future)
-        self._drop()
+        if reading in self._open:
+            file, check = self._open[reading]
+            if check.size:
+                future = check.finish(self._context_for(file))
+                self._waiting[future] = self._number, file
+                self.pending.append(future)
+            self._drop(reading)
 
     def _give_up(self, reason: Reason, detail: str, file: FileStart) -> None:
         verdict = Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail)
         self._record(self._number, file, CheckResult(verdict))
-        self._drop()
 
-    def _drop(self) -> None:
-        check, self._check, self._file = self._check, None, FileStart()
-        if check is not None:
-            check.close()
+    def _drop(self, reading: int) -> None:
+        if reading in self._open:
+            self._open.pop(reading)[1].close()
 
     @property
     def _number(self) -> int:

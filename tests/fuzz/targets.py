@@ -40,6 +40,7 @@ from hashwacht.watch import fanotify_protocol
 from hashwacht_plugins.multipart.events import (
     BodyEvent,
     FileChunk,
+    FileDropped,
     FileEnd,
     FileStart,
     MalformedBody,
@@ -102,22 +103,24 @@ def forms(content: bytes) -> None:
     assert _joined(told) == _joined(again)
 
 
-def _joined(events: Sequence[BodyEvent]) -> list[FileStart | bytes] | None:
-    """Put the bytes of each file together; None for a body that is refused."""
-    files: list[FileStart | bytes] = []
+def _joined(events: Sequence[BodyEvent]) -> list[tuple[FileStart, bytes]] | None:
+    """Return the bytes of each file; None for a body that is refused."""
+    starts: dict[int, FileStart] = {}
+    files: dict[int, bytes] = {}
     for event in events:
         match event:
             case MalformedBody():
                 return None
-            case FileStart():
-                files += [event, b""]
-            case FileChunk(chunk):
-                before = files.pop()
-                assert isinstance(before, bytes), "bytes belong to a file that has begun"
-                files.append(before + chunk)
-            case FileEnd():
-                assert files, "a file ends that has begun"
-    return files
+            case FileStart(reading=reading):
+                assert reading not in starts
+                starts[reading], files[reading] = event, b""
+            case FileChunk(chunk, reading):
+                files[reading] += chunk
+            case FileEnd(reading):
+                assert reading in files, "a file ends that has begun"
+            case FileDropped(reading):
+                del files[reading]
+    return [(starts[reading], content) for reading, content in files.items()]
 
 
 def answers(content: bytes) -> None:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import re
-import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Protocol
+from itertools import count
 
-from python_multipart.multipart import parse_options_header
-
-from hashwacht import Reason
+from hashwacht_plugins.multipart.compressed import CompressedBody
+from hashwacht_plugins.multipart.content_type import parse_content_type
 from hashwacht_plugins.multipart.events import (
     BodyEvent,
+    BodyReader,
     FileChunk,
     FileEnd,
     FileStart,
     MalformedBody,
     RequestHead,
-    Unchecked,
 )
-from hashwacht_plugins.multipart.framing import StreamSearch, plain_boundary
+from hashwacht_plugins.multipart.framing import StreamSearch
 from hashwacht_plugins.multipart.multipart_reader import MultipartReader
 from hashwacht_plugins.policy import ensure_collection
 
-_STEP = 256 << 10
-"""Bytes decoded at a time."""
-
-_BOUNDARY = re.compile(r";\s*boundary([^=;]*)=", re.IGNORECASE)
-"""A boundary parameter of a content type; the group is not blank if it is extended (RFC 2231)."""
-
+_PLAIN = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip", "deflate"})
 
 
@@ -65,119 +57,87 @@ class RawBody:
         )
 
 
-class BodyReader(Protocol):
-    """Turns chunks of a body into events."""
-
-    def receive(self, chunk: bytes) -> list[BodyEvent]:
-        """Return the events for the next bytes of the body, as they were sent."""
-
-    def finish(self) -> list[BodyEvent]:
-        """Return the last events at the end of the body."""
-
-
 def body_reader_for(
     request: RequestHead, raw: Sequence[RawBody], max_decoded: int
 ) -> BodyReader | None:
     """Return a reader for the body of *request*, or None if it cannot contain files.
 
-    A compressed body is decoded up to *max_decoded* bytes.  Most applications do not decode at all,
-    so the compressed bytes must not be a form themselves.  An unknown encoding is malformed:
-    otherwise a client could avoid every check by inventing one.
+    A body that may be a form, one file, compressed or not, is read in all of these ways: what the
+    application does is not known. A compressed body is decoded up to *max_decoded* bytes. An
+    unknown encoding is malformed: otherwise a client could avoid every check by inventing one.
     """
-    plain: BodyReader
-    boundary = b""
-    if "multipart" in request.headers.get("content-type", "").lower():
-        boundary = _boundary(request)
-        plain = (
-            MultipartReader(boundary)
-            if boundary
-            else _Malformed("a multipart without one plain boundary")
-        )
-    elif any(rule.applies(request) for rule in raw):
-        plain = _Whole(request)
-    else:
+    numbers = count()
+    whole = any(rule.applies(request) for rule in raw)
+    multipart = "multipart" in request.headers.get("content-type", "").lower()
+    if not whole and not multipart:
         return None
     encoding = request.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        return plain
-    if encoding in _GZIP:
-        return _Compressed(plain, max_decoded, b"--" + boundary if boundary else b"")
-    return _Malformed(f"content encoding {encoding[:40]!r}")
+    if encoding not in _PLAIN and encoding not in _GZIP:
+        return _Malformed(f"content encoding {encoding[:40]!r}")
+    readers: list[BodyReader] = []
+    if multipart:
+        kind = parse_content_type(request.headers["content-type"])
+        if isinstance(kind, str):
+            return _Malformed(kind)
+        readers.append(MultipartReader(kind.boundary, charset=kind.charset, numbers=numbers))
+        if encoding in _GZIP:
+            readers = [
+                CompressedBody(readers[0], max_decoded),
+                _WithoutForm(kind.boundary),
+            ]
+    if whole:
+        readers.append(_Whole(request, next(numbers)))
+        if encoding in _GZIP:
+            readers.append(CompressedBody(_Whole(request, next(numbers)), max_decoded))
+    return readers[0] if len(readers) == 1 else _Several(readers)
 
 
-def _boundary(request: RequestHead) -> bytes:
-    """Return the boundary, or nothing if the header can be read in more than one way."""
-    header = request.headers["content-type"]
-    _, options = parse_options_header(header)
-    parameters = _BOUNDARY.findall(header)
-    plain = request.content_type.startswith("multipart/") and header.lower().count("multipart") == 1
-    once = len(parameters) == 1 and not parameters[0].strip()
-    return plain_boundary(options) if plain and once else b""
+class _Several:
+    """A body that is read in several ways."""
+
+    def __init__(self, readers: Sequence[BodyReader]) -> None:
+        self._readers = readers
+
+    def receive(self, chunk: bytes) -> list[BodyEvent]:
+        return [event for reader in self._readers for event in reader.receive(chunk)]
+
+    def finish(self) -> list[BodyEvent]:
+        return [event for reader in self._readers for event in reader.finish()]
 
 
 class _Whole:
     """A body that is one file; an empty body is no file."""
 
-    def __init__(self, request: RequestHead) -> None:
+    def __init__(self, request: RequestHead, reading: int) -> None:
         name = request.path.rpartition("/")[2]
-        self._start: list[BodyEvent] = [FileStart("", name, request.content_type)]
+        self._reading = reading
+        self._start: list[BodyEvent] = [FileStart("", name, request.content_type, reading)]
         self._any = False
 
     def receive(self, chunk: bytes) -> list[BodyEvent]:
         if not chunk:
             return []
         start, self._start, self._any = self._start, [], True
-        return [*start, FileChunk(chunk)]
+        return [*start, FileChunk(chunk, self._reading)]
 
     def finish(self) -> list[BodyEvent]:
-        return [FileEnd()] if self._any else []
+        return [FileEnd(self._reading)] if self._any else []
 
 
-class _Compressed:
-    """A body with Content-Encoding gzip or deflate: its decoded bytes contain the files."""
+class _WithoutForm:
+    """A compressed form as it came: it must not be a form for applications that do not decode."""
 
-    def __init__(self, plain: BodyReader, max_decoded: int, forbidden: bytes) -> None:
-        """Refuse a body that contains *forbidden*, unless empty, before it is decoded."""
-        self._plain, self._max_decoded = plain, max_decoded
-        self._forbidden = StreamSearch(forbidden) if forbidden else None
-        self._decoder = _decoder()
-        self._decoded = 0
-        self._over = False
+    def __init__(self, boundary: bytes) -> None:
+        self._search = StreamSearch(boundary)
 
     def receive(self, chunk: bytes) -> list[BodyEvent]:
-        if self._over:
-            return []
-        if self._forbidden is not None:
-            if self._forbidden.remainder_after(chunk) is not None:
-                self._over = True
-                return [MalformedBody("the compressed bytes contain a form themselves")]
-            self._forbidden.advance(chunk)
-        events: list[BodyEvent] = []
-        try:
-            for piece in self._decode(chunk):
-                self._decoded += len(piece)
-                if self._decoded > self._max_decoded:
-                    self._over = True
-                    detail = f"a compressed body of more than {self._max_decoded} bytes"
-                    return [*events, Unchecked(Reason.OVER_LIMIT, detail)]
-                events += self._plain.receive(piece)
-        except zlib.error:
-            self._over = True
-            events.append(MalformedBody("the body is not compressed as declared"))
-        return events
-
-    def _decode(self, chunk: bytes) -> Iterator[bytes]:
-        """Decode in steps; gzip may have several members (RFC 1952, 2.2)."""
-        while chunk:
-            if self._decoder.eof:
-                self._decoder = _decoder()
-            yield self._decoder.decompress(chunk, _STEP)
-            chunk = self._decoder.unconsumed_tail or self._decoder.unused_data
+        if self._search.remainder_after(chunk) is not None:
+            return [MalformedBody("the compressed bytes contain a form themselves")]
+        self._search.advance(chunk)
+        return []
 
     def finish(self) -> list[BodyEvent]:
-        if self._over:
-            return []
-        return [*self._plain.receive(self._decoder.flush()), *self._plain.finish()]
+        return []
 
 
 class _Malformed:
@@ -192,8 +152,3 @@ class _Malformed:
 
     def finish(self) -> list[BodyEvent]:
         return []
-
-
-def _decoder() -> zlib._Decompress:
-    """Return a decoder for gzip and zlib streams."""
-    return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)

@@ -1,14 +1,14 @@
 """Find where the parts of a multipart body begin and end, and refuse ambiguous bodies.
 
 python-multipart's push parser finds the parts. In addition, nothing may be a delimiter for another
-parser: Django starts a part at any delimiter, even in the middle of a line and after the last one;
-Werkzeug also accepts a bare LF or CR as the end of a line or header.
+parser: Sanic splits a body at the boundary without its hyphens, wherever it is; Django starts a
+part at any delimiter, even in the middle of a line and after the last one; Werkzeug also accepts a
+bare LF or CR as the end of a line or header.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Protocol
 
 from python_multipart import MultipartParser
@@ -22,7 +22,7 @@ class StreamSearch:
     """
 
     def __init__(self, needle: bytes) -> None:
-        """Search for *needle*, two bytes or more."""
+        """Search for *needle*, one byte or more."""
         self._needle, self._keep = needle, len(needle) - 1
         self.seam = b""
 
@@ -36,21 +36,13 @@ class StreamSearch:
     def advance(self, piece: bytes) -> None:
         """Remember the end of *piece*, where a needle may begin."""
         keep = self._keep
-        self.seam = piece[-keep:] if len(piece) >= keep else (self.seam + piece)[-keep:]
+        joined = piece if len(piece) >= keep else self.seam + piece
+        self.seam = joined[len(joined) - keep :] if len(joined) > keep else joined
 
 
 MAX_HEADERS = 32
 MAX_HEADER_BYTES = 16 << 10
 """Limits for the headers of one part; browsers send three short ones."""
-
-_BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=?-]{1,200}")
-"""RFC 2046, 5.1.1, without the blank, which some parsers strip.
-
-Longer than the 70 allowed there: Werkzeug's client sometimes writes 72, and servers accept 200.
-"""
-
-_LINE_END = re.compile(rb"[\r\n\0]")
-"""Bytes at which some parser ends a header line or its text."""
 
 _PADDING = b" \t\r\n"
 
@@ -80,10 +72,11 @@ class BoundaryScanner:
     def __init__(self, boundary: bytes, handler: PartHandler) -> None:
         """Scan a body with a plain *boundary*."""
         self._handler = handler
+        self._boundary = boundary
         self._delimiter = b"--" + boundary
         self._on_a_line = b"\r\n" + self._delimiter
         self._padded = re.compile(re.escape(self._delimiter) + rb"[ \t]")
-        self._strays = StreamSearch(self._delimiter)
+        self._strays = StreamSearch(boundary)
         self._last_delimiter = StreamSearch(self._delimiter + b"--")
         self._name = self._value = self._chunk = b""
         self._begun = self._closed = self._flowing = False
@@ -120,6 +113,11 @@ class BoundaryScanner:
         else:
             self._parse(chunk)
 
+    def finish(self) -> None:
+        """End the body.  Raises FormParserError if it has no last delimiter, unless empty."""
+        if self._begun and not self._closed:
+            raise FormParserError("the body ends before its last delimiter")
+
     def _is_inside(self, chunk: bytes) -> bool:
         """Return whether *chunk* is entirely content of the part and need not be parsed."""
         at = chunk.rfind(b"\r", -len(self._on_a_line) - 1)
@@ -145,7 +143,7 @@ class BoundaryScanner:
             raise FormParserError("bytes after the last delimiter")
 
     def _on_part(self) -> None:
-        self._strays = StreamSearch(self._delimiter)
+        self._strays = StreamSearch(self._boundary)
         self._handler.on_part_begin()
 
     def _on_header_name(self, data: bytes, start: int, end: int) -> None:
@@ -157,23 +155,17 @@ class BoundaryScanner:
     def _on_header(self) -> None:
         name, value = self._name, self._value.strip(b" \t")
         self._name = self._value = b""
-        if _LINE_END.search(value) or self._delimiter in name + b":" + value:
-            raise FormParserError("a header that some parsers read as more than one line")
+        if self._boundary in name + b": " + value:
+            raise FormParserError("the boundary in a header")
         self._handler.on_header(name, value)
 
     def _on_bytes(self, data: bytes, start: int, end: int) -> None:
         piece = data[start:end]
         if self._strays.remainder_after(piece) is not None:
-            raise FormParserError("a delimiter that is not on a line of its own")
+            raise FormParserError("the boundary inside content: choose a longer, random one")
         self._strays.advance(piece)
         self._flowing = data is self._chunk and end == len(data)
         self._handler.on_part_data(piece)
 
     def _on_end(self) -> None:
         self._closed = True
-
-
-def plain_boundary(options: Mapping[bytes, bytes]) -> bytes:
-    """Return the boundary in a content type's *options*; empty if parsers disagree about it."""
-    boundary = options.get(b"boundary", b"")
-    return boundary if _BOUNDARY.fullmatch(boundary) else b""

@@ -1,93 +1,57 @@
 """Find the files in a multipart body: chunks in, events out, no I/O.
 
-The format is RFC 7578 on top of RFC 2046. Whatever two parsers may read differently is reported as
-:class:`MalformedBody`, because the application might not store what was checked. This is narrower
-than what some applications accept.
+The format is RFC 7578 on top of RFC 2046. What parsers read differently is read in every way, or
+reported as :class:`MalformedBody`, because the application might not store what was checked. This
+is narrower than what some applications accept.
 """
 
 from __future__ import annotations
 
-import binascii
-import re
-from typing import Protocol
+from collections.abc import Callable, Iterator
+from itertools import count
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import parse_options_header
 
-from hashwacht_plugins.multipart.events import (
-    BodyEvent,
-    FileChunk,
-    FileEnd,
-    FileStart,
-    MalformedBody,
+from hashwacht_plugins.multipart.content_type import nested_boundary
+from hashwacht_plugins.multipart.events import BodyEvent, FileStart, MalformedBody
+from hashwacht_plugins.multipart.framing import BoundaryScanner
+from hashwacht_plugins.multipart.part_headers import PartHeaders
+from hashwacht_plugins.multipart.readings import (
+    Base64Reading,
+    DeclaredLength,
+    FileReading,
+    Reading,
+    ReencodedReading,
+    TextFieldReading,
 )
-from hashwacht_plugins.multipart.framing import BoundaryScanner, plain_boundary
 
 MAX_DEPTH = 3
 """Maximum nesting of multiparts.  Even a second level is obsolete."""
-
-_EXTENDED_NAME = re.compile(rb';\s*filename\*(?:\d+\*?)?\s*=\s*"?([^";]*)', re.IGNORECASE)
-"""RFC 5987 file names: forbidden in forms (RFC 7578, 4.2), but frameworks understand them."""
-
-_FILE_TYPE = re.compile(rb"(image|video)/|application/octet-stream$")
-"""Content types of parts that are files even without a file name: RFC 2387, current APIs."""
-
-_PLAIN = frozenset({b"", b"7bit", b"8bit", b"binary"})
-_BLANKS = b" \t\r\n"
-
-
-class _Sink(Protocol):
-    def write(self, chunk: bytes, /) -> object:
-        """Receive bytes of a part."""
-
-
-class Base64Decoder:
-    """Decodes base64 into *sink*: RFC 4648, section 4, with blanks anywhere (RFC 2045, 6.8).
-
-    The result does not depend on how the network cut the body, unlike that of python-multipart's
-    decoder (found by fuzzing). Anything else raises FormParserError: lenient decoders differ in
-    what they skip.
-    """
-
-    def __init__(self, sink: _Sink) -> None:
-        self._sink = sink
-        self._rest = b""
-        self._padded = False
-
-    def write(self, chunk: bytes, /) -> None:
-        """Decode the next characters."""
-        text = self._rest + chunk.translate(None, _BLANKS)
-        whole = len(text) // 4 * 4
-        self._rest = text[whole:]
-        if not whole:
-            return
-        if self._padded:
-            raise FormParserError("base64 continues after its padding")
-        try:
-            decoded = binascii.a2b_base64(text[:whole], strict_mode=True)
-        except binascii.Error as error:
-            raise FormParserError("a part declared as base64 is not base64") from error
-        self._padded = text[whole - 1 : whole] == b"="
-        self._sink.write(decoded)
-
-    def finish(self) -> None:
-        """Raise FormParserError if the input ends in the middle of a group."""
-        if self._rest:
-            raise FormParserError("base64 ends in the middle of a group")
 
 
 class MultipartReader:
     """Reads one body: ``receive`` chunks, then ``finish``; both return the events so far."""
 
-    def __init__(self, boundary: bytes, depth: int = 1) -> None:
-        """Read a body with a plain *boundary*; *depth* is 1 for the body itself."""
-        self._depth = depth
+    def __init__(
+        self,
+        boundary: bytes,
+        *,
+        charset: str = "",
+        numbers: Iterator[int] | None = None,
+        depth: int = 1,
+    ) -> None:
+        """Read a body with a plain *boundary*.
+
+        *charset* is that by which the fields of a form are decoded, *numbers* are those of
+        readings; *depth* is 1 for the body itself.
+        """
+        self._charset, self._depth = charset, depth
+        self._numbers = count() if numbers is None else numbers
         self._scanner = BoundaryScanner(boundary, self)
         self._events: list[BodyEvent] = []
-        self._headers: dict[bytes, bytes] = {}
-        self._sink: _Sink | None = None
-        self._nested: MultipartReader | None = None
-        self._file = self._over = False
+        self._headers = PartHeaders()
+        self._readings: list[Reading] = []
+        self._over = False
 
     def receive(self, chunk: bytes) -> list[BodyEvent]:
         """Parse the next chunk."""
@@ -99,97 +63,114 @@ class MultipartReader:
         return self._take_events()
 
     def finish(self) -> list[BodyEvent]:
-        """End the body; an open part counts as complete, as it does for frameworks."""
+        """End the body; a file in it is complete for some frameworks, so its bytes are checked."""
         if not self._over:
             try:
                 self.on_part_end()
+                self._scanner.finish()
             except FormParserError as error:
                 self._break(str(error))
         return self._take_events()
 
+    def drop(self) -> None:
+        """Discard the files that are open."""
+        for reading in self._readings:
+            reading.drop()
+        self._readings = []
+        self._over = True
+
     def _take_events(self) -> list[BodyEvent]:
-        events, self._events = self._events, []
+        events = self._events.copy()
+        self._events.clear()  # the readings append to this list
         return events
 
     def _break(self, detail: str) -> None:
+        self.drop()
         self._events.append(MalformedBody(detail))
-        self._over = True
-
-    def write(self, chunk: bytes) -> int:
-        """Add an event for bytes of a file, decoded if necessary."""
-        if chunk:
-            self._events.append(FileChunk(bytes(chunk)))
-        return len(chunk)
 
     def on_part_begin(self) -> None:
         """Forget the headers of the previous part."""
-        self._headers.clear()
+        self._headers = PartHeaders()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Store a header of the part."""
-        name = name.lower()
-        if name in self._headers:
-            raise FormParserError(
-                "a part repeats a header: parsers disagree about which one counts"
-            )
-        self._headers[name] = value
+        self._headers.add(name, value)
 
     def on_headers_end(self) -> None:
-        """Determine from the headers whether the part is a file, a multipart or a field."""
-        if not self._headers:
-            raise FormParserError(
-                "a part without headers: Werkzeug would continue to look for them"
-            )
-        kind, options = parse_options_header(self._headers.get(b"content-type"))
-        disposition = self._headers.get(b"content-disposition", b"")
-        _, parameters = parse_options_header(disposition)
-        # Any spelling of a file name counts: some framework reads it.
-        if b"filename" in disposition.lower() or _FILE_TYPE.match(kind):
-            self._file = True
-            extended = _EXTENDED_NAME.search(disposition)
-            name = parameters.get(b"filename", extended[1] if extended else b"")
-            field = parameters.get(b"name", b"")
-            self._events.append(FileStart(_text(field), _text(name), _text(kind)))
-            self._sink = self._decoder()
-        elif kind.startswith(b"multipart/"):
-            self._nested = self._nested_reader(plain_boundary(options))
+        """Determine from the headers how the part may be read."""
+        headers = self._headers
+        headers.finish()
+        if headers.length is not None:
+            self._readings.append(DeclaredLength(headers.length))
+        self._readings += self._content()
+        if headers.is_base64:
+            self._readings += [Base64Reading(reading) for reading in self._content()]
+        if headers.type.startswith(b"multipart/"):
+            self._readings += self._nested()
 
-    def _nested_reader(self, boundary: bytes) -> MultipartReader:
-        if self._depth == MAX_DEPTH:
-            raise FormParserError("multiparts are nested too deeply")
+    def _content(self) -> list[Reading]:
+        """Return the readings of the bytes as they are."""
+        readings: list[Callable[[], Reading]] = [self._file]
+        if self._charset and not self._headers.has_name:
+            readings.append(self._reencoded)
+        if self._headers.is_file:
+            return [open_file() for open_file in readings]
+        return [TextFieldReading(open_file) for open_file in readings]
+
+    def _file(self) -> Reading:
+        headers = self._headers
+        start = FileStart(
+            _text(headers.field),
+            _text(headers.file_name),
+            _text(headers.type),
+            next(self._numbers),
+        )
+        return FileReading(start, self._events.append)
+
+    def _reencoded(self) -> Reading:
+        return ReencodedReading(self._file(), utf8=self._charset == "utf-8")
+
+    def _nested(self) -> list[Reading]:
+        headers = self._headers
+        boundary = nested_boundary(headers.type_options)
+        if headers.is_file and not headers.type_options.get(b"boundary"):
+            return []  # a saved web page, uploaded as a file
         if not boundary:
             raise FormParserError("a nested multipart without a plain boundary")
-        return MultipartReader(boundary, self._depth + 1)
-
-    def _decoder(self) -> _Sink:
-        """Return where the bytes of the file go: Django and others still decode base64.
-
-        RFC 7578 deprecates transfer encodings. Frameworks disagree about quoted-printable, so that
-        the content which the application gets is unknown.
-        """
-        encoding = self._headers.get(b"content-transfer-encoding", b"").lower()
-        if encoding in _PLAIN:
-            return self
-        if encoding == b"base64":
-            return Base64Decoder(self)
-        raise FormParserError("a transfer encoding of a part that not every framework decodes")
+        if self._depth == MAX_DEPTH:
+            raise FormParserError("multiparts are nested too deeply")
+        if headers.is_base64:
+            raise FormParserError("a nested multipart with a transfer encoding")
+        inner = MultipartReader(boundary, numbers=self._numbers, depth=self._depth + 1)
+        return [_Nested(inner, self._events)]
 
     def on_part_data(self, piece: bytes) -> None:
-        """Pass on bytes of a file or a nested multipart; fields are ignored."""
-        if self._sink is not None:
-            self._sink.write(piece)
-        elif self._nested is not None:
-            self._pass_up(self._nested.receive(piece))
+        """Pass on bytes of the part to all its readings."""
+        for reading in self._readings:
+            reading.write(piece)
 
     def on_part_end(self) -> None:
-        """End the part, and the file or multipart in it."""
-        if isinstance(self._sink, Base64Decoder):
-            self._sink.finish()
-        if self._nested is not None:
-            self._pass_up(self._nested.finish())
-        if self._file:
-            self._events.append(FileEnd())
-        self._sink, self._nested, self._file = None, None, False
+        """End the part in all its readings."""
+        for reading in self._readings:
+            reading.finish()
+        self._readings = []
+
+
+class _Nested:
+    """The reading of a part as a multipart."""
+
+    def __init__(self, inner: MultipartReader, events: list[BodyEvent]) -> None:
+        self._inner, self._events = inner, events
+
+    def write(self, chunk: bytes, /) -> None:
+        self._pass_up(self._inner.receive(chunk))
+
+    def finish(self) -> None:
+        self._pass_up(self._inner.finish())
+
+    def drop(self) -> None:
+        self._inner.drop()
+        self._pass_up(self._inner.receive(b""))
 
     def _pass_up(self, events: list[BodyEvent]) -> None:
         for event in events:

@@ -85,8 +85,13 @@ CASES = {
         (("Content-Encoding", "deflate"),),
         403,
     ),
-    "no match compressed": (
+    "two compressed bodies": (
         gzip.compress(form(file_part(OTHER)), mtime=0) + gzip.compress(b"\r\n", mtime=0),
+        (("Content-Encoding", "gzip"),),
+        400,
+    ),
+    "no match compressed": (
+        gzip.compress(form(file_part(OTHER)), mtime=0),
         (("Content-Encoding", "gzip"),),
         200,
     ),

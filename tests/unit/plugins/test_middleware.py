@@ -153,7 +153,9 @@ def test_a_workplace_that_breaks_is_undetermined(make: Make) -> None:
 def test_memory_is_bounded_while_verdicts_are_pending() -> None:
     """Slow verdicts, many files and a long tail: reading stops at the window."""
     slow = Gate()
-    sent = form(*[file_part(b"%d" % n * 5000) for n in range(100)], field_part(b"x" * 2_000_000))
+    sent = form(
+        *[file_part(b"%d" % n * 5000) for n in range(100)], *[field_part(b"x" * 4000)] * 500
+    )
     request = RequestHead("POST", "/", "", {"content-type": MULTIPART})
     parts = body_reader_for(request, (), 0)
     assert parts is not None
@@ -309,7 +311,9 @@ def test_no_header_of_a_client_disables_the_check(make: Make, encoding: str) -> 
     headers = [("Content-Encoding", encoding)]
     assert make().send([form(file_part(KNOWN))], headers=headers).status == 400
     raw = make().send([KNOWN], "image/jpeg", method="PUT", headers=headers)
-    assert (raw.status, raw.received) == (400, b"")
+    # What some applications decode is also checked as it came, which may be complete first.
+    assert raw.status in ({400, 403} if encoding in {"gzip", "deflate"} else {400})
+    assert raw.received == b""
 
 
 def test_a_compressed_form_that_is_a_form_raw_is_refused(make: Make) -> None:
@@ -568,7 +572,7 @@ def test_wrong_and_missing_lengths(checker: Checker, matcher: KnowingMatcher) ->
     driver = WsgiDriver(lambda app: wsgi.HashwachtMiddleware(app, checker=checker))
     sent = form(file_part(OTHER))
     assert driver.send([sent], length=len(sent) + 50).received == sent
-    assert driver.send([sent], length=len(sent) - 5).received == sent[:-5]
+    assert driver.send([sent], length=len(sent) - 2).received == sent[:-2]
     for wrong in ("", "ten", "-1", "0"):
         assert driver.send([b""], length=wrong).status == 200
     assert driver.send([form(file_part(KNOWN))], length=9999).status == 403

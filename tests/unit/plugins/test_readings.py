@@ -13,7 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hashwacht_plugins.multipart.body import body_reader_for
-from hashwacht_plugins.multipart.events import FileChunk, FileStart, MalformedBody, RequestHead
+from hashwacht_plugins.multipart.events import (
+    FileChunk,
+    FileDropped,
+    FileStart,
+    MalformedBody,
+    RequestHead,
+)
 from support.plugins.readers import READERS, elsewhere
 
 HIDDEN = b"hidden picture"
@@ -37,19 +43,21 @@ def ours(content_type: str, body: bytes, step: int = 1 << 20) -> list[bytes] | N
 
     It comes in chunks of *step* bytes.
     """
-    reading = body_reader_for(RequestHead("POST", "/", "", {"content-type": content_type}), (), 0)
-    assert reading is not None
-    found: list[bytes] = []
-    events = [e for at in range(0, len(body), step) for e in reading.receive(body[at : at + step])]
-    for event in (*events, *reading.finish()):
+    reader = body_reader_for(RequestHead("POST", "/", "", {"content-type": content_type}), (), 0)
+    assert reader is not None
+    found: dict[int, bytes] = {}
+    events = [e for at in range(0, len(body), step) for e in reader.receive(body[at : at + step])]
+    for event in (*events, *reader.finish()):
         match event:
             case MalformedBody():
                 return None
-            case FileStart():
-                found.append(b"")
-            case FileChunk(chunk=chunk):
-                found[-1] += chunk
-    return found
+            case FileStart(reading=reading):
+                found[reading] = b""
+            case FileChunk(chunk=chunk, reading=reading):
+                found[reading] += chunk
+            case FileDropped(reading=reading):
+                del found[reading]
+    return list(found.values())
 
 
 def in_a_field(*pieces: bytes) -> bytes:
