@@ -68,6 +68,7 @@ class _Responder:
         self._app, self._upload = app, upload
         self._receive, self._send = receive, send
         self._lock = lock()
+        self._head: Message | None = None
         self._started = self._answered = self._ended = False
 
     async def run(self, scope: Scope) -> None:
@@ -160,10 +161,19 @@ class _Responder:
                 self._upload.finish()
 
     async def send(self, message: Message) -> None:
-        """Pass the application's response on unless the upload is refused."""
+        """Pass the application's response on unless the upload is refused.
+
+        Until the upload is decided, its head waits for the next message: a refusal may replace it.
+        """
         if self._upload.refusal is not None and not self._started:
             return
-        self._started = self._started or message["type"] == "http.response.start"
+        if message["type"] == "http.response.start" and self._upload.findings.action is None:
+            self._head = message
+            return
+        head, self._head = self._head, None
+        self._started |= head is not None or message["type"] == "http.response.start"
+        if head is not None:
+            await self._send(head)
         await self._send(message)
 
 
@@ -174,7 +184,9 @@ def parse_request(scope: Scope) -> RequestHead:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     query = scope.get("query_string", b"").decode("latin-1")
-    return RequestHead(scope["method"].upper(), scope["path"], query, headers)
+    sent = (scope.get("raw_path") or b"").decode("latin-1")
+    mount = scope.get("root_path", "")
+    return RequestHead(scope["method"].upper(), scope["path"], query, headers, sent, mount)
 
 
 def client_address(scope: Scope) -> Peer:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from fnmatch import fnmatchcase
 from typing import TypedDict
 from urllib.parse import parse_qs
 
@@ -20,6 +19,7 @@ from hashwacht_plugins.file_check import spool_problem
 from hashwacht_plugins.multipart.body import RawBody, body_reader_for
 from hashwacht_plugins.multipart.events import RequestHead
 from hashwacht_plugins.policy import Policy, ensure_collection
+from hashwacht_plugins.request_paths import all_forms_match
 from hashwacht_plugins.upload import UploadInspection
 
 _log = logging.getLogger(__name__)
@@ -42,8 +42,9 @@ def partial_protocol(request: RequestHead) -> str:
 class PartialUploadFilter:
     """Decides which requests are passed on because they contain only part of a file.  Thread-safe.
 
-    It does so only on *paths* (shell patterns) set by the developer, because no header of a client
-    may disable the check.  On other paths a part is checked like a file.
+    It does so only on *paths* (shell patterns) set by the developer, which must match the path in
+    every form in which an application may read it: no header and no spelling of a client may
+    disable the check.  On other paths a part is checked like a file.
     """
 
     def __init__(self, paths: Sequence[str], record: Callable[[str], None]) -> None:
@@ -70,7 +71,7 @@ class PartialUploadFilter:
                 " with Checker.scan_file",
                 protocol,
             )
-        return any(fnmatchcase(request.path, pattern) for pattern in self._paths)
+        return all_forms_match(request, self._paths)
 
 
 CHUNK = 128 << 10

@@ -168,11 +168,16 @@ def _settle(upload: UploadInspection) -> None:
 
 
 class _Responder:
-    """Handles one request."""
+    """Handles one request.
+
+    Until the upload is decided, the head of the application's response waits for the first bytes of
+    the body: some servers (Granian) ignore a second head, so that a refusal could not replace it.
+    """
 
     def __init__(self, app: App, upload: UploadInspection, start_response: StartResponse) -> None:
         self._app, self._upload, self._start_response = app, upload, start_response
-        self._started = self._sent = False
+        self._head: tuple[Any, ...] = ()
+        self._sent = False
         self._answer: Iterable[bytes] = ()
 
     def run(self, environ: Environ) -> Iterator[bytes]:
@@ -181,6 +186,8 @@ class _Responder:
             yield from self._application(environ)
             if self._upload.refusal is not None and not self._sent:
                 yield self._refuse(self._upload.refusal)
+            elif self._head and not self._sent:
+                self._send_head()
         finally:
             self._upload.close()
             close = getattr(self._answer, "close", None)
@@ -193,7 +200,8 @@ class _Responder:
             for chunk in self._answer:
                 if self._upload.refusal is not None and not self._sent:
                     return
-                self._sent = self._sent or bool(chunk)
+                if chunk and not self._sent:
+                    self._send_head()
                 yield chunk
         except Exception:
             if self._upload.refusal is None or self._sent:
@@ -203,25 +211,36 @@ class _Responder:
     def _start(
         self, status: str, headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], object]:
-        """Start the application's response unless the upload is refused."""
+        """Keep the head of the application's response; a later one with *exc_info* replaces it."""
         if self._upload.refusal is not None and not self._sent:
-            return lambda _: None
-        self._started = True
+            return self._write
         more = () if exc_info is None else (exc_info,)
-        write = self._start_response(status, headers, *more)
+        if self._sent:  # the server raises exc_info
+            return self._start_response(status, headers, *more)
+        assert not self._head or exc_info, "start_response was called twice without exc_info"
+        self._head = (status, headers, *more)
+        if self._upload.findings.action is not None:  # it is decided: there is no refusal to come
+            return self._send_head()
+        return self._write
 
-        def write_and_mark(chunk: bytes) -> object:
-            self._sent = True
-            return write(chunk)
+    def _write(self, chunk: bytes) -> object:
+        """Send bytes without waiting for the iterable (PEP 3333, "The write() Callable")."""
+        if self._upload.refusal is not None and not self._sent:
+            return None
+        write = self._writer if self._sent else self._send_head()
+        return write(chunk)
 
-        return write_and_mark
+    def _send_head(self) -> Callable[[bytes], object]:
+        """Start the application's response at the server."""
+        assert self._head, "the application sends bytes before it calls start_response"
+        self._sent = True
+        self._writer = self._start_response(*self._head)
+        return self._writer
 
     def _refuse(self, refusal: RefusalResponse) -> bytes:
-        """Start the refusal; PEP 3333 requires exc_info after another response was started."""
+        """Start the refusal instead of the application's response."""
         status = f"{refusal.status} {_PHRASES.get(refusal.status, 'Refused')}"
-        exc_info = (UploadRefused, UploadRefused("the upload is refused"), None)
-        more = (exc_info,) if self._started else ()
-        self._start_response(status, refusal.head, *more)
+        self._start_response(status, refusal.head)
         return refusal.body
 
 
@@ -245,10 +264,17 @@ def parse_request(environ: Environ) -> RequestHead:
         if name.startswith("HTTP_") and isinstance(value, str)
     }
     headers["content-type"] = environ.get("CONTENT_TYPE", "")
-    path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-    decoded = path.encode("latin-1").decode("utf-8", "replace")
+    mount = _decoded(environ.get("SCRIPT_NAME", ""))
+    path = mount + _decoded(environ.get("PATH_INFO", ""))
     query = environ.get("QUERY_STRING", "")
-    return RequestHead(environ["REQUEST_METHOD"].upper(), decoded, query, headers)
+    sent = environ.get("RAW_URI") or environ.get("REQUEST_URI") or ""  # gunicorn, uWSGI
+    sent = sent.partition("?")[0]
+    return RequestHead(environ["REQUEST_METHOD"].upper(), path, query, headers, sent, mount)
+
+
+def _decoded(path: str) -> str:
+    """Decode a path of an environ (PEP 3333, "Unicode Issues")."""
+    return path.encode("latin-1").decode("utf-8", "replace")
 
 
 def client_address(environ: Environ) -> Peer:

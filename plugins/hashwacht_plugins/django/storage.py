@@ -24,6 +24,7 @@ from django.core.files.storage import Storage  # type: ignore[import-untyped]  #
 from django.utils.deconstruct import deconstructible  # type: ignore[import-untyped]  # as above
 from django.utils.module_loading import import_string  # type: ignore[import-untyped]  # as above
 
+from hashwacht_plugins.django.checked_file import CheckedFile, writes
 from hashwacht_plugins.django.verdicts import check_file
 
 
@@ -34,7 +35,7 @@ def _delegate(name: str) -> Callable[..., Any]:
 
 @deconstructible(path="hashwacht_plugins.django.storage.HashwachtStorage")
 class HashwachtStorage(Storage):  # type: ignore[misc]  # as above
-    """Checks in ``save``; everything else, other attributes too, is the inner storage's."""
+    """Checks what is saved or opened for writing; everything else is the inner storage's."""
 
     def __init__(self, backend: str, options: Mapping[str, Any] | None = None) -> None:
         """Wrap *backend*, a dotted name, created with *options*."""
@@ -48,7 +49,12 @@ class HashwachtStorage(Storage):  # type: ignore[misc]  # as above
         file.seek(0)
         return str(self.inner.save(name, content, max_length=max_length))
 
-    open = _delegate("open")
+    def open(self, name: str, mode: str = "rb") -> Any:
+        """Open a file; one opened for writing is checked, and stored, when it is closed."""
+        if writes(mode):
+            return CheckedFile(type(self), self.inner, name, mode)
+        return self.inner.open(name, mode)
+
     delete = _delegate("delete")
     exists = _delegate("exists")
     listdir = _delegate("listdir")

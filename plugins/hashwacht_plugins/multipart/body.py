@@ -21,6 +21,7 @@ from hashwacht_plugins.multipart.events import (
 from hashwacht_plugins.multipart.framing import StreamSearch
 from hashwacht_plugins.multipart.multipart_reader import MultipartReader
 from hashwacht_plugins.policy import ensure_collection
+from hashwacht_plugins.request_paths import any_form_matches
 
 _PLAIN = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip", "deflate"})
@@ -30,6 +31,7 @@ _GZIP = frozenset({"gzip", "x-gzip", "deflate"})
 class RawBody:
     """Requests whose whole body is one file: methods, and shell patterns of paths and types.
 
+    Paths are compared in every form in which an application may read them, without regard to case.
     The defaults are what a browser's ``fetch(url, {body: file})`` and ``curl -T`` send for pictures
     and videos, and bodies without a type.  JSON and form posts are not files.  A client chooses the
     type that it declares: where your application accepts any body as a file, set ``types=("*",)``
@@ -52,8 +54,8 @@ class RawBody:
         """Return whether the body of *request* is one file."""
         return (
             request.method in self.methods
-            and any(fnmatchcase(request.path, pattern) for pattern in self.paths)
             and any(fnmatchcase(request.content_type, pattern) for pattern in self.types)
+            and any_form_matches(request, self.paths)
         )
 
 

@@ -11,12 +11,18 @@ from hashwacht import Reason
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """The head of a request.  *headers* by lower-case name, *query* without question mark."""
+    """The head of a request.  *headers* by lower-case name, *query* without question mark.
+
+    *path* is decoded; *sent_path* is as the client sent it and *mount* where the application is
+    mounted, empty if the server does not provide them.
+    """
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
+    sent_path: str = ""
+    mount: str = ""
 
     @property
     def content_type(self) -> str:

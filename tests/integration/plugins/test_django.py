@@ -314,6 +314,49 @@ def test_saved_files_are_checked_and_a_match_is_not_stored(
     assert [each[0] for each in matched] == ["HashwachtStorage"]
 
 
+@pytest.mark.parametrize("mode", ["wb", "xb", "ab", "w+b", "w"])
+def test_files_opened_for_writing_are_checked(
+    client: Client, matched: list[Any], mode: str
+) -> None:
+    assert client is not None
+    storage = storages["default"]
+    storage.delete("opened.jpg")
+    text = "b" not in mode
+    with pytest.raises(PermissionDenied), storage.open("opened.jpg", mode) as file:
+        file.write(KNOWN.decode() if text else KNOWN)
+    assert not storage.exists("opened.jpg")
+    assert [sender for sender, *_ in matched] == ["HashwachtStorage"]
+    with storage.open("opened.jpg", mode) as file:
+        file.write("other" if text else b"other")
+    with storage.open("opened.jpg") as file:
+        assert file.read() == b"other"
+
+
+@pytest.mark.parametrize("mode", ["ab", "r+b"])
+def test_the_whole_content_of_a_changed_file_is_checked(client: Client, mode: str) -> None:
+    assert client is not None
+    storage = storages["default"]
+    storage.delete("changed.jpg")
+    storage.save("changed.jpg", ContentFile(KNOWN[:5]))
+    file = storage.open("changed.jpg", mode)
+    file.seek(5)
+    file.write(KNOWN[5:])
+    with pytest.raises(PermissionDenied):
+        file.close()
+    with storage.open("changed.jpg") as file:
+        assert file.read() == KNOWN[:5]
+    with storage.open("changed.jpg", mode) as file:
+        file.seek(5)
+        file.write(b"x")
+    with storage.open("changed.jpg") as file:
+        assert file.read() == KNOWN[:5] + b"x"
+    with pytest.raises(FileExistsError):
+        storage.open("changed.jpg", "xb")
+    storage.delete("changed.jpg")
+    with pytest.raises(FileNotFoundError):
+        storage.open("changed.jpg", "r+b")
+
+
 def test_the_storage_does_everything_else_as_the_one_inside(client: Client) -> None:
     assert client is not None
     storage = storages["default"]

@@ -56,6 +56,7 @@ class AsgiDriver:
         """Wrap once: the middleware is one object for all requests."""
         self._app = wrap(self._application)
         self._now = Outcome()
+        self._start_early = False
         self._loop = asyncio.Runner()
 
     def close(self) -> None:
@@ -64,6 +65,8 @@ class AsgiDriver:
 
     async def _application(self, scope: Any, receive: Any, send: Any) -> None:
         now = self._now
+        if self._start_early:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
         while not now.complete:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -71,7 +74,8 @@ class AsgiDriver:
             now.pieces.append(message.get("body", b""))
             now.complete = not message.get("more_body", False)
         now.findings = scope.get("hashwacht")
-        await send({"type": "http.response.start", "status": 200, "headers": []})
+        if not self._start_early:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"stored"})
 
     def send(
@@ -80,13 +84,16 @@ class AsgiDriver:
         content_type: str = MULTIPART,
         *,
         vanish: bool = False,
+        start_early: bool = False,
         **more: Any,
     ) -> Outcome:
         """Send one request; *more* as in Head.
 
-        *vanish*: the client goes after the last chunk without an end.
+        *vanish*: the client goes after the last chunk without an end.  *start_early*: the
+        application starts its response before it reads.
         """
         self._now = now = Outcome()
+        self._start_early = start_early
         head = Head(content_type, **more)
         given = [("content-type", head.content_type), *head.headers]
         scope = {
@@ -178,11 +185,13 @@ class WsgiDriver:
         content_type: str = MULTIPART,
         *,
         length: int | str | None = -1,
+        first_response_only: bool = False,
         **more: Any,
     ) -> Outcome:
         """Send one request; *more* as in Head.
 
-        *length* is the declared one: -1 the true one, None chunked.
+        *length* is the declared one: -1 the true one, None chunked.  *first_response_only*: as
+        Granian, ignore all calls of start_response but the first.
         """
         self._now = now = Outcome()
         head = Head(content_type, **more)
@@ -201,10 +210,16 @@ class WsgiDriver:
         else:
             environ["CONTENT_LENGTH"] = str(sum(map(len, chunks)) if length == -1 else length)
 
+        def write(chunk: bytes) -> None:
+            now.body += chunk
+
         def start_response(status: str, fields: list[tuple[str, str]], exc_info: Any = None) -> Any:
             assert exc_info is None or not now.body
+            if now.status and first_response_only:
+                return write
             now.status = int(status.split(maxsplit=1)[0])
             now.headers = {n.lower(): v for n, v in fields}
+            return write
 
         _read(self._app(environ, start_response), now)
         return now

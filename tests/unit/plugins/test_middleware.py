@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import wait
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -634,3 +635,31 @@ def test_errors_of_the_application_pass_through(checker: Checker) -> None:
     middleware = wsgi.HashwachtMiddleware(app, checker=checker)
     with pytest.raises(LookupError, match="its own"):
         list(middleware(environ, lambda *_: lambda _: None))
+
+
+def test_a_refusal_is_the_first_response_of_the_server(
+    checker: Checker, matcher: KnowingMatcher
+) -> None:
+    """Granian ignores a second start_response, which PEP 3333 allows before the first bytes."""
+    matcher.known.add(KEY)
+
+    def app(environ: Any, start_response: Any) -> Iterable[bytes]:
+        write = start_response("201 Created", [])
+        yield b""
+        with suppress(OSError):
+            environ["wsgi.input"].read()
+        write(b"stored ")
+        yield b"it"
+
+    driver = WsgiDriver(lambda _: wsgi.HashwachtMiddleware(app, checker=checker))
+    first = driver.send([form(file_part(KNOWN))], first_response_only=True)
+    assert (first.status, first.body) == (403, b"This upload cannot be accepted.\n")
+    accepted = driver.send([form(file_part(OTHER))], first_response_only=True)
+    assert (accepted.status, accepted.body) == (201, b"stored it")
+
+
+def test_a_refusal_replaces_a_response_that_has_only_started(over_asgi: AsgiDriver) -> None:
+    sent = over_asgi.send([form(file_part(KNOWN))], start_early=True)
+    assert (sent.status, sent.body) == (403, b"This upload cannot be accepted.\n")
+    sent = over_asgi.send([form(file_part(OTHER))], start_early=True)
+    assert (sent.status, sent.body) == (200, b"stored")
