@@ -1,7 +1,8 @@
 """Files: every name that was listed, as it was last examined, and its content.
 
 Directories are numbered in the order in which they are first recorded; a name belongs to one.
-Names and paths are bytes, paths are absolute.
+Names and paths are bytes, paths are absolute.  Instead of a device number that of the volume is
+stored, where the file system has one (:mod:`hashwacht.platform.volumes`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from hashwacht.core.types import FileId, Outcome, Reason
+from hashwacht.platform.volumes import VOLUMES
 from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.encoding import OUTCOMES, encode_int
 
@@ -96,16 +98,16 @@ class Files(DatabaseTable):
         with self._database.read_connection() as connection:
             row = connection.execute(
                 f"SELECT {_KNOWN_COLUMNS} FROM {_JOINED}"  # noqa: S608  # our own constants
-                " WHERE f.linked = 1 AND f.ino = ? AND f.dev = ?"
+                " WHERE f.linked = 1 AND f.ino = ? AND f.dev IN (?, ?)"
                 " ORDER BY f.run DESC, f.ctime_ns DESC LIMIT 1",
-                (encode_int(ino), encode_int(dev)),
+                (encode_int(ino), encode_int(dev), encode_int(VOLUMES.to_volume(dev))),
             ).fetchone()
             return self._known(connection, row) if row else None
 
     def _known(self, connection: sqlite3.Connection, row: tuple[Any, ...]) -> KnownFile:
-        *identity, content, reason, recipe, outcome, knowledge_id, asked_at, run = row
+        dev, *identity, content, reason, recipe, outcome, knowledge_id, asked_at, run = row
         return KnownFile(
-            FileId(*map(int, identity)),
+            FileId(VOLUMES.to_device(int(dev)), *map(int, identity)),
             content,
             None if reason is None else Reason(self._database.words.text(connection, reason)),
             () if recipe is None else self._database.recipes.names(connection, recipe),
@@ -131,7 +133,8 @@ class Files(DatabaseTable):
     def _row(self, writer: sqlite3.Connection, file: FileRow, run: int) -> tuple[Any, ...]:
         name, identity, nlink, content, reason = file
         word = None if reason is None else self._database.words.intern(writer, reason)
-        numbers = (identity.dev, identity.ino, identity.size, identity.mtime_ns, identity.ctime_ns)
+        volume = VOLUMES.to_volume(identity.dev)
+        numbers = (volume, identity.ino, identity.size, identity.mtime_ns, identity.ctime_ns)
         return (name, *map(encode_int, numbers), content, word, run, nlink > 1)
 
     def remove(self, directory: bytes, names: Iterable[bytes]) -> None:

@@ -14,6 +14,7 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import NamedTuple
 
+from hashwacht.platform.volumes import VOLUMES
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import NO_MATCH
 
@@ -39,7 +40,7 @@ FileIdentity = tuple[bytes, int, int, int, int, int]
 IdentityRow = tuple[bytes | None, int, int, int, int, int, int]
 """A known file, its name None if it needs a lookup, and the number of its directory."""
 
-_NUMBER = itemgetter(6)
+_VOLUME, _NUMBER = itemgetter(1), itemgetter(6)
 
 
 class VerdictRequirement(NamedTuple):
@@ -91,10 +92,13 @@ class UnchangedDirectories:
             number for number, names in recipes if requirement.recipe.issubset(names.split())
         ]
         self._ranges: list[DirectoryRange] = []
+        self._generation = VOLUMES.generation
         self._length = MAX_DIRECTORIES // 8
 
     def unchanged(self, path: bytes, files: Iterable[FileIdentity]) -> int | None:
         """Return the number of the directory *path* if exactly these files need no lookup."""
+        if self._generation != VOLUMES.generation:  # their device numbers may be former ones
+            self._ranges, self._generation = [], VOLUMES.generation
         for directories in self._ranges:
             if (number := directories.numbers.get(path)) is not None:
                 directories.used += 1
@@ -135,4 +139,12 @@ class UnchangedDirectories:
             numbers = connection.execute(
                 "SELECT path, id FROM directories WHERE id BETWEEN ? AND ?", (first, last)
             )
-            return DirectoryRange(dict(numbers.fetchall()), rows)
+            return DirectoryRange(dict(numbers.fetchall()), _with_devices(rows))
+
+
+def _with_devices(rows: list[IdentityRow]) -> list[IdentityRow]:
+    """Return the rows with the present device numbers of the stored volumes."""
+    devices = {volume: VOLUMES.to_device(volume) for volume in {*map(_VOLUME, rows)}}
+    if all(volume == device for volume, device in devices.items()):
+        return rows
+    return [(row[0], devices[row[1]], *row[2:]) for row in rows]

@@ -17,6 +17,7 @@ from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.platform.safe_open import OpenDirectory
+from hashwacht.platform.volumes import VOLUMES
 from hashwacht.walk.boundary import WalkBoundary
 from hashwacht.walk.listing import (
     FileEntry,
@@ -92,6 +93,7 @@ class Walker:
     def _single(self, path: bytes) -> Iterator[ListedDirectory]:
         parent, name = os.path.split(path)
         with OpenDirectory.at(parent, listable=False) as handle:
+            VOLUMES.examine(handle.fd)
             status = os.stat(name, dir_fd=handle.fd, follow_symlinks=False)
             if stat.S_ISREG(status.st_mode):
                 file = FileEntry.from_stat(name, status)
@@ -101,6 +103,7 @@ class Walker:
 
     def _tree(self, path: bytes) -> Iterator[ListedDirectory]:
         root = OpenDirectory.at(path)
+        VOLUMES.examine(root.fd)
         self._boundary = WalkBoundary(self._scope, root)
         stack = WalkStack(path, root, self._limits)
         try:
@@ -159,6 +162,8 @@ class Walker:
         crosses = directory.dev != stack.deepest.id[0]
         if crosses and (problem := self._boundary.refusal(directory)):
             return problem
+        if crosses:
+            VOLUMES.examine(directory.fd)
         if stack.contains(directory):
             return ListingProblem(b"", SkipReason.LOOP, PARENT_MOUNTED)
         if len(path) > self._limits.path:

@@ -14,6 +14,8 @@ import pytest
 
 from support.program import PROGRAM, Program
 
+pytestmark = pytest.mark.alone
+
 SCRIPT = r"""
 set -eu
 root=$1 image=$2
@@ -45,8 +47,7 @@ done
 
 
 @pytest.fixture(autouse=True)
-def root_only() -> None:
-    """Skip where nothing may be mounted."""
+def _root_only() -> None:
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("needs root: mounts file systems")
 

@@ -47,6 +47,7 @@ from hashwacht.engine.read import (
     unreadable,
 )
 from hashwacht.platform.safe_open import FileChanged, OpenDirectory
+from hashwacht.platform.volumes import VOLUMES
 from hashwacht.settings import DaemonSettings
 from hashwacht.storage.store import Store
 
@@ -156,6 +157,8 @@ class FileReader:
         )
         if patient and remaining > 0:
             return FilePostponed(file, max(now + remaining, self._postpone(file).due))
+        if VOLUMES.examine(fd):  # what is known of the file may be about another volume
+            file = replace(file, known=None)
         status = os.fstat(fd)
         opened = OpenFile(file, fd, FileId.from_stat(status), status.st_nlink)
         if (stored := self._find_stored(opened, context)) is not None:
