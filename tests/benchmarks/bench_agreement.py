@@ -1,4 +1,4 @@
-"""How far quick hashes are from the exact ones, on generated pictures of every kind we can draw."""
+"""The distance between quick and exact hashes, on generated pictures of many kinds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PICTURE_HASHES = ("pdq", "phash64", "dhash64")
 
 @dataclass(frozen=True)
 class Compared:
-    """Bits off by type, the reference's quality, and which types were hashed exactly at once."""
+    """The distance in bits by type, the reference quality, and the types hashed exactly at once."""
 
     quick: dict[str, int]
     exact: dict[str, int]
@@ -34,7 +34,7 @@ class Compared:
 
 
 def jpegs(count: int) -> Iterator[bytes]:
-    """Draw photos, grainy, cropped and scaled ones, of many sizes, as JPEGs of many kinds."""
+    """Return JPEG photos of many sizes and encodings, some of them grainy, cropped or scaled."""
     chance = np.random.default_rng(6)
     for seed in range(count):
         width, height = (int(each) for each in chance.integers(160, 1300, 2))
@@ -94,7 +94,7 @@ def compared(table: Table, tmp_path_factory: pytest.TempPathFactory) -> list[Com
 
 
 def off(compared: list[Compared], name: str) -> list[int]:
-    """Give the bits off; of PDQ only where it is good enough to be asked."""
+    """Return the distances in bits; for PDQ only where the quality suffices for a lookup."""
     usable = [c for c in compared if name != "pdq" or c.quality >= PDQ_MIN_QUALITY]
     return [each.quick[name] for each in usable]
 

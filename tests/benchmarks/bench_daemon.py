@@ -1,4 +1,4 @@
-"""The daemon's scanner: from an upload to its verdict, floods, walks, and doing nothing."""
+"""The daemon's scanner: latency of an upload, bursts, walks, and an idle daemon."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SIZE = (320, 240)
 
 @dataclass
 class Clocked:
-    """Notes when each path got its first verdict."""
+    """Record when each path got its first verdict."""
 
     at: dict[bytes, float] = field(default_factory=dict)
 
@@ -55,7 +55,7 @@ class Clocked:
 
 @pytest.fixture
 def lists(tmp_path: Path) -> Path:
-    """Install a list that knows something, as large as an operator's own."""
+    """Import a hash list of the size that an operator has."""
     text = "".join(f"sha256 {digest(b'listed %d' % number)}\n" for number in range(1000))
     source = tmp_path / "list.txt"
     source.write_text(text)
@@ -84,7 +84,7 @@ def bench(tmp_path: Path, lists: Path) -> Iterator[DaemonHarness]:
 
 
 def pictures(number: int) -> list[bytes]:
-    """Make small JPEGs; bytes that differ are added when they are written."""
+    """Make small JPEGs; each gets distinct trailing bytes when it is written."""
     return [encode(photo(seed, SIZE), "jpeg", quality=85) for seed in range(number)]
 
 
@@ -139,7 +139,7 @@ def bench_sustained(table: Table, bench: DaemonHarness, tmp_path: Path, lists: P
 
 
 def scanned(source: Path, bench: DaemonHarness, lists: Path, states: Path) -> float:
-    """Scan for the first time; give the seconds."""
+    """Run the first scan and return the seconds it took."""
     pipeline = Pipeline(
         bench.fingerprinter(), MatcherSet([ConfiguredMatcher(HashListMatcher(lists))])
     )
@@ -156,7 +156,7 @@ def scanned(source: Path, bench: DaemonHarness, lists: Path, states: Path) -> fl
 
 
 def watched(source: Path, bench: DaemonHarness, files: int, states: Path) -> float:
-    """Move them in; give the seconds until the last has its verdict."""
+    """Move the files in and return the seconds until the last one has its verdict."""
     bench.close()
     bench.state = Path(mkdtemp(dir=states))
     bench.store = Store.open(bench.state)
@@ -219,7 +219,7 @@ def bench_idle(table: Table, tmp_path: Path) -> None:
             family = [scanner, *scanner.children(recursive=True)]
             before = sum(sum(each.cpu_times()[:2]) for each in family)
             seconds = table.amount(20, 1)
-            time.sleep(seconds)  # it is the time in which nothing happens that is measured
+            time.sleep(seconds)  # the idle time itself is measured
             used = sum(sum(each.cpu_times()[:2]) for each in family) - before
             memory = sum(each.memory_info().rss for each in family)
     table.note(

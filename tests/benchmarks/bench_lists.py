@@ -1,8 +1,8 @@
-"""Hash lists: exact lookups, and everything within a distance.  One core.
+"""Hash lists: exact lookups, and lookups within a distance.  One core.
 
-Radius lists are asked through the matcher, so questions, answers and the look for changed lists
-are in the figure; the peers are asked as their own documentation says.  ``HASHWACHT_BENCH=full``
-takes ten million PDQ hashes, which is a quarter of an hour.
+Radius lists are queried through the matcher, so the figures include the messages and the check
+for changed lists; the peers are used as their documentation shows.  ``HASHWACHT_BENCH=full``
+takes ten million PDQ hashes and a quarter of an hour.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ def index_of(path: Path, values: Hashes, *, bands: bool = False) -> IndexFile:
 
 
 def half_known(values: Hashes, count: int, width: int) -> list[bytes]:
-    """Give queries of which every second one is in the list."""
+    """Return queries of which every second one is in the list."""
     known = values[np.random.default_rng(2).integers(0, len(values), count // 2)]
     both = np.stack((known, random_hashes(count // 2, width, seed=3)), axis=1)
     return [each.tobytes() for each in both.reshape(-1, width)]
 
 
 def per_second(work: Callable[[], object], count: int) -> float:
-    """Give the median of some rounds, by processor time, which other load moves less."""
+    """Return the median rate over some rounds, by processor time, which other load affects less."""
     rates = []
     for _ in range(ROUNDS):
         began = time.process_time()
@@ -101,7 +101,7 @@ def in_sqlite(values: Sequence[bytes], queries: Sequence[bytes]) -> float:
 
 
 def matcher_of(values: Hashes, folder: Path) -> tuple[HashListMatcher, int]:
-    """Import a PDQ list as an operator does; give it opened, and its size on disk."""
+    """Import a PDQ list as an operator does; return the open matcher and its size on disk."""
     lists = HashLists(folder)
     text = "\n".join(f"pdq:{each.tobytes().hex()}" for each in values)
     lists.import_list(io.BytesIO(text.encode()), ListMetadata("bench"))
@@ -115,7 +115,7 @@ def ask_ours(matcher: HashListMatcher, queries: Hashes) -> Callable[[], list[int
 
 
 class Peer:
-    """threatexchange's PDQIndex, built and asked as its documentation says."""
+    """Query threatexchange's PDQIndex, built and used as its documentation shows."""
 
     def __init__(self, values: Hashes) -> None:
         from threatexchange.signal_type.pdq.pdq_index import PDQIndex
@@ -131,7 +131,7 @@ class Peer:
 
 
 def near_and_far(values: Hashes, strangers: Hashes, count: int) -> Hashes:
-    """Half of the queries lie 0 to 40 bits from an entry, half are strangers."""
+    """Return queries, half of them 0 to 40 bits from an entry and half of them random."""
     chance = np.random.default_rng(4)
     known = values[chance.integers(0, len(values), count // 2)]
     return np.concatenate((flipped(known, chance.integers(0, 41, len(known))), strangers))
@@ -176,25 +176,25 @@ def bench_pdq_list(kind: str, factor: float, table: Table, tmp_path: Path) -> No
 
 
 def missed_none(ours: Sequence[int], theirs: Sequence[int]) -> None:
-    """Compare with the peer, whose index is exact as well.
+    """Compare with the peer, whose index is exact too.
 
-    Only if something was found: ours tells equal matches once, and stops at 32.
+    Only whether a query matched is compared: our list reports equal matches once, at most 32.
     """
-    assert [each > 0 for each in ours] == [each > 0 for each in theirs]
+    assert [count > 0 for count in ours] == [count > 0 for count in theirs]
 
 
 def slowest(table: Table, what: str, matcher: HashListMatcher, queries: Hashes) -> None:
-    """Time every query by itself, thrice; the best of three is its own, the rest is other load."""
-    questions = [(Signal("pdq", each.tobytes().hex(), 100),) for each in queries]
-    each_took = []
+    """Time each query three times and return the slowest of the best times."""
+    questions = [(Signal("pdq", query.tobytes().hex(), 100),) for query in queries]
+    best = []
     for question in questions:
-        took = []
+        times = []
         for _ in range(3):
             began = time.thread_time()
             matcher.lookup([question])
-            took.append(time.thread_time() - began)
-        each_took.append(min(took))
-    median, worst = statistics.median(each_took), max(each_took)
+            times.append(time.thread_time() - began)
+        best.append(min(times))
+    median, worst = statistics.median(best), max(best)
     remark = f"median {duration(median)}, slowest of {len(questions)} {duration(worst)}"
     table.note(f"{what}: slowest query", worst / median, remark, target=at_most(10, "x the median"))
 
@@ -220,7 +220,7 @@ def bench_64_bits(table: Table, tmp_path: Path) -> None:
         return [len(index.rows(each, 8)[0]) for each in asked]
 
     def theirs() -> list[int]:
-        # faiss counts what is nearer than the radius it is given, so one more.
+        # faiss counts only distances below the radius, so add one.
         return [len(flat.range_search(each[None], 9)[2]) for each in queries]
 
     assert ours() == theirs()

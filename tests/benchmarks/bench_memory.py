@@ -1,4 +1,4 @@
-"""What a worker process takes at its peak."""
+"""The peak memory of a worker process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
 
 
 def peak(pid: int) -> float:
-    """Give the most resident memory a process ever had, in MB (proc(5), VmHWM)."""
+    """Return the peak resident memory of a process in MB (VmHWM in proc(5))."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return int(found[1]) * 1024 / 1e6

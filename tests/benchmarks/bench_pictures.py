@@ -1,4 +1,4 @@
-"""One picture at a time, on one core, against code with the usual packages."""
+"""One picture at a time, on one core, compared with the usual packages."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def ours(types: tuple[str, ...]) -> Peer:
 
 
 def floor(path: Path) -> None:
-    """Do the minimum: read, the digests, and a decode to an eighth in grey."""
+    """Do the minimum: read, compute the digests, and decode to an eighth in grey."""
     content = path.read_bytes()
     for name in DIGESTS:
         hashlib.new(name, content).hexdigest()

@@ -1,4 +1,4 @@
-"""Whole scans, without the start of the program: the first run, and the one after it."""
+"""Whole scans without the start of the program: the first run and the next one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ INSTALL = "`make bench` installs the peer"
 
 
 def bare(root: Path) -> int:
-    """Look at every file, and do nothing else: what no scan can be faster than."""
+    """Call stat on every file and nothing else, as the lower bound for any scan."""
     files, left = 0, [os.fsencode(root)]
     while left:
         with os.scandir(left.pop()) as entries:
@@ -47,7 +47,7 @@ def bare(root: Path) -> int:
 
 
 def tree(root: Path, files: int, each: int) -> None:
-    """Make a tree as of web sites: directories of *each* files, twenty of them together."""
+    """Make a tree like those of web sites: directories of *each* files, twenty in a parent."""
     for number in range(files // each):
         folder = root / f"site{number // 400}" / f"part{number // 20 % 20}" / f"folder{number % 20}"
         folder.mkdir(parents=True)
@@ -80,7 +80,7 @@ def bench_unchanged(each: int, table: Table, tmp_path: Path) -> None:
 
 @pytest.fixture
 def pictures(tmp_path: Path, table: Table) -> list[Path]:
-    """JPEGs from 0.08 to 6 megapixels, as many of each size."""
+    """Make JPEGs from 0.08 to 6 megapixels, the same number of each size."""
     made = []
     for number, size in enumerate(SIDES * table.amount(10) if not table.smoke else SIDES[:2]):
         path = tmp_path / "pictures" / f"{number}.jpg"
@@ -98,7 +98,7 @@ def pool() -> Iterator[WorkerPool]:
 
 
 def scan_of(folder: Path, pool: WorkerPool, states: Path) -> Callable[[], None]:
-    """Scan for the first time, each time with a new state; the workers are there already."""
+    """Return a first scan that uses a new state each time and a pool that is already running."""
     pipeline = Pipeline(pool, MatcherSet([ConfiguredMatcher(KnowingMatcher())]))
     request = ScanRequest((os.fsencode(folder),), ExclusionRules([]), jobs=JOBS)
 
@@ -120,7 +120,7 @@ def scan_of(folder: Path, pool: WorkerPool, states: Path) -> Callable[[], None]:
 
 
 def copied(pictures: list[Path], folder: Path, times: int) -> list[Path]:
-    """Copy all pictures *times*, as a collection large enough for its fixed costs not to count."""
+    """Copy all pictures *times*, so that the fixed costs of a scan do not count."""
     folder.mkdir()
     for number, path in enumerate(pictures * times):
         shutil.copyfile(path, folder / f"{number}.jpg")

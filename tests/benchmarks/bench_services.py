@@ -1,4 +1,4 @@
-"""Questions to a service that takes one hash a request: eokm, over loopback, one core a side."""
+"""Requests to a service that takes one hash each: eokm, over loopback, one core a side."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\
 
 
 class Always(asyncio.Protocol):
-    """Answers false to every request, as cheaply as Python can: the client is what is measured."""
+    """Answer false to every request at the lowest cost in Python: the client is measured."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport, self._heard = transport, b""
 
     def data_received(self, data: bytes) -> None:
-        """Every body is one MD5 of 32 digits, so a request ends with them."""
+        """Answer each request; every body is one MD5 of 32 digits, which ends the request."""
         self._heard += data
         while (end := self._heard.find(b"\r\n\r\n")) >= 0 and len(self._heard) >= end + 36:
             self._heard = self._heard[end + 36 :]

@@ -1,4 +1,4 @@
-"""What an upload costs on top of the application: bodies in chunks of a server, on one core."""
+"""The cost of a check on top of the application: bodies in a server's chunks, on one core."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ Wrap = Callable[[Any], Any]
 
 @pytest.fixture(scope="module")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
-    """Ask a list of every built-in type on this machine, as the configuration has it."""
+    """Return a checker with a local list of every built-in type, configured as in production."""
     program = Program(tmp_path_factory.mktemp("home"))
     types = {"md5": 32, "sha1": 40, "sha256": 64, "pdq": 64, "phash64": 16}
     rows = [f"{name},{'0' * digits},K,csam" for name, digits in types.items()]
@@ -68,7 +68,7 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
 
 
 def picture(table: Table, size: tuple[int, int]) -> bytes:
-    """Paint a JPEG as good cameras write it: 12 MP are 3 MB."""
+    """Make a JPEG as good cameras write it: 12 MP take 3 MB."""
     small = (320, 240) if table.smoke else size
     return encode(grainy(photo(1, small), amount=6.0), "jpeg", quality=93)
 
@@ -78,14 +78,14 @@ def no_picture(table: Table, size: int) -> bytes:
 
 
 def chunks(content: bytes, size: int = UVICORN) -> list[bytes]:
-    """Make a body as it comes: a WSGI server gives as much as it is asked for."""
+    """Cut a body as a server does: a WSGI server returns as many bytes as are requested."""
     body = form(field_part(b"a title"), file_part(content))
     return cut(body, *range(size, len(body), size))
 
 
 @contextmanager
 def senders(*wraps: Wrap, kind: str = "asgi") -> Iterator[list[Send]]:
-    """Give how to send to the application with each of these before it."""
+    """Return functions that send a body through each of these middlewares."""
     drivers: list[Any] = [
         AsgiDriver(wrap) if kind == "asgi" else WsgiDriver(wrap, in_chunks) for wrap in wraps
     ]
@@ -124,7 +124,7 @@ def timed(work: Callable[[], object]) -> float:
 
 
 def added(table: Table, send: Send, bare: Send, given: list[bytes], rounds: int) -> list[float]:
-    """Give the seconds that are added, sorted: each round beside one of the bare application."""
+    """Return the added seconds, sorted: each round is compared with one of the bare application."""
     send(given)
     gc.collect()
     gc.disable()
@@ -194,10 +194,10 @@ def bench_against_hand_written(table: Table, checker: Checker, tmp_path: Path) -
         return view
 
     content, file = picture(table, (4000, 3000)), tmp_path / "picture.jpg"
-    file.write_bytes(content)  # what the application has stored by then
+    file.write_bytes(content)  # what the application stored
     with senders(ours("asgi", checker), hand_written, nobody) as (with_us, with_them, bare):
         given, ours_all, theirs_all = chunks(content), list[float](), list[float]()
-        for _ in range(table.amount(5)):  # in turns: the machine may be slower for a while
+        for _ in range(table.amount(5)):  # alternating: the machine may be slower for a while
             ours_all += added(table, with_us, bare, given, 3)
             theirs_all += added(table, with_them, bare, given, 1)
     mine, theirs = statistics.median(ours_all), statistics.median(theirs_all)
@@ -218,7 +218,7 @@ def bench_no_picture(kind: str, size: int, table: Table, checker: Checker) -> No
     given, rounds = chunks(content, size), []
     with senders(ours(kind, checker), nobody, kind=kind) as (with_us, bare):
         with_us(given)
-        for _ in range(table.amount(25)):  # side by side: the machine may be busy
+        for _ in range(table.amount(25)):  # alternating: the machine may be busy
             mine = timed(lambda: with_us(given)) - timed(lambda: bare(given))
             rounds.append((mine, timed(plain)))
     middle, digests = (statistics.median(each) for each in zip(*rounds, strict=True))
@@ -236,7 +236,7 @@ def bench_no_picture(kind: str, size: int, table: Table, checker: Checker) -> No
 
 
 def bench_memory(table: Table, checker: Checker) -> None:
-    """Many uploads at once, each stopped where most of its body has come."""
+    """Measure many uploads at once, each stopped when most of its body has been received."""
     count = table.amount(200, 3)
     given = chunks(no_picture(table, MB))
     request = RequestHead("POST", "/", "", {"content-type": MULTIPART})
@@ -248,7 +248,7 @@ def bench_memory(table: Table, checker: Checker) -> None:
         assert body is not None
         upload = UploadInspection(body, Policy(), checker, lambda _: UploadContext("now"))
         for each in given[:-1]:
-            upload.receive(bytes(bytearray(each)))  # bytes of its own, as from a server
+            upload.receive(bytes(bytearray(each)))  # a copy, as from a server
             upload.settle(0.0)
             upload.passable()
         uploads.append(upload)

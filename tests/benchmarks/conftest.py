@@ -1,4 +1,4 @@
-"""One table for the whole run, written at its end; ``HASHWACHT_BENCH=smoke`` only turns it over."""
+"""One table for the whole run, written at its end; ``HASHWACHT_BENCH=smoke`` only runs the code."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ import pytest
 from benchmarks.measured import write
 from benchmarks.measuring import Table, one_core
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: one core means one core
+os.environ.setdefault(
+    "OPENBLAS_NUM_THREADS", "1"
+)  # set before numpy is imported, which else starts a thread per core
 
 FOLDER = Path(os.environ.get("HASHWACHT_BENCH_FOLDER", "build/bench"))
 
 
 @pytest.fixture(scope="session")
 def table(pytestconfig: pytest.Config) -> Iterator[Table]:
-    """Collect the rows, and at the end write and print them."""
+    """Collect the rows; write and print them at the end."""
     made = Table(smoke=os.environ.get("HASHWACHT_BENCH") == "smoke")
     yield made
     text = write(made, FOLDER)
@@ -30,6 +32,6 @@ def table(pytestconfig: pytest.Config) -> Iterator[Table]:
 
 @pytest.fixture(scope="module")
 def on_one_core() -> Iterator[None]:
-    """Have all of a module's benchmarks share one core with their workers."""
+    """Run all benchmarks of a module and their workers on one core."""
     with one_core():
         yield

@@ -1,4 +1,4 @@
-"""What a run of the benchmarks leaves: a table to read, a JSON for programs, a page with charts."""
+"""The output of a benchmark run: a text table, JSON, and a page with charts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SVG = """<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
 
 
 def machine() -> dict[str, object]:
-    """Say on what the figures were taken: processor, cores, system, versions, other load."""
+    """Return the conditions of the run: processor, cores, system, versions, load."""
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
@@ -57,7 +57,7 @@ def write(table: Table, folder: Path) -> str:
 
 
 def _processor() -> str:
-    """Name the processor as Linux does."""
+    """Return the processor's name as Linux reports it."""
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -69,7 +69,7 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 
 def _text(table: Table, about: dict[str, object]) -> str:
-    """Set the table in columns; what each was measured against stands below it."""
+    """Format the rows in columns, with a line below each that names its peer."""
     lines = [_COLUMNS, *(_cells(row) for row in table.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
     shown = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
@@ -80,7 +80,7 @@ def _text(table: Table, about: dict[str, object]) -> str:
         if row.against or row.remark
     ]
     short = [
-        f"  {row.name}, {row.verdict}: {row.why or 'nobody knows yet'}"
+        f"  {row.name}, {row.verdict}: {row.why or 'unknown reason'}"
         for row in table.rows
         if row.verdict != "reached" and row.figure is not None
     ]
@@ -112,7 +112,7 @@ def _table_row(row: Row) -> str:
 
 
 def chart(rows: list[Row]) -> str:
-    """Draw how many times better than its target each figure is, on a logarithmic scale (SVG)."""
+    """Draw the ratio of each figure to its target on a logarithmic scale (SVG)."""
     height = _LINE * (len(rows) + 1)
     middle = _across(1.0)
     parts = [
@@ -142,7 +142,7 @@ def _bar(row: Row, top: int) -> list[str]:
 
 
 def _across(score: float) -> float:
-    """Place a score on the logarithmic axis."""
+    """Return the x coordinate of a score on the logarithmic axis."""
     low, high = (math.log10(each) for each in _DECADES)
     at = min(high, max(low, math.log10(max(score, 1e-9))))
     return _NAMES + (at - low) / (high - low) * (_WIDTH - _NAMES - 180)

@@ -1,4 +1,4 @@
-"""Measure ours against a peer in the same run, and keep one row of a table for each claim.
+"""Measure our code against a peer in the same run, and keep one row of a table for each claim.
 
 ::
 
@@ -7,8 +7,8 @@
         table.add("what is claimed", times, against="peer 1.2", target=at_least(4.5, "x"))
         table.note("another claim", 97.0, "120 bits seen", target=at_most(120, "MB"))
 
-Nothing here fails because of time: a row that falls short says by how much, and why if that is
-known.
+No benchmark fails because of time: a row that misses its target shows by how much, and why if
+the reason is known.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Work = Callable[[], object]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a figure must reach; *unit* follows the number."""
+    """The figure to reach; *unit* follows the number."""
 
     limit: float
     unit: str
@@ -37,7 +37,7 @@ class Target:
         return f"{'≥' if self.at_least else '≤'} {_short(self.limit)}{_spaced(self.unit)}"
 
     def score(self, figure: float) -> float:
-        """How many times better than demanded: 1 is just reached."""
+        """Return the ratio of the figure to the target; 1 is just reached."""
         if self.at_least:
             return figure / self.limit if self.limit else 1.0
         if figure <= 0:
@@ -45,7 +45,7 @@ class Target:
         return self.limit / figure
 
     def verdict(self, figure: float) -> str:
-        """Say whether it is reached, else by how much it is missed."""
+        """Return whether the target is reached, else by how much it is missed."""
         if (figure >= self.limit) if self.at_least else (figure <= self.limit):
             return "reached"
         if not self.limit:
@@ -54,21 +54,21 @@ class Target:
 
 
 def at_least(limit: float, unit: str) -> Target:
-    """Demand this much or more."""
+    """Return a lower bound."""
     return Target(limit, unit, at_least=True)
 
 
 def at_most(limit: float, unit: str) -> Target:
-    """Demand this much or less."""
+    """Return an upper bound."""
     return Target(limit, unit, at_least=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds of every round, ours and the peer's, each pair measured side by side.
+    """Seconds of every round, ours and the peer's, each pair measured in alternation.
 
-    *cpu_ratio* is the same ratio in processor time of this process, which other load on the
-    machine moves less.
+    *cpu_ratio* is the same ratio in processor time of this
+    process, which other load affects less.
     """
 
     ours: tuple[float, ...]
@@ -77,21 +77,21 @@ class Times:
 
     @property
     def ratio(self) -> float:
-        """How many times the peer's median is ours."""
+        """The peer's median divided by ours."""
         return statistics.median(self.peer) / statistics.median(self.ours)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """The quarters of the rounds' own ratios: how noisy it was."""
+        """The quartiles of the ratios of all rounds, which show the noise."""
         each = sorted(peer / ours for ours, peer in zip(self.ours, self.peer, strict=True))
         return each[len(each) // 4], each[-1 - len(each) // 4]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim and what became of it; *figure* is None if it could not be measured.
+    """One claim and its result; *figure* is None if it could not be measured.
 
-    *why* is the known reason why it falls short, if it does.
+    *why* is the known reason for a missed target, if there is one.
     """
 
     name: str
@@ -105,7 +105,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Say whether the figure reaches its target."""
+        """Return whether the figure reaches its target."""
         return "not measured" if self.figure is None else self.target.verdict(self.figure)
 
     @property
@@ -116,19 +116,19 @@ class Row:
 
 @dataclass
 class Table:
-    """All rows of one run.  *smoke*: everything runs once on little, and proves nothing."""
+    """All rows of one run.  *smoke*: every benchmark runs once on little input."""
 
     smoke: bool = False
     rows: list[Row] = field(default_factory=list)
 
     def amount(self, full: int, smoke: int = 1) -> int:
-        """Say how many to take: of rounds, pictures, entries."""
+        """Return the number of rounds, pictures or entries to use."""
         return smoke if self.smoke else full
 
     def race(self, ours: Work, peer: Work, rounds: int, calls: int = 1) -> Times:
-        """Time both in turns, after one round that does not count.
+        """Time both in alternation after one warm-up round.
 
-        Give short work several *calls* in a row, as it would come in life; times are for one.
+        Repeat short work for several *calls* in a row, as in production; times are for one call.
         """
         calls = self.amount(calls)
         pairs, cpus = [], []
@@ -151,7 +151,10 @@ class Table:
         inverse: bool = False,
         why: str = "",
     ) -> None:
-        """Keep a race: the figure is peer / ours, or ours / peer if *inverse*."""
+        """Record a race: the figure is peer
+        ours, or ours
+        peer if *inverse*.
+        """
         low, high = times.spread
         figure, cpu = times.ratio, times.cpu_ratio
         if inverse:
@@ -171,17 +174,17 @@ class Table:
         target: Target,
         why: str = "",
     ) -> None:
-        """Keep a figure that is no race: bits, bytes, per cent."""
+        """Record a figure that is not a race: bits, bytes, per cent."""
         self.rows.append(Row(name, "", "", against, figure, target, remark, why))
 
     def missing(self, name: str, *, against: str, target: Target, why: str) -> None:
-        """Keep a row that could not be measured here, visibly."""
+        """Record a row that could not be measured on this machine."""
         self.rows.append(Row(name, "", "", against, None, target, why))
 
 
 @contextmanager
 def one_core() -> Iterator[None]:
-    """Let everything that is begun here, workers included, share one core."""
+    """Run everything that starts inside, workers included, on one core."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
     try:
@@ -191,12 +194,12 @@ def one_core() -> Iterator[None]:
 
 
 def named(*packages: str) -> str:
-    """Name packages with their versions, as they stand in a table."""
+    """Return packages with their versions, as the table names them."""
     return ", ".join(f"{each} {installed(each) or '(not installed)'}" for each in packages)
 
 
 def installed(package: str) -> str:
-    """Give the version of a package; empty if it is not there."""
+    """Return the version of a package; empty if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -204,7 +207,7 @@ def installed(package: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write a time as people read it: 850 us, 12.3 ms, 4.56 s."""
+    """Format a time for people: 850 us, 12.3 ms, 4.56 s."""
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:
             return f"{_short(seconds / size)} {unit}"
@@ -212,7 +215,7 @@ def duration(seconds: float) -> str:
 
 
 def _timed(work: Work, calls: int) -> tuple[float, float]:
-    """Give wall-clock and processor seconds of one call; nobody pays for another's garbage."""
+    """Return wall-clock and processor seconds of one call, after a garbage collection."""
     gc.collect()
     gc.disable()
     try:
@@ -225,7 +228,7 @@ def _timed(work: Work, calls: int) -> tuple[float, float]:
 
 
 def _short(number: float) -> str:
-    """Three significant digits, no exponent."""
+    """Format with three significant digits and no exponent."""
     if abs(number) >= 100 or number == int(number):
         return f"{number:,.0f}"
     return f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"

@@ -1,4 +1,4 @@
-"""What a user would write with the usual packages, in a module that worker processes can import."""
+"""The code a user would write with the usual packages, in a module that workers can import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def fingerprint(path: Path) -> None:
-    """Hash as the packages' own documentation shows: hashlib thrice, PdqSignal, imagehash twice."""
+    """Hash as the packages' documentation shows: hashlib thrice, PdqSignal, imagehash twice."""
     import imagehash
     from PIL import Image
     from threatexchange.signal_type.pdq.signal import PdqSignal

@@ -1,9 +1,9 @@
-"""Many hashes for lists: random ones, and PDQ hashes of painted pictures, whose bits correlate.
+"""Large sets of hashes: random ones, and PDQ hashes of generated pictures, whose bits correlate.
 
 Random hashes are the best case of every index that cuts a hash into bands: all keys are equally
-frequent.  Those of pictures are not random: neighbouring frequencies of a picture depend on each
-other, and a list holds crops of one picture beside each other.  No list of real photographs can
-be had here, so these are painted: see :func:`of_pictures`.
+frequent.  Hashes of pictures are not: neighbouring frequencies of a picture correlate, and a list
+holds several crops of one picture.  No list of real photographs is available here, so the
+pictures are generated: see :func:`of_pictures`.
 """
 
 from __future__ import annotations
@@ -19,47 +19,46 @@ Hashes = NDArray[np.uint8]
 """Shape (count, bytes a hash)."""
 
 SIDE = 64
-"""PDQ looks at a picture as 64 x 64 samples of its luma."""
+"""PDQ reduces a picture to 64 x 64 samples of its luma."""
 
 _SCALES = (1, 2, 3)
-"""Pixels of a scene behind a sample: a crop is a quarter, half or three quarters as wide as it."""
+"""Scene pixels for each sample: a crop is a quarter, half or three quarters as wide as the scene."""
 
 _BATCH = 1000
 
 
 def random_hashes(count: int, width: int, seed: int = 0) -> Hashes:
-    """Give *count* hashes of *width* bytes of which every bit is a coin toss."""
+    """Return *count* random hashes of *width* bytes."""
     return np.random.default_rng(seed).integers(0, 256, (count, width), np.uint8)
 
 
 def of_pictures(count: int, scenes: int, seed: int = 0) -> Hashes:
-    """Give the PDQ hashes of *count* random crops of *scenes* painted, photograph-like scenes.
+    """Return the PDQ hashes of *count* random crops of *scenes* generated, photograph-like scenes.
 
-    Scenes are those of :func:`demo.pictures.photo` (a natural spectrum, light that
-    falls off, objects with edges), seen whole or in part, a third of them mirrored; crops of one
-    scene overlap, many lie within the radius of each other.  PDQ's own reduction (two tent
-    filters) is replaced by one box filter, which changes some bits, not how they depend on
-    each other.
+    Scenes are those of :func:`demo.pictures.photo` (a natural spectrum, light that falls off,
+    objects with edges), in whole or in part, a third of them mirrored; crops of one scene overlap,
+    and many are within the radius of each other.  PDQ's own reduction (two tent filters) is
+    replaced by one box filter, which changes some bits but not their correlation.
     """
-    chance = np.random.default_rng(seed)
-    made = [np.empty((0, 32), np.uint8)]
-    places = np.array_split(chance.permutation(count), scenes)
-    for number, mine in enumerate(places):
+    rng = np.random.default_rng(seed)
+    hashes = [np.empty((0, 32), np.uint8)]
+    places = np.array_split(rng.permutation(count), scenes)
+    for number, members in enumerate(places):
         levels = _levels(seed * 1_000_003 + number)
-        crops = (_crop(levels, chance) for _ in range(len(mine)))
-        made += [_pdq(batch) for batch in _batches(crops, len(mine))]
-    return np.concatenate(made)[chance.permutation(count)]
+        crops = (_crop(levels, rng) for _ in range(len(members)))
+        hashes += [_pdq(batch) for batch in _batches(crops, len(members))]
+    return np.concatenate(hashes)[rng.permutation(count)]
 
 
 def flipped(values: Hashes, bits: NDArray[np.int64], seed: int = 0) -> Hashes:
-    """Turn as many bits over in every value as *bits* says."""
-    chance = np.random.default_rng(seed)
-    rank = chance.random((len(values), values.shape[1] * 8)).argsort(axis=1).argsort(axis=1)
+    """Flip the number of bits in each value that *bits* holds."""
+    rng = np.random.default_rng(seed)
+    rank = rng.random((len(values), values.shape[1] * 8)).argsort(axis=1).argsort(axis=1)
     return values ^ np.packbits(rank < bits[:, None], axis=1)
 
 
 def _levels(seed: int) -> list[NDArray[np.float32]]:
-    """Paint a scene and average it over squares of each scale."""
+    """Draw a scene and average it over squares of each scale."""
     luma = np.asarray(photo(seed, (256, 256)).convert("L"), np.float32)
     sums = np.pad(luma, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     return [
@@ -68,7 +67,7 @@ def _levels(seed: int) -> list[NDArray[np.float32]]:
 
 
 def _crop(levels: list[NDArray[np.float32]], chance: np.random.Generator) -> NDArray[np.float32]:
-    """See a part of the scene as PDQ does."""
+    """Return a part of the scene at the resolution that PDQ uses."""
     which = int(chance.integers(len(_SCALES)))
     level, step = levels[which], _SCALES[which]
     top, left = chance.integers(0, len(level) - step * (SIDE - 1), 2)

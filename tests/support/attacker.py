@@ -1,4 +1,4 @@
-"""Somebody who exchanges names as fast as he can, in a process of his own."""
+"""An attacker that replaces names as fast as possible, in a separate process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def attack(program: Path, *arguments: str | Path) -> Iterator[None]:
-    """Run a program that says ``begun`` and goes on until its input ends."""
+    """Run a program that prints ``begun`` and loops until its input ends."""
     with subprocess.Popen(
         [sys.executable, program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as swapper:
@@ -21,6 +21,6 @@ def attack(program: Path, *arguments: str | Path) -> Iterator[None]:
         try:
             yield
         finally:
-            assert swapper.poll() is None, "the attacker has died"
+            assert swapper.poll() is None, "the attacker's process ended early"
             swapper.stdin.close()
     assert swapper.returncode == 0

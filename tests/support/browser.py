@@ -1,4 +1,4 @@
-"""A real browser, driven as the W3C's WebDriver says: plain HTTP to chromedriver."""
+"""A real browser, driven through the W3C's WebDriver protocol: plain HTTP to chromedriver."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import httpx
 
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # it refuses to run as root otherwise
+    "--no-sandbox",  # else it refuses to run as root
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -30,7 +30,7 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 
 def lacking() -> str:
-    """Name the programs that are not installed."""
+    """Return the programs that are not installed."""
     return ", ".join(each for each in ("chromium", "chromedriver") if shutil.which(each) is None)
 
 
@@ -38,23 +38,23 @@ class Browser:
     """One window."""
 
     def __init__(self, session: httpx.Client) -> None:
-        """Drive what *session* leads to: the address of a WebDriver session."""
+        """Use *session*, the address of a WebDriver session."""
         self._session = session
 
     def open(self, address: str) -> None:
-        """Go to a page."""
+        """Load a page."""
         self._do("url", url=address)
 
     def choose(self, file: Path) -> None:
-        """Choose a file in the page's form, as a person does in the dialogue."""
+        """Choose a file in the page's form, as a user does in the file dialogue."""
         self._on("input[type=file]", "value", text=str(file))
 
     def press(self) -> None:
-        """Press the page's button."""
+        """Click the page's button."""
         self._on("button", "click")
 
     def answer(self) -> str:
-        """Wait for a page without a form, and read what it shows."""
+        """Wait for a page without a form and return its text."""
         page = self._find("body:not(:has(form))")
         return str(self._session.get(f"element/{page}/text").json()["value"])
 
@@ -72,7 +72,7 @@ class Browser:
 
 @contextmanager
 def browser(profile: Path) -> Iterator[Browser]:
-    """Start a browser with a fresh *profile* directory, and end it."""
+    """Start a browser with a new *profile* directory; stop it at the end."""
     driver = shutil.which("chromedriver")
     assert driver is not None
     with subprocess.Popen(
@@ -87,7 +87,9 @@ def browser(profile: Path) -> Iterator[Browser]:
             wanted = {
                 "browserName": "chrome",
                 "goog:chromeOptions": options,
-                "timeouts": {"implicit": 20_000},  # ms: pages come when they come
+                "timeouts": {
+                    "implicit": 20_000
+                },  # ms: the wait for elements of a page that still loads
             }
             with httpx.Client(base_url=address, timeout=60) as client:
                 answer = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
@@ -97,7 +99,7 @@ def browser(profile: Path) -> Iterator[Browser]:
                 try:
                     yield Browser(client)
                 finally:
-                    client.delete(session)  # without a slash at its end it means the whole window
+                    client.delete(session)  # without a trailing slash, this closes the session
         finally:
             os.killpg(process.pid, signal.SIGKILL)
 

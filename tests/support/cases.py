@@ -1,4 +1,4 @@
-"""Everything that keeps cases, in one directory: real storage, vault and files; a set clock."""
+"""The case services in one directory: real storage, vault and files, and a manual clock."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class OwnedFiles(Accounts):
 
 @dataclass
 class CaseBench:
-    """Everything below *home*; call ``open`` first and ``close`` at the end."""
+    """The case services below *home*; call ``open`` first and ``close`` at the end."""
 
     home: Path
     root: RootSettings = QUARANTINE
@@ -84,7 +84,7 @@ class CaseBench:
     wrap: Callable[[FileActions], Any] = lambda file_actions: file_actions
 
     def open(self) -> CaseBench:
-        """Open the storage and build the parts."""
+        """Open the storage and build the services."""
         state = self.home / "state"
         self.files = self.home / "files"
         self.files.mkdir(exist_ok=True)
@@ -146,17 +146,17 @@ class CaseBench:
         return self.processor.apply_verdict(replace(judged, path=path, fd=None, verdict=verdict))
 
     def retry(self, after: float = 0, *, root: RootSettings | None = None) -> None:
-        """Do what is due *after* so many seconds, perhaps with another policy."""
+        """Run what is due *after* so many seconds, optionally with another policy."""
         self.clock.now += after
         (self.with_root(root) if root else self.processor).retry_due(self.clock.now)
 
     def decisions(self) -> CaseDecisions:
-        """Return what carries out decisions."""
+        """Return the object that carries out decisions."""
         return CaseDecisions(self.ledger, self.file_actions, self.lock)
 
     @contextmanager
     def busy(self, path: bytes) -> Iterator[None]:
-        """Lock the hold of a file, as another process does while it acts on it."""
+        """Lock the hold of a file, as another process does while it acts on the file."""
         status = at(path).stat()
         lock = HoldRecords(self.home / "state" / "holds").acquire((status.st_dev, status.st_ino))
         assert lock is not None
@@ -169,7 +169,7 @@ class CaseBench:
         return case
 
     def locations(self) -> list[FileLocation]:
-        """Return all locations of the only case, the oldest first."""
+        """Return all locations of the only case, oldest first."""
         return self.store.locations.load_by_content(self.case().key)[::-1]
 
     def events(self) -> list[str]:
@@ -188,12 +188,12 @@ def at(path: bytes) -> Path:
 
 
 def mode(path: bytes) -> int:
-    """Return the permissions of a file."""
+    """Return the permission bits of a file."""
     return stat.S_IMODE(at(path).stat().st_mode)
 
 
 def match(*signals: Signal, known_good: Iterable[Match] = ()) -> Verdict:
-    """Return the verdict that a list knows these signals."""
+    """Return a match verdict of a list for these signals."""
     matches = tuple(Match("hashlist", signal, 0, "csam", "police", "17") for signal in signals)
     good = tuple(known_good)
     if good:

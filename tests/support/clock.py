@@ -1,4 +1,4 @@
-"""Time as a test wants it."""
+"""A clock for tests."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass
 class Clock:
-    """A clock that is set by hand."""
+    """A clock that tests set."""
 
     now: float = 1_000_000.0
 
     def __call__(self) -> float:
-        """Give the time, in seconds."""
+        """Return the time in seconds."""
         return self.now

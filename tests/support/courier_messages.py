@@ -1,4 +1,4 @@
-"""Messages that the courier delivers, and the problem of a failed delivery."""
+"""Requests that the courier delivers, and the problem of a failed delivery."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def message(channel: str = "mail", count: int = 1, left_out: int = 0) -> Deliver
 
 
 def problem(result: DeliverReply | FailureReply) -> str:
-    """Return the problem of a failed delivery, which must come with advice."""
+    """Return the problem of a failed delivery, which must include advice."""
     assert isinstance(result, FailureReply)
     assert result.advice
     return result.problem

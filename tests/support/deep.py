@@ -1,4 +1,4 @@
-"""Directories so deep that the kernel does not take their paths (PATH_MAX is 4096 bytes)."""
+"""Directories too deep for the kernel to accept their paths (PATH_MAX is 4096 bytes)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ NAME = "n" * 200
 
 
 def deepened(top: Path, levels: int) -> int:
-    """Make directories called NAME, one in the other; give a descriptor of the last one.
+    """Make nested directories called NAME; return a descriptor of the innermost.
 
     Raises OSError.
     """

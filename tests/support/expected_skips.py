@@ -1,4 +1,4 @@
-"""The pytest plugin that fails a run in which a test was skipped that may not be."""
+"""A pytest plugin that fails a run in which an unexpected test was skipped."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class ExpectedSkip:
 
 
 def load_expected_skips(path: Path) -> list[ExpectedSkip]:
-    """Return the entries of a list; raise ValueError for one that is incomplete or unknown."""
+    """Return the entries of a list; raise ValueError for an incomplete or unknown one."""
     entries = tomllib.loads(path.read_text())["skip"]
     names = {field.name for field in fields(ExpectedSkip)}
     for entry in entries:
@@ -49,7 +49,7 @@ def load_expected_skips(path: Path) -> list[ExpectedSkip]:
 
 
 class SkipCheck:
-    """Collects the skips of a run; only the process that the user started judges them."""
+    """Collects the skips of a run; only the process that the user started checks them."""
 
     def __init__(self, expected: Iterable[ExpectedSkip]) -> None:
         """Allow the *expected* skips."""
@@ -57,7 +57,7 @@ class SkipCheck:
         self.skipped: dict[str, str] = {}
 
     def unexpected(self) -> dict[str, str]:
-        """Return the tests whose skip no entry allows, each with the reason that it gave."""
+        """Return the tests whose skip no entry allows, each with the reason of its skip."""
         return {
             test: reason
             for test, reason in self.skipped.items()
@@ -65,7 +65,7 @@ class SkipCheck:
         }
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Record a test that skips, in any of its phases; with xdist, workers send the reports."""
+        """Record a test that skips in any phase; with xdist, workers send the reports."""
         self._record(report)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -78,7 +78,7 @@ class SkipCheck:
             self.skipped[report.nodeid] = reason.removeprefix("Skipped: ")
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Fail a run that would pass."""
+        """Fail a run that would pass despite unexpected skips."""
         if self.unexpected() and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

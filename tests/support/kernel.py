@@ -1,4 +1,4 @@
-"""What the kernel permits this process, and settings that tests change for a while."""
+"""What the kernel permits this process, and kernel settings that tests change temporarily."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def may_use_fanotify() -> bool:
 
 @contextmanager
 def small_queue(kind: str, events: int = 64) -> Iterator[None]:
-    """Let queues that are made meanwhile hold few events; *kind* is inotify or fanotify.
+    """Limit the event queues created inside; *kind* is inotify or fanotify.
 
-    Raises OSError where that may not be set.
+    Raises OSError where the limit may not be set.
     """
     setting = Path(f"/proc/sys/fs/{kind}/max_queued_events")
     before = setting.read_text()

@@ -1,8 +1,7 @@
-"""A Debian machine under its own systemd, in a container: booted in seconds, gone afterwards.
+"""A Debian machine under its own systemd, booted in a container within seconds.
 
-systemd-nspawn(1) over a tree that ``tests/e2e/boot/tree`` has made; whatever is written goes to
-memory, so that the tree stays as it is and two machines can run over it.  Commands are run inside
-with nsenter(1), as the machine's root.
+systemd-nspawn(1) runs the tree that ``tests/e2e/boot/tree`` made; writes go to memory, so that the
+tree does not change and two machines can use it.  Commands run inside with nsenter(1), as root.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ _ALSO_ALLOWED = (
     "fanotify_init fanotify_mark open_by_handle_at name_to_handle_at seccomp"
     " landlock_create_ruleset landlock_add_rule landlock_restrict_self"
 )
-"""What a real machine has and nspawn's own filter does not let through."""
+"""System calls that a real machine has and nspawn's own filter blocks."""
 
 _POWER_OFF = signal.SIGRTMIN + 4
-"""Tells a systemd that is process 1 to shut down (systemd(1))."""
+"""Makes a systemd that is process 1 shut down (systemd(1))."""
 
 
 def tree(checkout: Path) -> Path | str:
-    """Give the tree to boot; or say why there is none.
+    """Return the tree to boot, or the reason why there is none.
 
     It is made if HASHWACHT_BOOT is set, which takes minutes; else it must be in the cache.
     """
@@ -51,10 +50,10 @@ def tree(checkout: Path) -> Path | str:
 
 
 class Machine:
-    """A machine that runs.  ``close`` switches it off."""
+    """A running machine; ``close`` switches it off."""
 
     def __init__(self, root: Path, checkout: Path, log: Path) -> None:
-        """Boot *root*, with *checkout* to be read at /opt/checkout; its console goes to *log*."""
+        """Boot *root* with *checkout* read-only at /opt/checkout; write its console to *log*."""
         with log.open("wb") as console:
             self._nspawn = subprocess.Popen(
                 [
@@ -87,42 +86,42 @@ class Machine:
             raise
 
     def _leader(self) -> int:
-        """Find the machine's process 1; before it there is a child that prepares things."""
+        """Return the machine's process 1, which is started by another child of nspawn."""
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        found: list[int] = []
+        pids: list[int] = []
 
         def there() -> bool:
             assert self._nspawn.poll() is None, self._log.read_text(errors="replace")
-            found[:] = [child for child in map(int, children.read_text().split()) if _first(child)]
-            return bool(found)
+            pids[:] = [child for child in map(int, children.read_text().split()) if _first(child)]
+            return bool(pids)
 
         self.wait_for(there, what="the machine's process 1")
-        return found[0]
+        return pids[0]
 
     def run(self, command: str, *, ok: bool = True, timeout: float = 60.0) -> str:
-        """Run a shell command in the machine; give what it printed, without the last line end.
+        """Run a shell command in the machine; return its output without the last line end.
 
-        *ok*: it must end well, else what it said is raised.
+        Raises AssertionError with the output if the command fails and *ok* is set.
         """
-        ended = subprocess.run(
+        result = subprocess.run(
             ["nsenter", "--target", str(self._first), "--all", "sh", "-c", command],
             capture_output=True,
             check=False,
             timeout=timeout,
             env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
         )
-        text = ended.stdout.decode(errors="replace").rstrip("\n")
-        assert not ok or ended.returncode == 0, (
-            f"{command}: {ended.returncode}\n{text}\n{ended.stderr.decode(errors='replace')}"
+        text = result.stdout.decode(errors="replace").rstrip("\n")
+        assert not ok or result.returncode == 0, (
+            f"{command}: {result.returncode}\n{text}\n{result.stderr.decode(errors='replace')}"
         )
         return text
 
     def json(self, command: str) -> Any:
-        """Run a command that prints one JSON object, however it ends, and read that."""
+        """Run a command that prints one JSON object, whatever its exit code; return the object."""
         return json.loads(self.run(command, ok=False))
 
     def property(self, unit: str, name: str) -> str:
-        """Give a property of a unit, as ``systemctl show`` does."""
+        """Return a property of a unit, as ``systemctl show`` prints it."""
         return self.run(f"systemctl show --value --property={name} {unit}")
 
     def write(self, path: str, content: bytes) -> None:
@@ -134,14 +133,14 @@ class Machine:
     def wait_for(
         self, condition: Callable[[], bool], seconds: float = BOOT_SECONDS, what: str = "it"
     ) -> None:
-        """Wait until a condition holds; raises AssertionError if it does not in time."""
+        """Wait for a condition; raise AssertionError if it does not hold in time."""
         until = time.monotonic() + seconds
         while not condition():
             assert time.monotonic() < until, f"{what} took more than {seconds} s"
             time.sleep(0.1)
 
     def close(self) -> None:
-        """Switch it off."""
+        """Switch the machine off."""
         try:
             if self._nspawn.poll() is None:
                 os.kill(getattr(self, "_first", self._nspawn.pid), _POWER_OFF)
@@ -152,7 +151,7 @@ class Machine:
 
 
 def _first(process: int) -> bool:
-    """Tell if a process is number 1 in a name space of its own."""
+    """Return whether a process has number 1 in its own name space."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except FileNotFoundError:
@@ -162,7 +161,7 @@ def _first(process: int) -> bool:
 
 
 def _output(command: Sequence[str | Path]) -> str:
-    """Give the last line that a program prints."""
-    environ = {**os.environ, "PYTHON": sys.executable}  # whose pip fetches the packages
+    """Return the last line that a program prints."""
+    environ = {**os.environ, "PYTHON": sys.executable}  # its pip downloads the packages
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environ)
     return done.stdout.decode().rstrip("\n").rpartition("\n")[2]

@@ -1,4 +1,4 @@
-"""A file system that can be filled: some memory, mounted for a while."""
+"""A file system that a test can fill: a tmpfs, mounted temporarily."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import pytest
 
 
 @contextmanager
-def memory_disk(place: Path, size: int) -> Iterator[Path]:
-    """Mount *size* bytes of memory at a place, made if need be; skip where that is not allowed."""
-    place.mkdir(exist_ok=True)
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
+def memory_disk(path: Path, size: int) -> Iterator[Path]:
+    """Mount *size* bytes of memory at *path*, made if missing; skip where that is not allowed."""
+    path.mkdir(exist_ok=True)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
     try:
         subprocess.run(mount, check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"cannot mount a small file system: {getattr(error, 'stderr', error)}")
     try:
-        yield place
+        yield path
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(path)], check=True)

@@ -1,4 +1,4 @@
-"""The installed program, run as people run it: in a process of its own, on a state of its own."""
+"""The installed program, run as an administrator runs it: a process with a state of its own."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from unittest.mock import patch
 from hashwacht.core.paths import from_json
 
 PROGRAM = Path(sys.executable).with_name("hashwacht")
-"""The command that was installed with the interpreter that runs this."""
+"""The command installed with this interpreter."""
 
 SECONDS = 120.0
-"""How long a command may take before it counts as hanging."""
+"""The time limit of a command."""
 
 
 class Program:
     """Runs ``hashwacht`` with a home, state, lists and credentials below one directory.
 
-    Nothing of the set-up of the machine counts: the environment is made anew.
+    The environment is built from scratch, so the set-up of the machine has no effect.
     """
 
     def __init__(self, home: Path) -> None:
-        """Prepare *home*; what is written to ``configuration`` counts for later runs."""
+        """Prepare *home*; later runs read what is written to ``configuration``."""
         self.home = home
         self.configuration = home / "hashwacht.toml"
         self.configuration.write_text(f'[credentials]\ndirectory = "{home}/credentials"\n')
@@ -41,13 +41,13 @@ class Program:
         }
 
     def here(self) -> AbstractContextManager[object]:
-        """Have this very process live in its environment until that is left."""
+        """Use the program's environment in this process until the context ends."""
         return patch.dict(os.environ, self.environment)
 
     def run(
         self, *arguments: str | bytes | Path, given: bytes = b"", **more: str
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run it to its end with *given* on standard input and *more* in the environment."""
+        """Run the program to its end; *given* is its input, *more* is added to its environment."""
         return subprocess.run(
             [PROGRAM, *arguments],
             input=given,
@@ -59,7 +59,7 @@ class Program:
         )
 
     def ask(self, kind: str, url: str, *lines: str) -> None:
-        """Configure one more matcher, named as its kind: an impatient one that asks once."""
+        """Configure one more matcher, named as its kind, with a short timeout and no retries."""
         with self.configuration.open("a") as file:
             file.write(f'[matchers.{kind}]\nkind = "{kind}"\n')
             if url:
@@ -67,25 +67,25 @@ class Program:
             file.writelines(f"{line}\n" for line in lines)
 
     def log_in(self, account: str, *names: str) -> None:
-        """Give ``user:password`` in the environment, under each of the names."""
+        """Set ``user:password`` in the environment for each of the names."""
         for name in names:
             self.environment[f"HASHWACHT_CREDENTIAL_{name.upper()}"] = account
 
     def scan(self, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
-        """Scan at full speed; give the exit code and what was told, the summary last."""
-        return self._told("scan", "--normal-priority", *arguments)
+        """Scan at full speed; return the exit code and the JSON lines, the summary last."""
+        return self._run_json("scan", "--normal-priority", *arguments)
 
     def recheck(self) -> tuple[int, list[dict[str, Any]]]:
-        """Recheck; give the exit code and what was told, the summary last."""
-        return self._told("recheck")
+        """Recheck; return the exit code and the JSON lines, the summary last."""
+        return self._run_json("recheck")
 
-    def _told(self, command: str, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
-        done = self.run(command, "--json", *arguments)
-        assert done.returncode != 2, done.stderr.decode()
-        return done.returncode, objects(done.stdout)
+    def _run_json(self, command: str, *arguments: str | Path) -> tuple[int, list[dict[str, Any]]]:
+        result = self.run(command, "--json", *arguments)
+        assert result.returncode != 2, result.stderr.decode()
+        return result.returncode, objects(result.stdout)
 
     def start(self, *arguments: str | bytes | Path) -> subprocess.Popen[bytes]:
-        """Start it; the caller waits for it or kills it."""
+        """Start the program; the caller waits for it or kills it."""
         return subprocess.Popen(
             [PROGRAM, *arguments],
             env=self.environment,
@@ -97,14 +97,14 @@ class Program:
 
 
 def objects(output: bytes) -> list[dict[str, Any]]:
-    """Read JSON lines."""
+    """Parse JSON lines."""
     return [json.loads(line) for line in output.splitlines()]
 
 
-def verdicts(told: Iterable[Mapping[str, Any]]) -> dict[bytes, str]:
-    """Give what was told of files: names (without directories) to ``match`` and the like."""
+def verdicts(lines: Iterable[Mapping[str, Any]]) -> dict[bytes, str]:
+    """Return the verdicts in JSON lines: base names to ``match`` and the like."""
     return {
-        from_json(path).rpartition(b"/")[2]: one["type"]
-        for one in told
-        for path in one.get("paths", ())
+        from_json(path).rpartition(b"/")[2]: line["type"]
+        for line in lines
+        for path in line.get("paths", ())
     }

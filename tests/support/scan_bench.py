@@ -1,4 +1,4 @@
-"""A state directory, a matcher of ours, and scans and rechecks of real trees with them."""
+"""Scans and rechecks of real trees with one state directory and one local matcher."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from hashwacht.walk.rules import ExclusionRules
 
 @dataclass
 class ScanBench:
-    """*read* counts the files that the last scan really read; *max_age* is the matcher's."""
+    """*read* counts the files that the last scan actually read; *max_age* is the matcher's."""
 
     state: Path
     matcher: KnowingMatcher = field(default_factory=KnowingMatcher)
@@ -42,7 +42,7 @@ class ScanBench:
         restart: bool = False,
         stop: threading.Event | None = None,
     ) -> RememberingObserver:
-        """Scan these trees; give what was told."""
+        """Scan these trees; return the observer with the results."""
         observer = self.observer()
         counting = CountingFingerprinter(self.fingerprinter())
         request = replace(
@@ -51,7 +51,7 @@ class ScanBench:
         with Store.open(self.state) as store:
             ScanRun(
                 store=store,
-                pipeline=Pipeline(counting, self._panel(), self.clock),
+                pipeline=Pipeline(counting, self._matcher_set(), self.clock),
                 request=request,
                 observer=observer,
                 stop=stop or threading.Event(),
@@ -61,17 +61,17 @@ class ScanBench:
         return observer
 
     def recheck(self, stop: threading.Event | None = None) -> RememberingObserver:
-        """Ask again; give what was told."""
+        """Recheck; return the observer with the results."""
         observer = self.observer()
         with Store.open(self.state) as store:
             Recheck(
                 store=store,
-                matcher_set=self._panel(),
+                matcher_set=self._matcher_set(),
                 observer=observer,
                 stop=stop or threading.Event(),
                 clock=self.clock,
             ).run()
         return observer
 
-    def _panel(self) -> MatcherSet:
+    def _matcher_set(self) -> MatcherSet:
         return MatcherSet([ConfiguredMatcher(self.matcher, self.max_age)])

@@ -1,4 +1,4 @@
-"""Contents in an open database, for tests that need only their numbers."""
+"""Contents recorded in an open database, for tests that need only their numbers."""
 
 from __future__ import annotations
 

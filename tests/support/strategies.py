@@ -1,4 +1,4 @@
-"""Hypothesis strategies for the words: any value that a stranger's file or service can cause."""
+"""Hypothesis strategies for the core types: any value that a foreign file or service can cause."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hashwacht.core.types import Answer, FileId, Fingerprint, Match, Outcome, Re
 MATCHERS = ("eokm", "hashlist", "hma")
 
 _UNSIGNED = st.integers(0, 2**64 - 1)
-_NANOSECONDS = st.integers(-(2**70), 2**70)  # beyond what 64 bits hold: years 1678 to 2262
-_TEXTS = st.text(st.characters(codec=None), max_size=20)  # with lone surrogates and NUL
+_NANOSECONDS = st.integers(-(2**70), 2**70)  # beyond 64 bits, which hold the years 1678 to 2262
+_TEXTS = st.text(st.characters(codec=None), max_size=20)  # includes lone surrogates and NUL
 
 names: SearchStrategy[bytes] = (
     st.binary(min_size=1, max_size=255)

@@ -1,4 +1,4 @@
-"""Files with all kinds of attributes, and snapshots of them to compare."""
+"""Files with many kinds of attributes, and snapshots of them to compare."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OWNER, _USER, _GROUP, _MASK, _OTHER = 1, 2, 4, 16, 32
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a restore must reproduce, except the access time, which reading changes."""
+    """What a restore must reproduce: everything except the access time, which reading changes."""
 
     content: str
     size: int
@@ -62,7 +62,7 @@ def access_list(user: int = 1000) -> bytes:
 
 
 def dress(path: Path | bytes, mode: int = 0o640) -> None:
-    """Set an owner, a mode, times and attributes as unusual as this user may."""
+    """Set an owner, a mode, times and attributes as unusual as this user may set."""
     for name, value in (
         ("user.\xe4\n", b"\x00\xff"),
         ("user.empty", b""),
@@ -70,7 +70,7 @@ def dress(path: Path | bytes, mode: int = 0o640) -> None:
         ("security.hashwacht", b"a label"),
         ("system.posix_acl_access", access_list()),
     ):
-        with suppress(OSError):  # not on this file system, or not for this user
+        with suppress(OSError):  # unsupported by the file system or not permitted
             os.setxattr(path, name, value)
     if os.geteuid() == 0:
         os.chown(path, 12345, 54321)
@@ -92,7 +92,7 @@ def key_of(fd: int) -> str:
 
 
 def seal(vault: Vault, path: Path | bytes) -> EntryRecord:
-    """Seal the file at *path*, which must succeed."""
+    """Seal the file at *path*; fail the test if that fails."""
     fd, key = judge(path)
     try:
         sealed = vault.quarantine(fd, os.fsencode(path), key, {"case": 7})
@@ -112,7 +112,7 @@ def restore(
     to: bytes | None = None,
     make_parents: bool = False,
 ) -> EntryRecord | ActionFailure:
-    """Restore a sealed file, to its path or *to* another."""
+    """Restore a sealed file to its path or to *to*."""
     return vault.restore(id_, RestoreRequest(why, secrets, to, make_parents), who)
 
 
