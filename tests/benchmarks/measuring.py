@@ -151,10 +151,7 @@ class Table:
         inverse: bool = False,
         why: str = "",
     ) -> None:
-        """Record a race: the figure is peer
-        ours, or ours
-        peer if *inverse*.
-        """
+        """Record a race: the figure is peer to ours, or ours to peer if *inverse*."""
         low, high = times.spread
         figure, cpu = times.ratio, times.cpu_ratio
         if inverse:

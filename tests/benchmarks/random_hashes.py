@@ -22,7 +22,7 @@ SIDE = 64
 """PDQ reduces a picture to 64 x 64 samples of its luma."""
 
 _SCALES = (1, 2, 3)
-"""Scene pixels for each sample: a crop is a quarter, half or three quarters as wide as the scene."""
+"""Scene pixels for each sample: a crop is a quarter, half or three quarters of its width."""
 
 _BATCH = 1000
 

@@ -1,4 +1,4 @@
-"""A scanner with a real watch on a real directory, in threads of this process, for tests."""
+"""A scanner that watches real directories, in threads of this process, for tests."""
 
 from __future__ import annotations
 
@@ -32,56 +32,56 @@ from hashwacht.watch.queue import AnnouncementQueue
 
 
 def digest(content: bytes) -> str:
-    """Give the value by which the benches' matcher knows a content."""
+    """Return the value by which the harness's matchers know a content."""
     return hashlib.sha256(content).hexdigest()
 
 
 MAINTENANCE_INTERVAL = 0.25
-"""Seconds between two looks after the watch."""
+"""Seconds between two runs of the watch's maintenance."""
 
 PATIENCE = 20.0
-"""Seconds until something that should happen counts as not happening."""
+"""Seconds to wait for an expected event."""
 
 
 @dataclass
 class RememberingCasework:
-    """Remembers what it was told, and does nothing."""
+    """Records the verdicts and takes no action."""
 
     found: list[JudgedFile] = field(default_factory=list)
     problem: Callable[[JudgedFile], None] = lambda _found: None
 
     def apply_verdict(self, found: JudgedFile) -> Action:
-        """Remember, unless there is a problem."""
+        """Record the file, unless *problem* raises."""
         self.problem(found)
         self.found.append(found)
         return Action.OBSERVE if found.verdict.outcome is Outcome.MATCH else Action.ALLOW
 
     def open_upload_case(self, key: str) -> None:
-        """Know of no uploads."""
+        """Ignore the upload."""
 
     def retry_due(self, now: float) -> None:
-        """Have nothing to try again."""
+        """Do nothing: no action is pending."""
 
     @staticmethod
     def fd_of(found: JudgedFile) -> int:
-        """Give the descriptor that comes with it."""
+        """Return the file's descriptor."""
         assert found.fd is not None, "nothing was read"
         return found.fd
 
     def paths(self, outcome: Outcome) -> set[bytes]:
-        """Give the paths that were told with this outcome."""
+        """Return the paths with this outcome."""
         return {each.path for each in self.found if each.verdict.outcome is outcome}
 
 
 @dataclass
 class Service(KnowingMatcher):
-    """A matcher that can be *slow* (seconds for each lookup), and remembers what it answered."""
+    """A matcher that can be *slow* (seconds for each lookup) and records what it answered."""
 
     slow: float = 0.0
     answered: list[str] = field(default_factory=list)
 
     def lookup(self, questions: Sequence[Query]) -> list[Answer]:
-        """Answer as the others do, but not before its time."""
+        """Answer as the base class does, after the delay."""
         until = time.monotonic() + self.slow
         while self.slow and time.monotonic() < until:
             time.sleep(0.01)
@@ -92,7 +92,7 @@ class Service(KnowingMatcher):
 
 @dataclass
 class DaemonHarness:
-    """One state, some roots, two matchers of ours: a local one, and one that may be a service.
+    """One state directory, some roots, and two matchers: a local one and one like a service.
 
     Scanners run one after the other.
     """
@@ -115,29 +115,29 @@ class DaemonHarness:
     patience: float = PATIENCE
 
     def __post_init__(self) -> None:
-        """Open the state."""
+        """Open the storage."""
         self.store = Store.open(self.state)
         self.counting = CountingFingerprinter(self.fingerprinter())
         self.reload: Runtime | None = None
 
     def parts(self) -> Runtime:
-        """Make the parts as they are configured now."""
+        """Build the scanner's runtime from the present configuration."""
         return Runtime(
             roots=Roots(self.roots, (), self.own),
-            pipeline=Pipeline(self.counting, self.panel() if self.panel else self._ours()),
+            pipeline=Pipeline(self.counting, self.panel() if self.panel else self._matcher_set()),
             casework=self.casework,
             settings=self.settings,
             jobs=self.jobs,
         )
 
-    def _ours(self) -> MatcherSet:
+    def _matcher_set(self) -> MatcherSet:
         return MatcherSet(
             [ConfiguredMatcher(self.local), ConfiguredMatcher(self.matcher, self.max_age)]
         )
 
     @contextmanager
     def running(self) -> Iterator[Scanner]:
-        """Run a scanner; it has ended in order, and quickly, when this is left."""
+        """Run a scanner; stop it and check that it ended in order when the context ends."""
         queue = AnnouncementQueue(self.settings.max_queued_events)
         monitor = WatchMonitor(
             self.store,
@@ -180,14 +180,14 @@ class DaemonHarness:
         return parts
 
     def wait_for(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until it is so."""
+        """Wait for a condition; fail the test if it does not hold in time."""
         until = time.monotonic() + self.patience
         while not condition():
             assert time.monotonic() < until, f"not {what} within {self.patience:g} s"
             time.sleep(0.01)
 
     def wait_until_done(self, *, gaps: bool = True) -> None:
-        """Wait until nothing waits in the journal, and no gap that can be closed is open."""
+        """Wait until the journal is empty and no gap that can be closed is open."""
 
         def done() -> bool:
             waiting = sum(self.store.journal.count().values())
@@ -197,50 +197,50 @@ class DaemonHarness:
         self.wait_for(done, "done")
 
     def unasked(self, root: Path) -> set[bytes]:
-        """Name the files below *root* that the state does not know as they are, with a verdict."""
+        """Return the files below *root* without a verdict for their present state."""
         return unasked(self.store, root)
 
     def blind(self) -> bool:
-        """Say if some root is not watched just now."""
+        """Return whether some root is not watched at present."""
         return any(gap.ended is None for gap in self.store.gaps.load_open())
 
     def causes(self) -> set[Cause]:
-        """Give the causes of the latest gaps, open or not."""
+        """Return the causes of the latest gaps, open or not."""
         return {gap.cause for gap in self.store.gaps.load_latest(999)}
 
     def waiting(self, lane: Lane) -> int:
-        """Say how many entries of a lane wait."""
+        """Return the number of waiting entries in a lane."""
         return self.store.journal.count_lane(lane)
 
     def key(self, content: int) -> str:
-        """Give the digest of a content by its number."""
+        """Return the digest of a content by its number."""
         return self.store.contents.load([content])[content].fingerprint.key
 
     def change(self, **changes: object) -> None:
-        """Change settings of the daemon for scanners that start later."""
+        """Change settings for scanners that start later."""
         self.settings = replace(self.settings, **changes)  # type: ignore[arg-type]  # by name
 
     def close(self) -> None:
-        """Close the state."""
+        """Close the storage."""
         self.store.close()
 
 
 def unasked(store: Store, root: Path) -> set[bytes]:
-    """Name the files below *root* that a state does not know as they are, with a verdict."""
-    left = set()
+    """Return the files below *root* without a verdict for their present state."""
+    unjudged = set()
     for folder, _, names in os.walk(bytes(root)):
         known = store.files.load_directory(folder)
         for name in names:
             path = folder.rstrip(b"/") + b"/" + name
             try:
-                seen, now = known.get(name), FileId.from_stat(os.lstat(path))
+                entry, now = known.get(name), FileId.from_stat(os.lstat(path))
             except FileNotFoundError:
                 continue
-            if seen is None or seen.outcome is None or not _same(seen.id, now):
-                left.add(path)
-    return left
+            if entry is None or entry.outcome is None or not _same(entry.id, now):
+                unjudged.add(path)
+    return unjudged
 
 
 def _same(one: FileId, other: FileId) -> bool:
-    """Compare all but the change time, which is not kept if it was too fresh."""
+    """Compare all but the change time, which is not stored if it was too recent."""
     return replace(one, ctime_ns=0) == replace(other, ctime_ns=0)

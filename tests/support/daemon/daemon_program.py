@@ -1,4 +1,4 @@
-"""The installed daemon on directories of a test, started, stopped and killed as people do it."""
+"""The installed daemon on directories of a test, started, stopped and killed as in production."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ PATIENCE = 30.0
 
 
 class DaemonProgram(Program):
-    """Runs ``hashwacht daemon`` and its parts on a state of its own."""
+    """Runs ``hashwacht daemon`` and its processes on a state of its own."""
 
     def __init__(self, home: Path) -> None:
-        """Prepare *home*; ``watch`` what is to be watched."""
+        """Prepare *home*; *watch* are the directories to watch."""
         super().__init__(home)
         self.runtime, self.log = home / "run", home / "daemon.log"
         with self.configuration.open("a") as file:
@@ -37,7 +37,7 @@ class DaemonProgram(Program):
             file.writelines(f"{line}\n" for line in lines)
 
     def know(self, *contents: bytes) -> None:
-        """Install a hash list that knows these contents."""
+        """Import a hash list that contains these contents."""
         from support.daemon.daemon_harness import digest
 
         lines = "".join(f"sha256 {digest(each)}\n" for each in contents)
@@ -46,7 +46,7 @@ class DaemonProgram(Program):
 
     @contextmanager
     def scanner(self) -> Iterator[subprocess.Popen[bytes]]:
-        """Run the scanner until this is left; it is watching when it is given."""
+        """Run the scanner until the context ends; it watches when the context begins."""
         with self.running(PROGRAM, "daemon", "scanner") as process:
             yield process
 
@@ -54,7 +54,7 @@ class DaemonProgram(Program):
     def running(
         self, *command: str | Path, handed: Sequence[int] = ()
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """As ``scanner``, by another *command*, which inherits the descriptors *handed*."""
+        """Like ``scanner``, with another *command* that inherits the descriptors *handed*."""
         (self.runtime / FILE_NAME).unlink(missing_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
@@ -70,23 +70,23 @@ class DaemonProgram(Program):
         assert process.returncode in {0, -signal.SIGKILL}, self.log.read_text()
 
     def is_watching(self, process: subprocess.Popen[bytes]) -> bool:
-        """Say if the scanner says of itself that it watches."""
+        """Return whether the scanner's health file reports that it watches."""
         if process.poll() is not None:
             raise AssertionError(self.log.read_text())
         health = self.health()
         return health is not None and health.stage is Stage.WATCHING
 
     def health(self) -> Health | None:
-        """Give what the scanner last said of itself."""
+        """Return the scanner's latest health report."""
         return HealthFile(self.runtime).read()
 
     def state(self) -> Store:
-        """Open the state beside the daemon; the caller closes it."""
+        """Open the daemon's storage while it runs; the caller closes it."""
         return Store.open(Path(self.environment["HASHWACHT_STATE_DIR"]))
 
     @staticmethod
     def wait_for(condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
-        """Wait until it is so."""
+        """Wait for a condition; fail the test if it does not hold in time."""
         until = time.monotonic() + patience
         while not condition():
             assert time.monotonic() < until, f"not {what} within {patience:g} s"

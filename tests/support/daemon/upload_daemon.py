@@ -1,4 +1,4 @@
-"""The installed daemon with its socket for uploads, and the state that it keeps of them."""
+"""The installed daemon with its upload socket, and the storage of its uploads."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from support.daemon.daemon_program import DaemonProgram
 
 
 class UploadDaemon(DaemonProgram):
-    """A DaemonProgram that knows one picture and takes uploads at ``socket``."""
+    """A DaemonProgram that lists one picture and accepts uploads at ``socket``."""
 
     def __init__(self, home: Path, *settings: str) -> None:
-        """Set everything up below *home*, which is made; *settings* are lines of [uploads]."""
+        """Set up everything below *home*, which is created; *settings* are lines of [uploads]."""
         home.mkdir(exist_ok=True)
         super().__init__(home)
         self.socket = home / "uploads" / "uploads.sock"
@@ -30,16 +30,16 @@ class UploadDaemon(DaemonProgram):
         assert done.returncode == 0, done.stderr.decode()
 
     def in_process(self) -> Path:
-        """Give a configuration that is the same, but for where the work is done."""
+        """Return the same configuration with checks in the application's process."""
         file = self.home / "in-process.toml"
         file.write_text(self.configuration.read_text().replace('"daemon"', '"process"'))
         return file
 
     def upload_contexts(self, key: str) -> list[UploadContext]:
-        """Give what is kept of the uploads of a content."""
+        """Return the stored contexts of the uploads of a content."""
         return upload_contexts(load(self.environment, uid=os.geteuid()).settings).load(key)
 
 
 def known() -> bytes:
-    """Give a re-encoded copy of the listed picture: only a perceptual hash knows it."""
+    """Return a re-encoded copy of the listed picture that only a perceptual hash matches."""
     return encode(photo(KNOWN), "png")

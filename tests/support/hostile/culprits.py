@@ -1,9 +1,9 @@
-"""A part of the work that does to its process what the content says: for tests of worker pools.
+"""A worker task that misbehaves as the content demands, for tests of worker pools.
 
-Runs where the real ones do (``WorkerPool(…, task_factory="support.hostile.culprits:Culprits")``).
-A content that begins with one of the words of :class:`Deed` is that deed, others are hashed.
-Deeds are done where a decoder would do them; ``always-`` deeds already where digests are made,
-and a program is left behind only where programs may be run.
+It replaces the real task (``WorkerPool(…, task_factory="support.hostile.culprits:Culprits")``).
+A content that begins with a word of :class:`Deed` triggers that deed; others are hashed.  Deeds
+happen where a decoder would run, ``always-`` deeds already where digests are computed, and a
+program is started only where programs may run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ALWAYS = b"always-"
 
 
 class Deed(StrEnum):
-    """What a content can do."""
+    """The misbehaviour that a content can trigger."""
 
     DAWDLE = "dawdle"
     DIE = "die"
@@ -54,7 +54,7 @@ _ELSEWHERE = {Deed.REFUSE: WorkerKind.DIGESTS, Deed.SPAWN: WorkerKind.COMMANDS}
 
 
 class Culprits:
-    """Gives digests as they are and every other wanted type as zeros."""
+    """Returns real digests, and zeros for every other requested type."""
 
     def __init__(self, plan: Plan, worker_kind: WorkerKind) -> None:
         commands = {name: TextSignalType(name) for name, _ in plan.commands}
@@ -64,12 +64,15 @@ class Culprits:
         self._hoard: list[bytes] = []
 
     def run(self, fd: int) -> TaskResult:
-        """Do what the content says."""
+        """Do what the content demands."""
         if self._attempt is WorkerKind.DIGESTS:
             return self._digest(fd)
         content = os.pread(fd, 1 << 10, 0)
         self._do(content, fd)
-        zeros = (Signal(each.name, "0" * (each.bits // 4 or 1), 100) for each in self._types)
+        zeros = (
+            Signal(signal_type.name, "0" * (signal_type.bits // 4 or 1), 100)
+            for signal_type in self._types
+        )
         return PictureResult(tuple(zeros), (), damaged=False), None
 
     def _digest(self, fd: int) -> TaskResult:
@@ -78,20 +81,20 @@ class Culprits:
         size, head = 0, b""
         while chunk := os.read(fd, 1 << 20):
             size, head = size + len(chunk), head or chunk
-            for each in running.values():
-                each.update(chunk)
+            for hasher in running.values():
+                hasher.update(chunk)
             if head.startswith(Deed.DAWDLE.encode()):
                 time.sleep(0.2)
         os.write(copy, head[: 1 << 10])
         self._do(head.removeprefix(ALWAYS) if head.startswith(ALWAYS) else head, fd)
-        made = Fingerprint(
+        fingerprint = Fingerprint(
             key=running["sha256"].hexdigest(),
             size=size,
             kind="application/x-test",
             recipe=(),
             signals=tuple(Signal(e.name, running[e.name].hexdigest()) for e in self._types),
         )
-        return made, copy
+        return fingerprint, copy
 
     def _do(self, head: bytes, fd: int) -> None:
         deeds: dict[Deed, Callable[[], object]] = {
@@ -128,40 +131,40 @@ def _fail() -> None:
 
 
 def _refuse() -> None:
-    raise OSError(5, "as a broken disk would say")
+    raise OSError(5, "as a broken disk reports")
 
 
 def _chatter() -> None:
-    """Write an answer that nobody asked for into every open socket."""
+    """Write an unsolicited answer into every open socket."""
     for fd in _sockets():
         os.write(fd, b"\0" * 4096)
 
 
 def _spawn() -> None:
-    """Leave a program behind in a session of its own, then die."""
+    """Start a program in a session of its own, then die."""
     subprocess.Popen(["sleep", "3600"], start_new_session=True)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _sockets() -> list[int]:
-    """Find the way to the scanner."""
-    found = []
+    """Return the sockets that are open, one of which leads to the scanner."""
+    sockets = []
     for fd in range(3, 64):
         with suppress(OSError):
             if stat.S_ISSOCK(os.fstat(fd).st_mode):
-                found.append(fd)
-    return found
+                sockets.append(fd)
+    return sockets
 
 
 def _pretend(fd: int) -> None:
-    """Move the offset of the content, so that it looks as if it were being read."""
+    """Move the offset of the content, so that it seems to be read."""
     for offset in range(1 << 30):
         os.lseek(fd, offset, os.SEEK_SET)
         time.sleep(0.05)
 
 
 def _flood() -> None:
-    """Answer without end."""
+    """Send an endless answer."""
     for fd in _sockets():
         os.write(fd, ANSWER.pack(200_000, 1, 0, 0))
         while True:
@@ -169,7 +172,7 @@ def _flood() -> None:
 
 
 def _lie() -> None:
-    """Answer, well formed, with the digests of another content."""
+    """Send a well-formed answer with the digests of another content."""
     key, md5 = b"a" * 64, b"b" * 32
     body = b'[["fingerprint","%s",3,"text/plain",[["md5","%s",null,""]],[],false]]' % (key, md5)
     for fd in _sockets():
@@ -178,7 +181,7 @@ def _lie() -> None:
 
 
 def _break_out(way: str, fd: int) -> None:
-    """Try it; what the kernel says of it is raised, and nothing if it let us."""
+    """Attempt something forbidden; raise the kernel's error, or return if it was allowed."""
     ways: Mapping[str, Callable[[], object]] = {
         "read a file": lambda: os.open("/etc/passwd", os.O_RDONLY),
         "write a file": lambda: os.open("/tmp/broken-out", os.O_WRONLY | os.O_CREAT),
@@ -214,10 +217,10 @@ _X86 = os.uname().machine == "x86_64"
 
 
 def _call(number: int, *arguments: object) -> int:
-    """Call the kernel itself, as shell code would.  Raises OSError."""
+    """Make a system call directly, as shell code would.  Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
-    given = (ctypes.c_long(each) if isinstance(each, int) else each for each in arguments)
-    result: int = libc.syscall(ctypes.c_long(number), *given)
+    values = (ctypes.c_long(value) if isinstance(value, int) else value for value in arguments)
+    result: int = libc.syscall(ctypes.c_long(number), *values)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result

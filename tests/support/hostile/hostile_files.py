@@ -1,4 +1,4 @@
-"""Picture files that are small and promise much, byte by byte: what no encoder would write."""
+"""Small picture files that promise a large picture, byte by byte, unlike any encoder's."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from demo.pictures import encode, flat
 
 
 def small(name: str) -> bytes:
-    """Encode one colour, 64x64."""
+    """Encode a 64x64 picture of one colour."""
     return encode(flat(100, (64, 64)), name)
 
 
 def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
-    """Write a black PNG of 1 bit a pixel; beyond 200 million pixels, the header alone."""
+    """Write a black PNG of 1 bit a pixel; beyond 200 million pixels, only the header."""
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
     packer = zlib.compressobj(9)
     pixels = b""
@@ -36,7 +36,7 @@ def png(width: int, height: int, *chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def itxt(bomb: bytes) -> tuple[bytes, bytes]:
-    """Make a chunk of compressed text."""
+    """Return a chunk of compressed text."""
     return b"iTXt", b"a\0\1\0\0\0" + bomb
 
 
@@ -71,12 +71,12 @@ def tiff(width: int, height: int) -> bytes:
 
 
 def circle(start: int) -> bytes:
-    """Write a TIFF structure whose one directory, at *start*, is followed by itself."""
+    """Write a TIFF structure whose only directory, at *start*, links to itself."""
     return b"II*\0" + struct.pack("<I", start) + struct.pack("<HI", 0, start)
 
 
 def paged_in_a_circle() -> bytes:
-    """Make the last page of a TIFF point to the first."""
+    """Make the last page of a TIFF link to the first."""
     content = bytearray(small("tiff"))
     (directory,) = struct.unpack_from("<I", content, 4)
     (count,) = struct.unpack_from("<H", content, directory)
@@ -99,7 +99,7 @@ def jpeg2000(side: int) -> bytes:
 
 
 def jpeg(width: int, height: int, *segments: bytes) -> bytes:
-    """Write a JPEG with another size in its frame header, and more segments in front."""
+    """Write a JPEG with another size in its frame header and more segments before it."""
     content = bytearray(small("jpeg"))
     at = content.index(b"\xff\xc0") + 5
     struct.pack_into(">HH", content, at, height, width)
@@ -108,24 +108,24 @@ def jpeg(width: int, height: int, *segments: bytes) -> bytes:
 
 
 def exif(body: bytes) -> bytes:
-    """Make an EXIF segment."""
+    """Return an EXIF segment."""
     return b"\xff\xe1" + struct.pack(">H", len(body) + 8) + b"Exif\0\0" + body
 
 
 def icc(number: int) -> bytes:
-    """Make one part of a colour profile that comes in 255."""
+    """Return one of 255 parts of a colour profile."""
     body = b"ICC_PROFILE\0" + bytes((number, 255)) + b"x" * 60_000
     return b"\xff\xe2" + struct.pack(">H", len(body) + 2) + body
 
 
 def oriented() -> bytes:
-    """Make EXIF that asks to turn the picture by what is no orientation."""
+    """Return EXIF with an invalid orientation."""
     entry = struct.pack("<HHII", 274, 4, 0xFFFF_FFFF, 0xFFFF_FFFF)
     return b"II*\0\x08\0\0\0" + struct.pack("<H", 1) + entry + bytes(4)
 
 
 def progressive(side: int, scans: int) -> bytes:
-    """Write a progressive JPEG whose last scan is repeated: each is decoded over all pixels."""
+    """Write a progressive JPEG that repeats its last scan: each is decoded over all pixels."""
     from PIL import Image
 
     file = io.BytesIO()

@@ -1,6 +1,6 @@
-"""Have the kernel refuse some system calls of this process for good, as other systems do.
+"""Make the kernel refuse some system calls of this process, as other file systems do.
 
-By a filter of our own (seccomp(2)), so that what is tested runs to its end as it would there.
+The refusal is a seccomp(2) filter, so the tested code runs to its end as it would there.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Instruction = tuple[int, int, int, int]
 
 
 def refuse_renameat2() -> None:
-    """Have every renameat2 fail with EINVAL, as on NFS."""
+    """Make every renameat2 fail with EINVAL, as on NFS."""
     number = _RENAMEAT2[platform.machine()]
     _install(
         (_LOAD, 0, 0, _NUMBER),
@@ -41,9 +41,9 @@ def refuse_renameat2() -> None:
 
 
 def refuse_set_id_bits() -> None:
-    """Have every change of a mode to one with set-user-id or set-group-id fail with EPERM.
+    """Make every change of a mode to one with set-user-id or set-group-id fail with EPERM.
 
-    So RestrictSUIDSGID= does it (systemd.exec(5)).
+    RestrictSUIDSGID= has this effect (systemd.exec(5)).
     """
     bits, machine = stat.S_ISUID | stat.S_ISGID, platform.machine()
     (first, second), (third, fourth) = _CHMOD[machine], _CHMODAT[machine]

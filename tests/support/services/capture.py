@@ -1,4 +1,4 @@
-"""A network of its own, without a way out, in which every packet is caught (Linux, root).
+"""An isolated network in which every packet is captured (Linux, root).
 
 ::
 
@@ -6,8 +6,7 @@
         ...  # sockets, threads and processes that begin here live in it
     capture.packets
 
-Loopback is the only interface and the default route, so a packet to anywhere, a look-up of a
-name included, is caught like one to a server on this machine.
+Loopback is the only interface and the default route, so a packet to any address is captured too.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ _TCP = struct.Struct("!HHI4xB")
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One packet on the wire: all of it, and what its headers say; *payload* is that of TCP."""
+    """One packet on the wire: the raw bytes and the decoded headers; *payload* is that of TCP."""
 
     raw: bytes
     to: str
@@ -49,8 +48,8 @@ class Packet:
 
     @classmethod
     def read(cls, raw: bytes) -> Packet:
-        """Take the headers apart; whatever is not TCP over IPv4 keeps to its raw form."""
-        if raw[0] >> 4 != 4:  # the version of the protocol
+        """Decode the headers; a packet that is not TCP over IPv4 keeps only its raw form."""
+        if raw[0] >> 4 != 4:  # the protocol version
             return cls(raw, str(ipaddress.ip_address(raw[24:40])))
         first, length, protocol, _, to = _IPV4.unpack_from(raw)
         target = str(ipaddress.ip_address(to))
@@ -64,7 +63,7 @@ class Packet:
 
 @contextmanager
 def private_network() -> Iterator[None]:
-    """Move this thread into a new network until the end.  Raises OSError if it may not."""
+    """Move this thread into a new network until the end.  Raises OSError if not permitted."""
     libc = ctypes.CDLL(None, use_errno=True)
     back = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -87,7 +86,7 @@ def private_network() -> Iterator[None]:
 
 @dataclass(slots=True)
 class Capture:
-    """Catches everything on every interface from its beginning to its end, once each."""
+    """Captures all packets on all interfaces, once each, while the context is open."""
 
     packets: list[Packet] = field(default_factory=list)
     _socket: socket.socket = field(init=False)
@@ -109,10 +108,10 @@ class Capture:
         counts = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
         self._socket.close()
         _, lost = struct.unpack("II", counts)
-        assert not lost, "the capture was too slow, it proves nothing"
+        assert not lost, "the capture dropped packets, so it proves nothing"
 
     def _read(self) -> None:
-        """Read until the end, and then until nothing waits any more."""
+        """Read packets until the end is requested and no packet is waiting."""
         while True:
             try:
                 raw, (_, _, kind, *_) = self._socket.recvfrom(1 << 17)
@@ -120,14 +119,16 @@ class Capture:
                 if self._ended.is_set():
                     return
                 continue
-            if kind == socket.PACKET_OUTGOING:  # on loopback it comes back as an incoming one
+            if kind == socket.PACKET_OUTGOING:  # on loopback it also arrives as an incoming packet
                 self.packets.append(Packet.read(raw))
 
     def streams_to(self, port: int) -> list[bytes]:
-        """Put together what was sent to *port*, one text for each connection."""
+        """Reassemble the data sent to *port*, one text for each connection."""
         parts: dict[int, dict[int, bytes]] = {}
         for packet in self.packets:
             if packet.ports[1] == port and packet.payload:
                 part = parts.setdefault(packet.ports[0], {})
-                part.setdefault(packet.sequence, packet.payload)  # sent again: the same
+                part.setdefault(
+                    packet.sequence, packet.payload
+                )  # a retransmission has the same payload
         return [b"".join(part.values()) for part in parts.values()]

@@ -1,4 +1,4 @@
-"""An HTTP proxy on loopback that tunnels by CONNECT, and keeps what it was told."""
+"""An HTTP proxy on loopback that supports only CONNECT and records its requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from support.services.http_server import Record, Response, Served, read_request
 
 
 class ConnectProxy(Served):
-    """Tunnels for whoever gives its credential; nothing but CONNECT."""
+    """Tunnels for clients with its credential; supports nothing but CONNECT."""
 
     def __init__(self, credential: Credential) -> None:
         super().__init__()
@@ -19,7 +19,7 @@ class ConnectProxy(Served):
         self.record = Record()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Open one tunnel and carry bytes both ways until one end closes."""
+        """Open one tunnel and copy bytes both ways until one end closes."""
         asked = await read_request(reader)
         if asked is None:
             return

@@ -1,4 +1,4 @@
-"""A real courier, run as people run it: a process of its own, with a configuration of its own."""
+"""A real courier, run as in production: a separate process with a configuration of its own."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from support.program import Program
 
 @dataclass
 class RunningCourier:
-    """A courier and where it listens."""
+    """A courier and the path of its socket."""
 
     program: Program
     socket: Path
@@ -29,12 +29,12 @@ class RunningCourier:
 
     @property
     def settings(self) -> Settings:
-        """What it has read."""
+        """The settings it has read."""
         environ = self.program.environment
         return load(environ, uid=0, file=self.program.configuration).settings
 
     def matcher(self, name: str) -> CourierMatcher:
-        """Give a matcher that asks through it."""
+        """Return a matcher that sends its lookups through the courier."""
         (found,) = (each for each in self.settings.matchers if each.name == name)
         assert not isinstance(found, HashlistSettings)
         protocol = build_protocol(found)
@@ -43,7 +43,7 @@ class RunningCourier:
         )
 
     def restart(self) -> None:
-        """Kill it, and start it anew."""
+        """Kill the courier and start a new one."""
         self.process.kill()
         self.process.communicate()
         self.process = self.program.start("daemon", "courier")
@@ -52,7 +52,7 @@ class RunningCourier:
 
 @contextmanager
 def courier(program: Program) -> Iterator[RunningCourier]:
-    """Run a courier with what *program* has configured."""
+    """Run a courier with the configuration of *program*."""
     runtime = program.home / "run"
     program.environment["RUNTIME_DIRECTORY"] = str(runtime)
     made = RunningCourier(program, runtime / "courier.sock", program.start("daemon", "courier"))
@@ -66,7 +66,7 @@ def courier(program: Program) -> Iterator[RunningCourier]:
 
 
 def wait_until_it_answers(path: Path) -> None:
-    """Wait until a courier gives a sign of life at *path*."""
+    """Wait until a courier at *path* answers."""
     with closing(IpcClient(path)) as link:
 
         def answers() -> bool:
@@ -80,7 +80,7 @@ def wait_until_it_answers(path: Path) -> None:
 
 @contextmanager
 def pretender(path: Path) -> Iterator[socket.socket]:
-    """Listen where a courier would, and do nothing by itself."""
+    """Listen in place of a courier without answering."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(path))

@@ -1,11 +1,11 @@
-"""A server that does wrong on purpose, and certificates that are wrong on purpose.
+"""A server that fails on purpose, and certificates that are invalid on purpose.
 
 ::
 
     with FaultServer(reset_midway(b"true")) as server: ...
 
-A fault is what happens to one request on one connection; *fault* of a running server may be
-replaced at any time, also by a well-behaved :func:`answer`.
+A fault handles one request on one connection; the *fault* of a running server may be replaced at
+any time, also by a well-behaved :func:`answer`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Fault = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 class FaultServer(Served):
-    """Meets every request with *fault*; closes the connection after it unless it answers."""
+    """Handles every request with *fault*; then closes the connection unless *fault* answers."""
 
     def __init__(self, fault: Fault, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         super().__init__(tls=tls, port=port)
@@ -33,7 +33,7 @@ class FaultServer(Served):
         self.record = Record()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read a request, do what the fault says, until the connection is gone."""
+        """Read requests and apply the fault until the connection is closed."""
         self.record.connections += 1
         while (asked := await read_request(reader)) is not None:
             self.record.requests.append(asked)
@@ -43,12 +43,12 @@ class FaultServer(Served):
 
 
 def answer(told: Response) -> Fault:
-    """Behave, with this response: a status, a redirect, an answer that means nothing."""
+    """Send this response: a status, a redirect, a meaningless answer."""
     return send(told.wire())
 
 
 def behave(respond: Respond) -> Fault:
-    """Behave as a service does."""
+    """Answer as a service does."""
 
     async def act(asked: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(respond(asked).wire())
@@ -58,7 +58,7 @@ def behave(respond: Respond) -> Fault:
 
 
 def send(raw: bytes) -> Fault:
-    """Send these bytes, HTTP or not, and keep the connection."""
+    """Send these bytes, HTTP or not, and keep the connection open."""
 
     async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
@@ -68,7 +68,7 @@ def send(raw: bytes) -> Fault:
 
 
 def hang_up(raw: bytes = b"") -> Fault:
-    """Send these bytes, then end the connection in an orderly way."""
+    """Send these bytes, then close the connection in an orderly way."""
 
     async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(raw)
@@ -92,7 +92,7 @@ def reset(raw: bytes = b"") -> Fault:
 
 
 def black_hole() -> Fault:
-    """Accept, and never say anything."""
+    """Accept connections without ever answering."""
 
     async def act(_: Request, __: asyncio.StreamWriter) -> None:
         await asyncio.Event().wait()
@@ -113,7 +113,7 @@ def drip(raw: bytes, pause: float) -> Fault:
 
 
 def delay(told: Response, pause: float) -> Fault:
-    """Answer rightly, but late."""
+    """Answer correctly but late."""
 
     async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(pause)
@@ -124,7 +124,7 @@ def delay(told: Response, pause: float) -> Fault:
 
 
 def endless(sent: list[int]) -> Fault:
-    """Answer 200 and a body without end; *sent* gets the sizes that went out."""
+    """Answer 200 with an endless body; *sent* collects the sizes of the chunks."""
 
     async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n")
@@ -143,7 +143,7 @@ def server_tls(
     expires: datetime | None = None,
     clients: trustme.CA | None = None,
 ) -> ssl.SSLContext:
-    """Make a server's context: for *name*, until *expires*, asking clients for a certificate."""
+    """Return a TLS context for *name*, valid until *expires*; it requests a client certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     leaf = authority.issue_cert(name, not_after=expires)
     leaf.configure_cert(context)
@@ -154,5 +154,5 @@ def server_tls(
 
 
 def long_ago() -> datetime:
-    """Give a moment by which a certificate has expired for every clock that tests run on."""
+    """Return a moment at which a certificate is expired by any clock that tests use."""
     return datetime(2020, 1, 2, tzinfo=UTC)

@@ -1,8 +1,7 @@
 """A small HTTP/1.1 server on loopback that records every byte it receives.
 
-Strict and slow enough to read: asyncio streams in a thread of its own, keep-alive, TLS on
-request.  What to answer is a function from request to response; see
-:mod:`support.services.services` for those of the real services.
+It uses asyncio streams in a thread, with keep-alive and optional TLS.  A function from request to
+response computes the answers; :mod:`support.services.services` has those of the real services.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ MAX_HEAD = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A received request: *raw* is every byte of it; header names are in lower case."""
+    """A received request: *raw* holds every byte of it; header names are in lower case."""
 
     method: str
     target: str
@@ -31,14 +30,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response; *headers* beyond Content-Length."""
+    """A response; *headers* come in addition to Content-Length."""
 
     status: int = 200
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
     def wire(self) -> bytes:
-        """Return the bytes on the wire."""
+        """Return the encoded bytes."""
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         lines += [f"Content-Length: {len(self.body)}", "", ""]
@@ -84,7 +83,7 @@ class Served:
         self._loop.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection; the subclass says how."""
+        """Serve one connection; implemented by the subclass."""
         raise NotImplementedError
 
     async def _open(self) -> None:
@@ -114,7 +113,7 @@ class Served:
 
 
 class HttpServer(Served):
-    """Answers every request with what *respond* says, and records it."""
+    """Answers every request with the result of *respond* and records it."""
 
     def __init__(
         self, respond: Respond, *, tls: ssl.SSLContext | None = None, port: int = 0
@@ -124,7 +123,7 @@ class HttpServer(Served):
         self.record = Record()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one request after another on one connection."""
+        """Answer the requests of one connection in turn."""
         self.record.connections += 1
         while (asked := await read_request(reader)) is not None:
             self.record.requests.append(asked)
@@ -133,7 +132,7 @@ class HttpServer(Served):
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request | None:
-    """Read one request; None at the end of the connection.  Content-Length only."""
+    """Read one request; return None at the end of the connection.  Content-Length only."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:

@@ -1,4 +1,4 @@
-"""A small storage to be scanned by services: what they may know of it, and an account."""
+"""A small storage for scans with services: the signals that they list, and an account."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ NOTHING: frozenset[str] = frozenset()
 
 
 def md5(content: bytes) -> str:
-    """Give the hash by which a service knows a content."""
+    """Return the hash by which a service lists a content."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def furnish(root: Path) -> Path:
-    """Write a known picture twice, the same re-encoded, another one, and a text."""
+    """Write a listed picture twice, a re-encoded copy, another picture, and a text."""
     (root / "sub").mkdir(parents=True)
     (root / "known.jpg").write_bytes(KNOWN)
     (root / "sub/copy.jpg").write_bytes(KNOWN)

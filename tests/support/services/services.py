@@ -1,7 +1,7 @@
-"""The documented protocols of the services, spoken strictly, for tests and the demo.
+"""The documented protocols of the services, strictly implemented, for tests and the demo.
 
 Each class is a function from request to response for
-:class:`support.services.http_server.HttpServer`.  Whatever the documentation does not
+:class:`support.services.http_server.HttpServer`.  A request that the documentation does not
 foresee (path, method, content type, a body that is more than a hash) is answered with 4xx.
 """
 
@@ -26,7 +26,7 @@ ALLOWED_HEADERS = frozenset({"host", "user-agent", "authorization", "content-typ
 
 @dataclass(slots=True)
 class Eokm:
-    """Instant Image Identifier v1: knows *known* on the check path, *known_test* on the other."""
+    """Instant Image Identifier v1: *known* on the check path, *known_test* on the test path."""
 
     known: frozenset[str]
     credential: Credential
@@ -54,9 +54,9 @@ class Eokm:
 
 @dataclass(slots=True)
 class Hma:
-    """Hasher-Matcher-Actioner 2.x: *banks* maps bank, then their ``type:value``, to a content id.
+    """Hasher-Matcher-Actioner 2.x: *banks* maps a bank and its ``type:value`` to a content id.
 
-    PDQ matches up to 31 bits, everything else exactly, as there.
+    PDQ matches up to 31 bits and everything else exactly, as in the original.
     """
 
     banks: Mapping[str, Mapping[str, int]]
@@ -90,7 +90,7 @@ class Hma:
 class Arachnid:
     """Arachnid Shield's PDQ lookup: *known* maps hex PDQ to classification, exactly.
 
-    *bare_null* answers null for what is not known, as its documentation allows.
+    *bare_null* answers null for an unknown hash, as its documentation allows.
     """
 
     known: Mapping[str, str]
@@ -135,7 +135,7 @@ class Arachnid:
 
 @dataclass(slots=True)
 class Interruptible:
-    """A service that is out of order while it is *silent*."""
+    """A service that fails every request while *silent* is set."""
 
     inner: Hma
     silent: bool = True
@@ -146,7 +146,7 @@ class Interruptible:
 
 
 def _common_fault(asked: Request, method: str, credential: Credential | None) -> Response | None:
-    """Refuse a wrong method, wrong or missing authentication, and any header too many."""
+    """Refuse a wrong method, wrong or missing authentication, and any unexpected header."""
     if asked.method != method:
         return Response(405)
     expected = None

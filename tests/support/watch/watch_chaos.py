@@ -1,4 +1,4 @@
-"""A tree that changes at random, and whether a Watch keeps up: part of the contract."""
+"""A tree that changes at random, and a check that a Watch keeps up: part of the contract."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SEEDS = range(10)
 
 
 class Chaos:
-    """Makes, writes and moves files and directories, in the root and out of it and in again.
+    """Makes, writes and moves files and directories within the root, out of it and into it.
 
-    No name is ever used twice.  Of every file that has come to lie in the root it is noted how
-    many announcements had been heard before.
+    No name is used twice.  For every file that enters the root, the number of announcements before
+    that is recorded.
     """
 
     def __init__(self, here: Watching, outside: Path, seed: int) -> None:
-        """Begin with an empty root and an empty directory *outside*."""
+        """Start with an empty root and an empty directory *outside*."""
         self.here, self._seed = here, seed
         self._choice = random.Random(seed)
         self._tops = [here.top, here.top, outside]
@@ -31,14 +31,14 @@ class Chaos:
         self._names = 0
 
     def step(self) -> None:
-        """Do one thing."""
+        """Perform one random action."""
         actions = [self._make, self._make, self._put, self._put, self._move, self._move]
         self._choice.choice([*actions, self._link, self.here.watch.maintain])()
 
     def check(self) -> None:
-        """Hold every file in the root to be announced after it came to its place.
+        """Wait until every file in the root was announced after it arrived.
 
-        Not at once: where a directory went is looked up while the Watch is tended, a bit at a time.
+        That takes several rounds of maintenance, which looks up moved directories in small steps.
         """
         try:
             self.here.tend_until(lambda: not self._unannounced())
@@ -57,13 +57,13 @@ class Chaos:
         return [path for path, before in self._arrived.items() if latest(path) < before]
 
     def write_everywhere(self) -> None:
-        """Put a file into every directory of the root."""
+        """Write a file into every directory of the root."""
         self._arrived.clear()
         for each in [self.here.top, *self._directories]:
             self._write(each / self._name())
 
     def _make(self) -> None:
-        """Make a directory, and another one in it, with a file."""
+        """Make a directory and a subdirectory with a file."""
         made = self._directory() / self._name()
         made.mkdir()
         inner = made / self._name()
@@ -75,7 +75,7 @@ class Chaos:
         self._write(self._directory() / self._name())
 
     def _link(self) -> None:
-        """Give a file one more name."""
+        """Add a hard link to a file."""
         if self._files:
             path, file = self._directory() / self._name(), self._choice.choice(self._files)
             self._arrive(lambda: path.hardlink_to(file), [path])
@@ -124,7 +124,7 @@ class WatchChaosContract:
     """Subclass, name it ``Test...`` and give a fixture ``case``."""
 
     def test_every_file_is_announced_after_it_came_to_its_place(self, case: WatchCase) -> None:
-        """Whatever was done to it and to the directories above it, as fast as it goes."""
+        """It holds whatever happens to the file and the directories above it, at any speed."""
         for seed in SEEDS:
             with case.watching() as here:
                 chaos = Chaos(here, case.outside, seed)

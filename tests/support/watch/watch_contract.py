@@ -1,4 +1,4 @@
-"""What every Watch must do: a contract suite to subclass, for files and directories.
+"""The contract of every Watch for files and directories: a suite to subclass.
 
 ::
 
@@ -7,8 +7,8 @@
         def case(self, tmp_path) -> WatchCase:
             return WatchCase(MyWatch, tmp_path)
 
-Roots that come, go and are mounted: :mod:`support.watch.watch_roots_contract`.  Nothing here
-imports pytest: the methods take the fixture ``case`` by its name.
+:mod:`support.watch.watch_roots_contract` covers roots that appear, vanish and are mounted.  Nothing
+here imports pytest: the methods request the fixture ``case`` by its name.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ def change_allocation(fd: int, mode: int, offset: int, length: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class WatchCase:
-    """How to make the Watch, and an empty directory of an ordinary file system to do it in."""
+    """A factory of the Watch, and an empty directory on an ordinary file system."""
 
     make: Callable[[], Watch]
     directory: Path
 
     @property
     def outside(self) -> Path:
-        """A directory beside the root."""
+        """A sibling directory of the root."""
         return self.directory / "outside"
 
     @contextmanager
     def watching(self, *names: str) -> Iterator[Watching]:
-        """Watch roots in the directory, the first one called "root"; they are made."""
+        """Watch roots in the directory, the first one called "root"; they are created."""
         places = [self.directory / name for name in ("root", *names)]
         for each in places:
             each.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ class WatchContract:
     """Subclass, name it ``Test...`` and give a fixture ``case``."""
 
     def test_a_written_and_closed_file_is_announced_as_closed(self, case: WatchCase) -> None:
-        """And nothing is missed."""
+        """No gap is reported."""
         with case.watching() as here:
             write(here.top / "a")
             here.until(lambda: any(each.closed for each in here.ear.named(here.top / "a")))
@@ -70,7 +70,7 @@ class WatchContract:
             assert not here.ear.gaps
 
     def test_a_file_that_is_still_written_is_announced_as_open(self, case: WatchCase) -> None:
-        """It may never be closed, so it must not be waited for."""
+        """It may never be closed, so the daemon must not wait for that."""
         with case.watching() as here, (here.top / "a").open("wb") as file:
             here.covered(here.top / "a")
             assert not any(each.closed for each in here.ear.heard)
@@ -78,7 +78,7 @@ class WatchContract:
             here.until(lambda: any(each.closed for each in here.ear.heard))
 
     def test_a_file_that_is_written_to_again_is_announced_again(self, case: WatchCase) -> None:
-        """A verdict is on what was read; other bytes need another one."""
+        """A verdict covers the bytes that were read; new bytes need another one."""
         (case.directory / "root").mkdir(parents=True)
         write(case.directory / "root/a")
         with case.watching() as here:
@@ -134,7 +134,7 @@ class WatchContract:
             assert not here.ear.named(here.top / "d")
 
     def test_a_file_that_gets_its_name_in_another_way_is_announced(self, case: WatchCase) -> None:
-        """Moved in, linked in, and made without a name and linked."""
+        """It is moved in, linked in, or created without a name and linked."""
         with case.watching() as here:
             for name in ("moved", "linked"):
                 write(case.outside / name)
@@ -147,7 +147,7 @@ class WatchContract:
             here.covered(*(here.top / name for name in ("moved", "linked", "unnamed")))
 
     def test_a_tree_that_is_moved_in_is_announced_as_a_tree(self, case: WatchCase) -> None:
-        """And from then on what comes into its depths is announced."""
+        """Later files in its subdirectories are announced too."""
         with case.watching() as here:
             (case.outside / "t/a/b").mkdir(parents=True)
             write(case.outside / "t/a/b/old")
@@ -158,7 +158,7 @@ class WatchContract:
             here.covered(here.top / "t/a/b/new")
 
     def test_files_in_directories_that_were_just_made_are_announced(self, case: WatchCase) -> None:
-        """However soon after: most first uploads come into new directories."""
+        """The delay does not matter: most first uploads go into new directories."""
         with case.watching() as here:
             paths = []
             for number in range(150):
@@ -171,7 +171,7 @@ class WatchContract:
             assert here.ear.gaps == []
 
     def test_a_directory_that_is_renamed_is_announced_as_a_tree(self, case: WatchCase) -> None:
-        """And what comes into it afterwards, at any depth, under its new name only."""
+        """Later files in it, at any depth, are announced under its new name only."""
         with case.watching() as here:
             (here.top / "before/a/b").mkdir(parents=True)
             here.caught_up()
@@ -184,7 +184,7 @@ class WatchContract:
             assert not here.ear.covers(here.top / "before/a/b/new")
 
     def test_directories_that_are_renamed_all_the_time_lose_no_file(self, case: WatchCase) -> None:
-        """Every file is announced under the name that it has in the end."""
+        """Every file is announced under its final name."""
         with case.watching() as here:
             at = here.top / "0"
             at.mkdir(parents=True)
@@ -202,7 +202,7 @@ class WatchContract:
             here.covered(at / "50/late")
 
     def test_a_directory_that_was_moved_out_is_not_watched(self, case: WatchCase) -> None:
-        """Even if another one takes its name."""
+        """That holds even if another directory takes its name."""
         with case.watching() as here:
             (here.top / "d/e").mkdir(parents=True)
             here.caught_up()
@@ -219,7 +219,7 @@ class WatchContract:
             assert not here.ear.named(here.top / "d/gone")
 
     def test_a_directory_that_comes_back_is_watched(self, case: WatchCase) -> None:
-        """Out of the root and in again under another name, with files put in meanwhile."""
+        """It leaves the root and returns under another name, with new files."""
         with case.watching() as here:
             (here.top / "d/e").mkdir(parents=True)
             here.caught_up()
@@ -235,7 +235,7 @@ class WatchContract:
             here.covered(here.top / "again/e/f/y")
 
     def test_names_are_bytes(self, case: WatchCase) -> None:
-        """Any but slash and zero, and as long as the file system takes them."""
+        """A name may contain any byte but slash and zero, up to the file system's limit."""
         names = ["\udcff\udcfe", "a\nb", "\x1b[2J", " ", "x (deleted)", "n" * 255]
         with case.watching() as here:
             for name in names:
@@ -246,7 +246,7 @@ class WatchContract:
             here.covered(*(here.top / f"d{name[:254]}" / name for name in names))
 
     def test_an_overlong_path_is_covered_by_a_tree_or_a_gap(self, case: WatchCase) -> None:
-        """PATH_MAX is 4096; directories can be made below that."""
+        """PATH_MAX is 4096; directories can be made below that depth."""
         with case.watching() as here:
             below = deepened(here.top, 25)
             os.close(os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=below))
@@ -255,7 +255,7 @@ class WatchContract:
             here.tend_until(lambda: here.ear.covers(path) or Cause.UNLISTED in here.ear.causes())
 
     def test_what_is_written_through_a_link_is_announced_where_it_is(self, case: WatchCase) -> None:
-        """Not under the link's name; outside of the root, not at all."""
+        """It is not announced under the link's name, nor at all if it is outside the root."""
         with case.watching() as here:
             (here.top / "real").mkdir()
             (here.top / "inner").symlink_to(here.top / "real")
@@ -269,7 +269,7 @@ class WatchContract:
             assert not here.ear.named(case.outside / "b")
 
     def test_writing_through_a_link_outside_the_root_is_unannounced(self, case: WatchCase) -> None:
-        """The file has a name in the root too: only a walk finds that it has changed."""
+        """The file has a name in the root too: only a walk notices the change."""
         with case.watching() as here:
             write(here.top / "a")
             (case.outside / "b").hardlink_to(here.top / "a")
@@ -279,8 +279,8 @@ class WatchContract:
             here.caught_up()
             assert not here.ear.named(here.top / "a")
 
-    def test_nothing_is_said_of_reading(self, case: WatchCase) -> None:
-        """Or the daemon would announce to itself what it reads."""
+    def test_reading_is_not_announced(self, case: WatchCase) -> None:
+        """Otherwise the daemon would receive events for its own reads."""
         (case.directory / "root/d").mkdir(parents=True)
         write(case.directory / "root/d/a")
         with case.watching() as here:
@@ -291,8 +291,8 @@ class WatchContract:
             here.caught_up()
             assert not here.ear.named(here.top / "d/a")
 
-    def test_nothing_is_said_after_closing(self, case: WatchCase) -> None:
-        """And closing twice is no mistake."""
+    def test_nothing_is_announced_after_closing(self, case: WatchCase) -> None:
+        """Closing twice is allowed."""
         with case.watching() as here:
             here.caught_up()
             here.watch.close()

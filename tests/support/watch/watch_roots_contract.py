@@ -1,7 +1,7 @@
-"""What every Watch must do about its roots: two at a time, gone, replaced, mounted over.
+"""The contract of every Watch for its roots: several, missing, replaced, mounted over.
 
 Subclass it like :class:`~support.watch.watch_contract.WatchContract`; the methods that mount
-file systems need a fixture ``mounts``, which gives OwnMounts or skips.
+file systems need a fixture ``mounts``, which yields OwnMounts or skips.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ OTHER = {Cause.REPLACED, Cause.UNMOUNTED}
 
 
 def is_watched(here: Watching) -> None:
-    """Hold the root to be watched, down to a directory that is made now.
+    """Check that the root is watched, including a new directory in it.
 
-    Of what was written before a gap is told, the gap takes care: then it is written once more.
+    A file written before a gap was reported is covered by the gap, so it is written once more.
     """
     (here.top / "still").mkdir(exist_ok=True)
-    told = -1
+    count = -1
 
-    def heard() -> bool:
-        nonlocal told
-        if len(here.ear.gaps) > told:
-            told = len(here.ear.gaps)
+    def watched() -> bool:
+        nonlocal count
+        if len(here.ear.gaps) > count:
+            count = len(here.ear.gaps)
             write(here.top / "still/watched")
         return here.ear.covers(here.top / "still/watched")
 
-    here.tend_until(heard)
+    here.tend_until(watched)
     here.ear.forget()
     write(here.top / "still/watched as well")
     here.tend_until(lambda: here.ear.covers(here.top / "still/watched as well"))
@@ -40,7 +40,7 @@ class WatchRootsContract:
     """Subclass, name it ``Test...`` and give fixtures ``case`` and ``mounts``."""
 
     def test_every_root_is_distinguished(self, case: WatchCase) -> None:
-        """Also one whose name begins like another's."""
+        """That includes a root whose name is a prefix of another's."""
         with case.watching("root2") as here:
             write(case.directory / "root/a")
             write(case.directory / "root2/b")
@@ -49,7 +49,7 @@ class WatchRootsContract:
             assert found == {("root", b"/a"), ("root2", b"/b")}
 
     def test_roots_are_exchanged_while_kept_ones_stay_watched(self, case: WatchCase) -> None:
-        """What has happened in them and was not yet heard of is not lost."""
+        """Events in the kept roots that were still queued are not lost."""
         with case.watching("goes") as here:
             goes, comes = case.directory / "goes", case.directory / "comes"
             comes.mkdir()
@@ -67,7 +67,7 @@ class WatchRootsContract:
             assert not here.ear.gaps
 
     def test_a_root_that_is_not_there_is_a_gap_until_it_comes(self, case: WatchCase) -> None:
-        """It is said when it is missing, and once more when it has come."""
+        """A gap is reported when it is missing and when it appears."""
         with watching(case.make(), [case.directory / "later" / "root"]) as here:
             here.until(lambda: here.ear.causes() == {Cause.UNMOUNTED})
             here.ear.forget()
@@ -77,7 +77,7 @@ class WatchRootsContract:
             is_watched(here)
 
     def test_a_recreated_root_is_watched_again(self, case: WatchCase) -> None:
-        """The file system may well give the new directory the old one's number."""
+        """The file system may reuse the inode number for the new directory."""
         with case.watching() as here:
             (here.top / "d").mkdir()
             here.caught_up()
@@ -90,7 +90,7 @@ class WatchRootsContract:
             is_watched(here)
 
     def test_a_root_that_is_gone_for_a_while_is_a_gap(self, case: WatchCase) -> None:
-        """And watched again afterwards."""
+        """It is watched again afterwards."""
         with case.watching() as here:
             shutil.rmtree(here.top)
             here.tend_until(lambda: Cause.UNMOUNTED in here.ear.causes())
@@ -100,7 +100,7 @@ class WatchRootsContract:
             is_watched(here)
 
     def test_a_root_that_another_directory_replaces_is_a_gap(self, case: WatchCase) -> None:
-        """What is in that one nobody has seen."""
+        """The contents of the replacement were never announced."""
         with case.watching() as here:
             (case.outside / "new").mkdir()
             write(case.outside / "new/unseen")
@@ -113,7 +113,7 @@ class WatchRootsContract:
             assert not here.ear.named(here.top / "x")
 
     def test_a_root_that_was_away_between_two_looks_is_a_gap(self, case: WatchCase) -> None:
-        """What came in meanwhile had another path."""
+        """Files that arrived meanwhile had another path."""
         with case.watching() as here:
             here.top.rename(case.outside / "away")
             write(case.outside / "away/unseen")
@@ -122,14 +122,14 @@ class WatchRootsContract:
             is_watched(here)
 
     def test_a_root_behind_a_link_is_not_watched(self, case: WatchCase) -> None:
-        """Whoever may put it there would say what is watched."""
+        """The owner of the link would control what is watched."""
         with case.watching() as here:
             here.top.rename(case.outside / "away")
             here.top.symlink_to(case.outside)
             here.tend_until(lambda: Cause.UNMOUNTED in here.ear.causes())
 
     def test_renewing_a_root_is_a_gap(self, case: WatchCase) -> None:
-        """It is watched afterwards, and the others have been all the time."""
+        """It is watched afterwards; the others are watched throughout."""
         with case.watching("other") as here:
             here.watch.renew("root")
             here.until(lambda: Cause.DEAD_WATCH in here.ear.causes())
@@ -139,7 +139,7 @@ class WatchRootsContract:
     def test_a_mount_over_a_root_is_a_gap_and_watched(
         self, case: WatchCase, mounts: OwnMounts
     ) -> None:
-        """And so is the directory below it, when it is unmounted."""
+        """The covered directory is watched too once the mount is removed."""
         with case.watching() as here:
             mounts.memory(here.top)
             write(here.top / "unseen")
@@ -153,7 +153,7 @@ class WatchRootsContract:
     def test_a_root_that_was_unmounted_between_two_looks_is_a_gap(
         self, case: WatchCase, mounts: OwnMounts
     ) -> None:
-        """The same file system at the same place has lost its watches all the same."""
+        """The same file system in the same place has lost its watches."""
         root = case.directory / "root"
         root.mkdir()
         mounts.disk(case.directory / "image", root)
@@ -165,7 +165,7 @@ class WatchRootsContract:
             is_watched(here)
 
     def test_a_mount_below_a_root_is_watched(self, case: WatchCase, mounts: OwnMounts) -> None:
-        """One that was there, one that comes, and what is below when it goes."""
+        """It may exist before, appear later, or vanish and uncover a directory."""
         early, late = case.directory / "root/early", case.directory / "root/a/late"
         early.mkdir(parents=True)
         late.mkdir(parents=True)
@@ -197,7 +197,7 @@ class WatchRootsContract:
     def test_a_root_that_is_mounted_into_itself_is_watched_once(
         self, case: WatchCase, mounts: OwnMounts
     ) -> None:
-        """A walk that follows the mount would never end."""
+        """A walk that followed the mount would never end."""
         inner = case.directory / "root/a/b"
         inner.mkdir(parents=True)
         mounts.bind(case.directory / "root", inner)

@@ -1,4 +1,4 @@
-"""Hearing what a Watch says, waiting for it, and running a watcher process, for tests."""
+"""A recorder of what a Watch announces, waits for it, and a watcher process, for tests."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ CLONE_FS, CLONE_NEWNS = 0x200, 0x2_0000
 
 
 class WatchRecorder:
-    """A Listener that keeps everything."""
+    """A listener that records everything."""
 
     def __init__(self) -> None:
-        """Have heard nothing."""
+        """Start with empty records."""
         self.heard: list[Announcement] = []
         self.gaps: list[MissedEvents] = []
         self.changed = threading.Condition()
 
     def announce(self, announcement: Announcement) -> None:
-        """Keep it."""
+        """Record an announcement."""
         with self.changed:
             self.heard.append(announcement)
             self.changed.notify_all()
 
     def report_missed(self, missed: MissedEvents) -> None:
-        """Keep it."""
+        """Record a gap."""
         with self.changed:
             self.gaps.append(missed)
             self.changed.notify_all()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Clear the records."""
         with self.changed:
             self.heard, self.gaps = [], []
 
     def latest(self) -> tuple[list[Announcement], list[MissedEvents]]:
-        """Give the end of what was heard."""
+        """Return the last records."""
         with self.changed:
             return self.heard[-20:], self.gaps[-20:]
 
     def named(self, path: Path) -> list[Announcement]:
-        """Give the announcements of this very path."""
+        """Return the announcements of exactly this path."""
         with self.changed:
             return [each for each in self.heard if each.path == bytes(path)]
 
@@ -73,7 +73,7 @@ class WatchRecorder:
         return {each.change for each in self.named(path)}
 
     def covers(self, path: Path) -> bool:
-        """Say if a file was announced, by itself or with a tree that it lies in."""
+        """Return whether a file was announced, directly or as part of a tree."""
         name = bytes(path)
         with self.changed:
             return any(
@@ -82,14 +82,14 @@ class WatchRecorder:
             )
 
     def causes(self, root: str = "root") -> set[Cause]:
-        """Give the causes of the gaps in a root."""
+        """Return the causes of the gaps in a root."""
         with self.changed:
             return {each.cause for each in self.gaps if each.root == root}
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """A Watch at work, and what it has said."""
+    """A running Watch and its recorder."""
 
     watch: Watch
     ear: WatchRecorder
@@ -97,12 +97,12 @@ class Watching:
     """The first root."""
 
     def until(self, happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
-        """Wait, without tending, for something that the Watch says by itself."""
+        """Wait, without maintenance, for a condition that events bring about."""
         with self.ear.changed:
             assert self.ear.changed.wait_for(happens, seconds), self.ear.latest()
 
     def tend_until(self, happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
-        """Do what the daemon does every few seconds, until something has happened."""
+        """Run the periodic maintenance until a condition holds."""
         deadline = time.monotonic() + seconds
         while not happens():
             assert time.monotonic() < deadline, self.ear.latest()
@@ -111,12 +111,12 @@ class Watching:
                 self.ear.changed.wait(0.02)
 
     def covered(self, *paths: Path) -> None:
-        """Wait until all these have been announced, in whatever way."""
+        """Wait until all these paths have been announced, directly or as part of a tree."""
         for path in paths:
             self.until(lambda path=path: self.ear.covers(path))  # type: ignore[misc]  # bound now
 
     def caught_up(self) -> None:
-        """Wait until everything that has happened up to now has been heard of."""
+        """Wait until all events up to now have been announced."""
         mark = self.top / f"mark-{time.monotonic_ns()}"
         write(mark)
         self.covered(mark)
@@ -124,7 +124,7 @@ class Watching:
 
 @contextmanager
 def watching(watch: Watch, places: Sequence[Path]) -> Iterator[Watching]:
-    """Watch some roots for a while, each under its own name."""
+    """Watch some roots, each under its own name, until the context ends."""
     ear = WatchRecorder()
     watch.start([Root(each.name, bytes(each)) for each in places], ear)
     try:
@@ -139,29 +139,29 @@ def write(path: Path, content: bytes = b"x") -> None:
 
 
 class DeafWatch:
-    """A Watch that never says anything until it is renewed, and then only of canaries."""
+    """A Watch that announces nothing until it is renewed, and then only canaries."""
 
     def __init__(self) -> None:
-        """Be deaf."""
+        """Start silent."""
         self.renewed = 0
 
     def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
-        """Hear nothing."""
+        """Store the arguments."""
         self._roots, self._listener = roots, listener
 
     def maintain(self) -> None:
-        """Say that canaries were written, whether they were or not."""
+        """Once renewed, announce the canaries, whether they were written or not."""
         if self.renewed:
             for root in self._roots:
                 self._listener.announce(Announcement(root.name, root.path + b"/" + NAME))
 
     def renew(self, root: str) -> None:
-        """Hear canaries from now on."""
+        """Announce canaries from now on."""
         assert root in {each.name for each in self._roots}
         self.renewed += 1
 
     def close(self) -> None:
-        """Have nothing to close."""
+        """Do nothing."""
 
 
 _SERVE = """
@@ -176,7 +176,7 @@ serve(Path(sys.argv[1]), stop)
 
 @contextmanager
 def watcher_process(at: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the watcher as a process of its own, with its socket at *at*."""
+    """Run the watcher in a separate process with its socket at *at*."""
     command = [sys.executable, "-c", _SERVE, str(at)]
     with subprocess.Popen(command) as process:
         try:
@@ -186,10 +186,10 @@ def watcher_process(at: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class OwnMounts:
-    """Mounts that nobody but the calling thread, and what it starts, can see."""
+    """Mounts visible only to the calling thread and its children."""
 
     def __init__(self) -> None:
-        """Leave the mounts that all others see.  Raises OSError where that is not to be had."""
+        """Enter a new mount namespace.  Raises OSError where that is not permitted."""
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._here = Path.cwd()
         self._before = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -209,36 +209,36 @@ class OwnMounts:
         self._mount(str(directory), at, None, MS_BIND)
 
     def overlay(self, at: Path) -> None:
-        """Mount an overlay over a directory, which holds its parts.  Raises OSError."""
+        """Mount an overlay over a directory that holds its layers.  Raises OSError."""
         for name in ("lower", "upper", "work"):
             (at / name).mkdir()
         options = f"lowerdir={at}/lower,upperdir={at}/upper,workdir={at}/work"
         self._run("mount", "-t", "overlay", "overlay", "-o", options, str(at))
 
     def read_only(self, at: Path) -> None:
-        """Let nobody write to what is mounted there."""
+        """Remount a file system read-only."""
         self._mount("none", at, None, MS_REMOUNT | MS_RDONLY)
 
     def disk(self, image: Path, at: Path) -> None:
-        """Mount an image of a disk, which is made unless it is there.  Raises OSError."""
+        """Mount a disk image, created if missing.  Raises OSError."""
         if not image.exists():
             with image.open("wb") as file:
                 file.truncate(2 << 20)
             self._run("mkfs.ext4", "-q", "-F", str(image))
         deadline = time.monotonic() + PATIENCE
-        while self._said("losetup", "--associated", str(image)):
+        while self._output("losetup", "--associated", str(image)):
             assert time.monotonic() < deadline, "another mount namespace keeps it"
-            time.sleep(0.02)  # unmounted, and the kernel still at it: there would be two of them
+            time.sleep(0.02)  # the kernel may still be detaching it
         self._run("mount", "-o", "loop", str(image), str(at))
 
     def unmount(self, at: Path) -> None:
-        """Unmount it, as soon as nobody uses it any more."""
+        """Unmount it lazily."""
         self._check(self._libc.umount2(bytes(at), MNT_DETACH))
 
     def close(self) -> None:
-        """Go back to the mounts that all others see; ours are gone then."""
+        """Return to the former mount namespace; the mounts vanish with the other one."""
         try:
-            self._check(self._libc.unshare(CLONE_FS))  # a thread that ends may still share it
+            self._check(self._libc.unshare(CLONE_FS))  # a thread that is ending may still share it
             self._check(self._libc.setns(self._before, CLONE_NEWNS))
         finally:
             os.close(self._before)
@@ -248,8 +248,8 @@ class OwnMounts:
         source, options = what.encode(), ctypes.c_ulong(flags)
         self._check(self._libc.mount(source, bytes(at), kind, options, None))
 
-    def _said(self, *command: str) -> bytes:
-        """Run a program with these mounts; give what it printed."""
+    def _output(self, *command: str) -> bytes:
+        """Run a program with these mounts; return its output."""
         return subprocess.run(command, check=True, capture_output=True).stdout
 
     def _run(self, *command: str) -> None:
