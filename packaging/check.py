@@ -63,8 +63,8 @@ def check_lint() -> None:
     """Check that the linter has no complaint."""
     run("ruff", "check", ".")
     listing = run("ruff", "check", "--show-files", ".").split("\n")
-    seen = sum(name.endswith(".py") for name in listing)
-    require_all_seen("ruff check", seen, len(tracked(".")))
+    count = sum(name.endswith(".py") for name in listing)
+    require_all_seen("ruff check", count, len(tracked(".")))
 
 
 def check_types() -> None:
@@ -81,9 +81,9 @@ def check_layers() -> None:
     run("lint-imports")
     # The tool's own count includes third-party packages; its graph tells them apart.
     graph = grimp.build_graph("hashwacht", "hashwacht_plugins", include_external_packages=True)
-    ours = [name for name in graph.modules if not graph.is_module_squashed(name)]
+    modules = [name for name in graph.modules if not graph.is_module_squashed(name)]
     expected = tracked("scanner/hashwacht", "plugins/hashwacht_plugins")
-    require_all_seen("import-linter", len(ours), len(expected))
+    require_all_seen("import-linter", len(modules), len(expected))
 
 
 def check_audit() -> None:
@@ -107,9 +107,11 @@ def check_audit() -> None:
     except (OSError, ValueError, subprocess.TimeoutExpired) as error:
         print(f"pip-audit: NOT AUDITED, no answer ({type(error).__name__})")
         return
-    known = [f"{p['name']} {p['version']}: {v['id']}" for p in packages for v in p.get("vulns", ())]
-    if known:
-        sys.exit("pip-audit: known vulnerabilities\n" + "\n".join(known))
+    vulnerabilities = [
+        f"{p['name']} {p['version']}: {v['id']}" for p in packages for v in p.get("vulns", ())
+    ]
+    if vulnerabilities:
+        sys.exit("pip-audit: known vulnerabilities\n" + "\n".join(vulnerabilities))
     skipped = sum("skip_reason" in package for package in packages)
     unaudited = f", {skipped} NOT AUDITED (unknown to the service)" if skipped else ""
     print(f"pip-audit: {len(packages) - skipped} packages, no known vulnerability{unaudited}")

@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def pages() -> Iterator[tuple[str, str]]:
-    """Give (file name, page) of every command that is shown, and of the configuration."""
+    """Yield the file name and text of each visible command's page and the configuration's."""
     from hashwacht.cli.app import root
 
     with click.Context(root, info_name="hashwacht", **root.context_settings) as context:
@@ -73,36 +73,38 @@ def _pages(context: click.Context) -> Iterator[tuple[str, str]]:
     name = context.command_path.replace(" ", "-")
     yield f"{name}.1", _page(context, name)
     if isinstance(context.command, click.Group):
-        for each, found in _shown(context):
-            with click.Context(found, info_name=each, parent=context) as below:
+        for child, command in _shown(context):
+            with click.Context(command, info_name=child, parent=context) as below:
                 yield from _pages(below)
 
 
 def _shown(context: click.Context) -> Iterator[tuple[str, click.Command]]:
-    """Give every command below that is not hidden."""
+    """Yield the visible subcommands."""
     group = context.command
     assert isinstance(group, click.Group)
-    for each in group.list_commands(context):
-        found = group.get_command(context, each)
-        if found is not None and not found.hidden:
-            yield each, found
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is not None and not command.hidden:
+            yield name, command
 
 
 def _page(context: click.Context, name: str) -> str:
-    shown = context.command
-    assert isinstance(shown, (Command, Group))
-    usage = " ".join(shown.collect_usage_pieces(context))
+    command = context.command
+    assert isinstance(command, (Command, Group))
+    usage = " ".join(command.collect_usage_pieces(context))
     sections = [
-        ("NAME", f"{roff_text(name)} \\- {roff_text(_summary(shown))}"),
+        ("NAME", f"{roff_text(name)} \\- {roff_text(_summary(command))}"),
         ("SYNOPSIS", f"{roff_bold(context.command_path)} {roff_text(usage)}"),
-        ("DESCRIPTION", roff_paragraphs(_help(shown))),
+        ("DESCRIPTION", roff_paragraphs(_help(command))),
         ("COMMANDS", _commands(context)),
         ("OPTIONS", roff_items(_options(context))),
         (
             "EXAMPLES",
-            roff_examples((each.command_line, each.description) for each in shown.examples),
+            roff_examples(
+                (example.command_line, example.description) for example in command.examples
+            ),
         ),
-        ("EXIT STATUS", roff_items(_exit_status(shown))),
+        ("EXIT STATUS", roff_items(_exit_status(command))),
         ("ENVIRONMENT", roff_items(ENVIRONMENT)),
         ("FILES", roff_items(FILES)),
         ("SEE ALSO", roff_text(_see_also(context))),
@@ -110,45 +112,47 @@ def _page(context: click.Context, name: str) -> str:
     return roff_page(name, 1, __version__, sections)
 
 
-def _help(shown: click.Command) -> str:
-    return inspect.cleandoc(shown.help or "")
+def _help(command: click.Command) -> str:
+    return inspect.cleandoc(command.help or "")
 
 
-def _summary(shown: click.Command) -> str:
-    """Give the first paragraph of the help, without its full stop, as whatis wants it."""
-    return " ".join(_help(shown).partition("\n\n")[0].split()).removesuffix(".")
+def _summary(command: click.Command) -> str:
+    """Return the first paragraph of the help without its full stop, as whatis expects it."""
+    return " ".join(_help(command).partition("\n\n")[0].split()).removesuffix(".")
 
 
 def _commands(context: click.Context) -> str:
     if not isinstance(context.command, click.Group):
         return ""
     prefix = context.command_path.replace(" ", "-")
-    return roff_items((f"{prefix}-{each}(1)", _summary(found)) for each, found in _shown(context))
+    return roff_items(
+        (f"{prefix}-{name}(1)", _summary(command)) for name, command in _shown(context)
+    )
 
 
 def _options(context: click.Context) -> Iterator[tuple[str, str]]:
-    for each in context.command.get_params(context):
-        record = each.get_help_record(context)
+    for param in context.command.get_params(context):
+        record = param.get_help_record(context)
         if record is not None and record[1]:
             yield record
 
 
-def _exit_status(shown: click.Command) -> Iterator[tuple[str, str]]:
-    own = shown.exit_status if isinstance(shown, Command) else {}
-    for code, meaning in (own or EXIT_STATUS).items():
+def _exit_status(command: click.Command) -> Iterator[tuple[str, str]]:
+    statuses = command.exit_status if isinstance(command, Command) else {}
+    for code, meaning in (statuses or EXIT_STATUS).items():
         yield str(int(code)), meaning
 
 
 def _see_also(context: click.Context) -> str:
     root = context.find_root()
-    others = [f"hashwacht-{each}(1)" for each, _ in _shown(root)]
-    return ", ".join(["hashwacht(1)", *others, "hashwacht.toml(5)"])
+    pages = [f"hashwacht-{name}(1)" for name, _ in _shown(root)]
+    return ", ".join(["hashwacht(1)", *pages, "hashwacht.toml(5)"])
 
 
 def _configuration_page() -> str:
     from hashwacht.settings.show import example
 
-    body = "\n".join(roff_text(each) or "" for each in example().splitlines())
+    body = "\n".join(roff_text(line) or "" for line in example().splitlines())
     sections = [
         ("NAME", "hashwacht.toml \\- configuration of Hashwacht"),
         (

@@ -104,7 +104,7 @@ def _shared(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     places = defaultdict[str, list[str]](list)
     for name, place in pairs:
         places[name].append(place)
-    return {name: found for name, found in sorted(places.items()) if len(found) > 1}
+    return {name: paths for name, paths in sorted(places.items()) if len(paths) > 1}
 
 
 def _long_functions(modules: Iterable[Module]) -> Iterator[str]:
@@ -133,5 +133,5 @@ def _row(title: str, value: int, target: int | None, details: object = ()) -> st
     """Return one line: the figure, its target, and the details if it misses the target."""
     missed = target is not None and value > target
     bound = "" if target is None else f" (target {target:,})"
-    shown = f"  {details}" if details and (missed or target is None) else ""
-    return f"{'!' if missed else ' '} {value:>7,}  {title}{bound}{shown}"
+    suffix = f"  {details}" if details and (missed or target is None) else ""
+    return f"{'!' if missed else ' '} {value:>7,}  {title}{bound}{suffix}"

@@ -37,7 +37,7 @@ def jpegs(count: int) -> Iterator[bytes]:
     """Return JPEG photos of many sizes and encodings, some of them grainy, cropped or scaled."""
     chance = np.random.default_rng(6)
     for seed in range(count):
-        width, height = (int(each) for each in chance.integers(160, 1300, 2))
+        width, height = (int(side) for side in chance.integers(160, 1300, 2))
         image = photo(10_000 + seed, (width, height))
         if seed % 3 == 0:
             image = grainy(image, float(chance.uniform(1, 25)), seed)
@@ -57,8 +57,8 @@ def by_type(content: bytes, folder: Path, plan: Plan) -> dict[str, Signal]:
     path.write_bytes(content)
     with path.open("rb") as file:
         return {
-            each.type: each
-            for each in InProcessFingerprinter(plan).fingerprint(file.fileno()).signals
+            signal.type: signal
+            for signal in InProcessFingerprinter(plan).fingerprint(file.fileno()).signals
         }
 
 
@@ -83,25 +83,25 @@ def apart(found: dict[str, Signal], truth: dict[str, str]) -> dict[str, int]:
 @pytest.fixture(scope="module")
 def compared(table: Table, tmp_path_factory: pytest.TempPathFactory) -> list[Compared]:
     folder = tmp_path_factory.mktemp("agreement")
-    made = []
+    rows = []
     for content in jpegs(table.amount(PICTURES, 4)):
         truth, quality = reference(content)
         quick = by_type(content, folder, Plan(PICTURE_HASHES, quick=True))
         exact = by_type(content, folder, Plan(PICTURE_HASHES))
-        doubted = frozenset(name for name, each in quick.items() if not each.error_bits)
-        made.append(Compared(apart(quick, truth), apart(exact, truth), quality, doubted))
-    return made
+        doubted = frozenset(name for name, signal in quick.items() if not signal.error_bits)
+        rows.append(Compared(apart(quick, truth), apart(exact, truth), quality, doubted))
+    return rows
 
 
 def off(compared: list[Compared], name: str) -> list[int]:
     """Return the distances in bits; for PDQ only where the quality suffices for a lookup."""
     usable = [c for c in compared if name != "pdq" or c.quality >= PDQ_MIN_QUALITY]
-    return [each.quick[name] for each in usable]
+    return [compared.quick[name] for compared in usable]
 
 
 def remark(compared: list[Compared], name: str) -> str:
     bits = off(compared, name)
-    doubted = sum(name in each.doubted for each in compared)
+    doubted = sum(name in result.doubted for result in compared)
     return f"{bits.count(0) / len(bits):.0%} equal of {len(bits)}; {doubted} hashed exactly at once"
 
 
@@ -115,9 +115,9 @@ def bench_pdq_agreement(table: Table, compared: list[Compared]) -> None:
         against=against,
         target=at_most(10, "bits"),
     )
-    near = 100 * sum(each <= 2 for each in bits) / len(bits)
+    near = 100 * sum(bit <= 2 for bit in bits) / len(bits)
     table.note("PDQ, quick: <= 2 bits off", near, against=against, target=at_least(98, "%"))
-    exact = max(each.exact["pdq"] for each in compared if each.quality >= PDQ_MIN_QUALITY)
+    exact = max(result.exact["pdq"] for result in compared if result.quality >= PDQ_MIN_QUALITY)
     table.note("PDQ, exact: most bits off", exact, against=against, target=at_most(0, "bits"))
 
 

@@ -98,9 +98,9 @@ def bench_restart(table: Table) -> None:
     content = encode(photo(1, (64, 64)), "png")
     with (
         WorkerPool(Plan(TYPES), 1, worker_limits=WorkerLimits(max_tasks=1)) as fresh,
-        WorkerPool(Plan(TYPES), 1) as kept,
+        WorkerPool(Plan(TYPES), 1) as pool,
     ):
-        times = table.race(ours=ask(fresh, content), peer=ask(kept, content), rounds=21)
+        times = table.race(ours=ask(fresh, content), peer=ask(pool, content), rounds=21)
     figure = 1e3 * (statistics.median(times.ours) - statistics.median(times.peer)) / 2
     remark = "two workers end and are started for each content; the figure is for one"
     table.note("Restart of a worker", figure, remark, target=at_most(20, "ms"))
@@ -125,8 +125,8 @@ def bench_bombs(table: Table) -> None:
             content = bomb.make()
             began = time.perf_counter()
             ask(pool, content)()
-            worst = max(worst, (bomb.name, time.perf_counter() - began), key=lambda each: each[1])
-            largest = max(largest, (bomb.name, _peak()), key=lambda each: each[1])
+            worst = max(worst, (bomb.name, time.perf_counter() - began), key=lambda pair: pair[1])
+            largest = max(largest, (bomb.name, _peak()), key=lambda pair: pair[1])
     against = f"{len(bombs)} kinds, {BUDGET:g} s and 1 GiB allowed"
     target = at_most(BUDGET + 1.0, "s")
     table.note("Slowest bomb", worst[1], worst[0], against=against, target=target)

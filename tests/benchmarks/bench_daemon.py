@@ -45,8 +45,8 @@ class Clocked:
 
     at: dict[bytes, float] = field(default_factory=dict)
 
-    def apply_verdict(self, found: JudgedFile) -> Action:
-        self.at.setdefault(found.path, time.monotonic())
+    def apply_verdict(self, file: JudgedFile) -> Action:
+        self.at.setdefault(file.path, time.monotonic())
         return Action.ALLOW
 
     def retry_due(self, now: float) -> None:
@@ -92,22 +92,22 @@ def pictures(number: int) -> list[bytes]:
 def bench_latency(
     rate: int, files: int, table: Table, bench: DaemonHarness, tmp_path: Path
 ) -> None:
-    made, clocked = pictures(10), Clocked()
+    pictures_written, clocked = pictures(10), Clocked()
     bench.casework = clocked  # type: ignore[assignment]  # it does what is needed of one
     files = table.amount(files, 5)
-    written: dict[bytes, float] = {}
+    written_at: dict[bytes, float] = {}
     with bench.running():
         bench.wait_until_done()
         began = time.monotonic()
         for number in range(files):
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
             path = tmp_path / "storage" / f"{number}.jpg"
-            path.write_bytes(made[number % 10] + b"%d" % number)
-            written[bytes(path)] = time.monotonic()
+            path.write_bytes(pictures_written[number % 10] + b"%d" % number)
+            written_at[bytes(path)] = time.monotonic()
         offered = files / (time.monotonic() - began)
         bench.wait_for(lambda: len(clocked.at) >= files, "judged")
         took = max(clocked.at.values()) - began
-    late = sorted(clocked.at[path] - at for path, at in written.items())
+    late = sorted(clocked.at[path] - at for path, at in written_at.items())
     p50, p99 = late[len(late) // 2], late[min(len(late) - 1, int(len(late) * 0.99))]
     table.note(
         f"upload to verdict at {rate:,} files/s, p99",
@@ -120,19 +120,19 @@ def bench_latency(
 
 
 def bench_sustained(table: Table, bench: DaemonHarness, tmp_path: Path, lists: Path) -> None:
-    made, files = pictures(10), table.amount(3000, 20)
+    pictures_written, files = pictures(10), table.amount(3000, 20)
     source = tmp_path / "source"
     for number in range(files):
         path = source / f"{number // 100}" / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(made[number % 10] + b"%d" % number)
-    ours, theirs = [], []
+        path.write_bytes(pictures_written[number % 10] + b"%d" % number)
+    latencies, peer_seconds = [], []
     for _ in range(table.amount(3)):
-        theirs.append(scanned(source, bench, lists, tmp_path))
-        ours.append(watched(source, bench, files, tmp_path))
+        peer_seconds.append(scanned(source, bench, lists, tmp_path))
+        latencies.append(watched(source, bench, files, tmp_path))
     table.add(
         f"sustained uploads, {files:,} JPEGs of {SIZE[0]}x{SIZE[1]} moved in at once",
-        Times(tuple(ours), tuple(theirs), 0.0),
+        Times(tuple(latencies), tuple(peer_seconds), 0.0),
         against="`scan` of the same files with the same workers",
         target=at_least(0.8, "x"),
     )
@@ -217,11 +217,11 @@ def bench_idle(table: Table, tmp_path: Path) -> None:
             program.wait_for(lambda: not store.gaps.load_open(), "compared", 300)
             scanner = psutil.Process(process.pid)
             family = [scanner, *scanner.children(recursive=True)]
-            before = sum(sum(each.cpu_times()[:2]) for each in family)
+            before = sum(sum(process.cpu_times()[:2]) for process in family)
             seconds = table.amount(20, 1)
             time.sleep(seconds)  # the idle time itself is measured
-            used = sum(sum(each.cpu_times()[:2]) for each in family) - before
-            memory = sum(each.memory_info().rss for each in family)
+            used = sum(sum(process.cpu_times()[:2]) for process in family) - before
+            memory = sum(process.memory_info().rss for process in family)
     table.note(
         "an idle scanner, 100,000 directories watched",
         used / seconds * 100,

@@ -50,9 +50,9 @@ def index_of(path: Path, values: Hashes, *, bands: bool = False) -> IndexFile:
 
 def half_known(values: Hashes, count: int, width: int) -> list[bytes]:
     """Return queries of which every second one is in the list."""
-    known = values[np.random.default_rng(2).integers(0, len(values), count // 2)]
-    both = np.stack((known, random_hashes(count // 2, width, seed=3)), axis=1)
-    return [each.tobytes() for each in both.reshape(-1, width)]
+    listed = values[np.random.default_rng(2).integers(0, len(values), count // 2)]
+    mixed = np.stack((listed, random_hashes(count // 2, width, seed=3)), axis=1)
+    return [listed.tobytes() for listed in mixed.reshape(-1, width)]
 
 
 def per_second(work: Callable[[], object], count: int) -> float:
@@ -71,7 +71,7 @@ def bench_exact_list(table: Table, tmp_path: Path) -> None:
     path = tmp_path / "sha1"
     index_of(path, values)
     queries = half_known(values, table.amount(100_000, 100), 20)
-    some = [each.tobytes() for each in values[: table.amount(1_000_000, 100)]]
+    some = [value.tobytes() for value in values[: table.amount(1_000_000, 100)]]
     began = time.perf_counter()
     exact = ExactIndex(IndexFile(path, 20))
     ready = time.perf_counter() - began
@@ -79,21 +79,23 @@ def bench_exact_list(table: Table, tmp_path: Path) -> None:
     size = path.stat().st_size / entries
     table.note(f"{name}: size", size, "one mapping for all processes", target=at_most(25, "B"))
     table.note(f"{name}: ready", ready, "page cache warm", target=at_most(1, "s"))
-    ours = per_second(lambda: [exact.rows(each) for each in queries], len(queries))
+    rate = per_second(lambda: [exact.rows(query) for query in queries], len(queries))
     in_memory = frozenset(some)
-    a_set = per_second(lambda: [each in in_memory for each in queries], len(queries))
+    a_set = per_second(lambda: [query in in_memory for query in queries], len(queries))
     peers = f"at {len(some):,} entries: Python set {a_set:,.0f}/s"
     peers += f", SQLite {sqlite3.sqlite_version} WITHOUT ROWID {in_sqlite(some, queries):,.0f}/s"
     remark = "half of them in the list, processor time"
     table.note(
-        f"{name}: lookups", ours, remark, against=peers, target=at_least(250_000, "per second")
+        f"{name}: lookups", rate, remark, against=peers, target=at_least(250_000, "per second")
     )
 
 
 def in_sqlite(values: Sequence[bytes], queries: Sequence[bytes]) -> float:
     base = sqlite3.connect(":memory:")
     base.execute("CREATE TABLE list (value BLOB PRIMARY KEY) WITHOUT ROWID")
-    base.executemany("INSERT OR IGNORE INTO list VALUES (?)", ((each,) for each in sorted(values)))
+    base.executemany(
+        "INSERT OR IGNORE INTO list VALUES (?)", ((value,) for value in sorted(values))
+    )
     ask = "SELECT 1 FROM list WHERE value = ?"
     rate = per_second(lambda: [base.execute(ask, (v,)).fetchone() for v in queries], len(queries))
     base.close()
@@ -103,15 +105,15 @@ def in_sqlite(values: Sequence[bytes], queries: Sequence[bytes]) -> float:
 def matcher_of(values: Hashes, folder: Path) -> tuple[HashListMatcher, int]:
     """Import a PDQ list as an operator does; return the open matcher and its size on disk."""
     lists = HashLists(folder)
-    text = "\n".join(f"pdq:{each.tobytes().hex()}" for each in values)
+    text = "\n".join(f"pdq:{value.tobytes().hex()}" for value in values)
     lists.import_list(io.BytesIO(text.encode()), ListMetadata("bench"))
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return HashListMatcher(folder), size
 
 
 def ask_ours(matcher: HashListMatcher, queries: Hashes) -> Callable[[], list[int]]:
-    questions = [(Signal("pdq", each.tobytes().hex(), 100),) for each in queries]
-    return lambda: [len(matcher.lookup([each])[0].matches) for each in questions]
+    questions = [(Signal("pdq", query.tobytes().hex(), 100),) for query in queries]
+    return lambda: [len(matcher.lookup([signals])[0].matches) for signals in questions]
 
 
 class Peer:
@@ -122,19 +124,19 @@ class Peer:
 
         process = psutil.Process()
         before = process.memory_info().rss
-        self._index = PDQIndex([(each.tobytes().hex(), None) for each in values])
+        self._index = PDQIndex([(value.tobytes().hex(), None) for value in values])
         self.bytes = process.memory_info().rss - before
 
     def ask(self, queries: Hashes) -> Callable[[], list[int]]:
-        values = [each.tobytes().hex() for each in queries]
-        return lambda: [len(self._index.query(each)) for each in values]
+        values = [query.tobytes().hex() for query in queries]
+        return lambda: [len(self._index.query(value)) for value in values]
 
 
 def near_and_far(values: Hashes, strangers: Hashes, count: int) -> Hashes:
     """Return queries, half of them 0 to 40 bits from an entry and half of them random."""
     chance = np.random.default_rng(4)
-    known = values[chance.integers(0, len(values), count // 2)]
-    return np.concatenate((flipped(known, chance.integers(0, 41, len(known))), strangers))
+    near = values[chance.integers(0, len(values), count // 2)]
+    return np.concatenate((flipped(near, chance.integers(0, 41, len(near))), strangers))
 
 
 @pytest.mark.parametrize(("kind", "factor"), [("random", 8.0), ("pictures", 4.0)])
@@ -156,9 +158,9 @@ def bench_pdq_list(kind: str, factor: float, table: Table, tmp_path: Path) -> No
     matcher, size = matcher_of(values, tmp_path / "lists")
     peer = Peer(values)
     queries = near_and_far(values, strangers, count)
-    ours, theirs = ask_ours(matcher, queries), peer.ask(queries)
-    missed_none(ours(), theirs())
-    times = table.race(ours=ours, peer=theirs, rounds=ROUNDS)
+    our_counts, peer_counts = ask_ours(matcher, queries), peer.ask(queries)
+    missed_none(our_counts(), peer_counts())
+    times = table.race(ours=our_counts, peer=peer_counts, rounds=ROUNDS)
     why = SMALLER if kind == "random" and amount < 10_000_000 else ""
     table.add(f"{what}: {count} queries", times, against=against, target=target, why=why)
     if kind == "random":
@@ -214,14 +216,14 @@ def bench_64_bits(table: Table, tmp_path: Path) -> None:
     flat = faiss.IndexBinaryFlat(64)
     flat.add(values)
     index = RadiusIndex(index_of(tmp_path / "64", values, bands=True))
-    asked = [each.tobytes() for each in queries]
+    packed = [query.tobytes() for query in queries]
 
     def ours() -> list[int]:
-        return [len(index.rows(each, 8)[0]) for each in asked]
+        return [len(index.rows(query, 8)[0]) for query in packed]
 
     def theirs() -> list[int]:
         # faiss counts only distances below the radius, so add one.
-        return [len(flat.range_search(each[None], 9)[2]) for each in queries]
+        return [len(flat.range_search(query[None], 9)[2]) for query in queries]
 
     assert ours() == theirs()
     times = table.race(ours=ours, peer=theirs, rounds=ROUNDS)

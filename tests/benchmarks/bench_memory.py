@@ -18,9 +18,9 @@ ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
 
 def peak(pid: int) -> float:
     """Return the peak resident memory of a process in MB (VmHWM in proc(5))."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return int(found[1]) * 1024 / 1e6
+    match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert match is not None
+    return int(match[1]) * 1024 / 1e6
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def bench_peak_of_a_worker(name: str, form: str, quick: bool, table: Table, tmp_
             file.seek(0)
             assert len(pool.fingerprint(file.fileno()).signals) == len(ALL)
         workers = set(psutil.Process().children(recursive=True)) - before
-        figures = [peak(each.pid) for each in workers]
+        figures = [peak(process.pid) for process in workers]
     table.note(
         f"peak memory of a worker, 12 MP {name}",
         max(figures),

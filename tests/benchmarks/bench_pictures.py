@@ -103,8 +103,8 @@ def bench_jpeg(
         table.missing(name, against=against, target=target, why=INSTALL)
         return
     peer = threatexchange(with_imagehash=all_signals)
-    mine = ours(ALL if all_signals else PDQ)
-    times = race(table, files[size], mine, peer, ROUNDS[size])
+    run = ours(ALL if all_signals else PDQ)
+    times = race(table, files[size], run, peer, ROUNDS[size])
     table.add(name, times, against=against, target=target, why=SMALL if size == "640x480" else "")
 
 

@@ -46,30 +46,30 @@ def bare(root: Path) -> int:
     return files
 
 
-def tree(root: Path, files: int, each: int) -> None:
+def tree(root: Path, files: int, per_folder: int) -> None:
     """Make a tree like those of web sites: directories of *each* files, twenty in a parent."""
-    for number in range(files // each):
+    for number in range(files // per_folder):
         folder = root / f"site{number // 400}" / f"part{number // 20 % 20}" / f"folder{number % 20}"
         folder.mkdir(parents=True)
-        for name in range(each):
+        for name in range(per_folder):
             (folder / f"file-{name:05}.html").write_bytes(b"%d" % (number % 50))
 
 
 @pytest.mark.parametrize("each", [100, 10, 3])
-def bench_unchanged(each: int, table: Table, tmp_path: Path) -> None:
-    files = table.amount(30_000, 300) // each * each
-    tree(tmp_path / "tree", files, each)
+def bench_unchanged(per_folder: int, table: Table, tmp_path: Path) -> None:
+    files = table.amount(30_000, 300) // per_folder * per_folder
+    tree(tmp_path / "tree", files, per_folder)
     bench = ScanBench(tmp_path / "state")
     bench.scan(tmp_path / "tree")
 
     def ours() -> None:
-        seen = bench.scan(tmp_path / "tree")
-        assert (seen.summary.counts.unchanged, bench.read) == (files, 0)
+        observer = bench.scan(tmp_path / "tree")
+        assert (observer.summary.counts.unchanged, bench.read) == (files, 0)
 
     with one_core():
         times = table.race(ours=ours, peer=lambda: bare(tmp_path / "tree"), rounds=7)
     table.add(
-        f"unchanged tree, {files:,} files, {each} a directory",
+        f"unchanged tree, {files:,} files, {per_folder} a directory",
         times,
         against="os.scandir and stat of the same tree, one core; both from the page cache",
         target=at_most(2.5, "x"),
@@ -81,20 +81,20 @@ def bench_unchanged(each: int, table: Table, tmp_path: Path) -> None:
 @pytest.fixture
 def pictures(tmp_path: Path, table: Table) -> list[Path]:
     """Make JPEGs from 0.08 to 6 megapixels, the same number of each size."""
-    made = []
+    rows = []
     for number, size in enumerate(SIDES * table.amount(10) if not table.smoke else SIDES[:2]):
         path = tmp_path / "pictures" / f"{number}.jpg"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(encode(grainy(photo(number, size)), "jpeg", quality=85))
-        made.append(path)
-    return made
+        rows.append(path)
+    return rows
 
 
 @pytest.fixture
 def pool() -> Iterator[WorkerPool]:
-    with WorkerPool(Plan(ALL, quick=True), JOBS) as made:
-        assert made.recipe
-        yield made
+    with WorkerPool(Plan(ALL, quick=True), JOBS) as pool:
+        assert pool.recipe
+        yield pool
 
 
 def scan_of(folder: Path, pool: WorkerPool, states: Path) -> Callable[[], None]:
@@ -141,8 +141,8 @@ def bench_first_scan(table: Table, pictures: list[Path], pool: WorkerPool, tmp_p
         def peer() -> None:
             list(workers.map(peers_fingerprint, copies))
 
-        ours = scan_of(tmp_path / "copies", pool, tmp_path)
-        times = table.race(ours=ours, peer=peer, rounds=3)
+        run = scan_of(tmp_path / "copies", pool, tmp_path)
+        times = table.race(ours=run, peer=peer, rounds=3)
     why = "the gain is 16 to 20 at 12 MP and 4 at 0.3 MP; two of five here are no larger"
     table.add(name, times, against=against, target=target, why=why)
 

@@ -38,10 +38,10 @@ class Always(asyncio.Protocol):
             self._transport.write(ANSWER)
 
 
-def serve(told: Connection) -> None:
+def serve(connection: Connection) -> None:
     async def run() -> None:
         server = await asyncio.get_running_loop().create_server(Always, "127.0.0.1", 0)
-        told.send(server.sockets[0].getsockname()[1])
+        connection.send(server.sockets[0].getsockname()[1])
         await server.serve_forever()
 
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
@@ -50,12 +50,12 @@ def serve(told: Connection) -> None:
 
 @pytest.fixture
 def url() -> Iterator[str]:
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
+    receiver, sender = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(sender,))
     process.start()
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
-    yield f"http://127.0.0.1:{ours.recv()}"
+    yield f"http://127.0.0.1:{receiver.recv()}"
     os.sched_setaffinity(0, before)
     process.terminate()
     process.join()
@@ -89,7 +89,7 @@ def bench_eokm(table: Table, url: str) -> None:
 
     def ours() -> None:
         answers = matcher.lookup(questions)
-        assert {each.outcome for each in answers} == {Outcome.NO_MATCH}
+        assert {answer.outcome for answer in answers} == {Outcome.NO_MATCH}
 
     times = table.race(ours=ours, peer=stock_httpx(url, values), rounds=5)
     table.add(

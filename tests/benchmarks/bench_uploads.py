@@ -59,12 +59,12 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
     program = Program(tmp_path_factory.mktemp("home"))
     types = {"md5": 32, "sha1": 40, "sha256": 64, "pdq": 64, "phash64": 16}
     rows = [f"{name},{'0' * digits},K,csam" for name, digits in types.items()]
-    done = program.run(
+    result = program.run(
         "lists", "import", "known", "-", given="\n".join(["type,value,id,category", *rows]).encode()
     )
-    assert done.returncode == 0, done.stderr
-    with program.here(), Checker.configured() as made:
-        yield made
+    assert result.returncode == 0, result.stderr
+    with program.here(), Checker.configured() as checker:
+        yield checker
 
 
 def picture(table: Table, size: tuple[int, int]) -> bytes:
@@ -91,17 +91,17 @@ def senders(*wraps: Wrap, kind: str = "asgi") -> Iterator[list[Send]]:
     ]
 
     def sender(driver: Any) -> Send:
-        def send(given: list[bytes]) -> object:
-            found = driver.send(given)
-            assert found.status == 200, found.status
-            return found
+        def send(body: list[bytes]) -> object:
+            outcome = driver.send(body)
+            assert outcome.status == 200, outcome.status
+            return outcome
 
         return send
 
-    yield [sender(each) for each in drivers]
-    for each in drivers:
-        if isinstance(each, AsgiDriver):
-            each.close()
+    yield [sender(driver) for driver in drivers]
+    for opened in drivers:
+        if isinstance(opened, AsgiDriver):
+            opened.close()
 
 
 def in_chunks(stream: Any) -> Iterator[bytes]:
@@ -113,7 +113,7 @@ def ours(kind: str, checker: Checker) -> Wrap:
     return lambda app: middleware(app, checker=checker)
 
 
-def nobody(app: Any) -> Any:
+def unwrapped(app: Any) -> Any:
     return app
 
 
@@ -123,23 +123,23 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def added(table: Table, send: Send, bare: Send, given: list[bytes], rounds: int) -> list[float]:
+def added(table: Table, send: Send, bare: Send, body: list[bytes], rounds: int) -> list[float]:
     """Return the added seconds, sorted: each round is compared with one of the bare application."""
-    send(given)
+    send(body)
     gc.collect()
     gc.disable()
     try:
         pairs = [
-            (timed(lambda: send(given)), timed(lambda: bare(given)))
+            (timed(lambda: send(body)), timed(lambda: bare(body)))
             for _ in range(table.amount(rounds))
         ]
     finally:
         gc.enable()
-    return sorted(mine - theirs for mine, theirs in pairs)
+    return sorted(ours - bare_seconds for ours, bare_seconds in pairs)
 
 
-def percentile(found: list[float], share: float) -> float:
-    return found[min(len(found) - 1, round(share * (len(found) - 1)))]
+def percentile(seconds: list[float], share: float) -> float:
+    return seconds[min(len(seconds) - 1, round(share * (len(seconds) - 1)))]
 
 
 @pytest.mark.parametrize("kind", ["asgi", "wsgi"])
@@ -163,13 +163,13 @@ def bench_added(  # noqa: PLR0917  # a table
     checker: Checker,
 ) -> None:
     content = no_picture(table, size) if isinstance(size, int) else picture(table, size)
-    with senders(ours(kind, checker), nobody, kind=kind) as (with_us, bare):
-        given = chunks(content, UVICORN if kind == "asgi" else CHUNK)
-        found = added(table, with_us, bare, given, rounds)
-    remark = f"{len(content) / MB:.2f} MB, {len(found)} rounds"
+    with senders(ours(kind, checker), unwrapped, kind=kind) as (with_us, bare):
+        body = chunks(content, UVICORN if kind == "asgi" else CHUNK)
+        seconds = added(table, with_us, bare, body, rounds)
+    remark = f"{len(content) / MB:.2f} MB, {len(seconds)} rounds"
     row, against = f"upload over {kind}, {name}: added", "the same application without us"
     for share, target in ((0.5, p50), (0.99, p99)):
-        figure = percentile(found, share) * 1000
+        figure = percentile(seconds, share) * 1000
         table.note(
             f"{row}, p{share * 100:.0f}",
             figure,
@@ -195,14 +195,14 @@ def bench_against_hand_written(table: Table, checker: Checker, tmp_path: Path) -
 
     content, file = picture(table, (4000, 3000)), tmp_path / "picture.jpg"
     file.write_bytes(content)  # what the application stored
-    with senders(ours("asgi", checker), hand_written, nobody) as (with_us, with_them, bare):
-        given, ours_all, theirs_all = chunks(content), list[float](), list[float]()
+    with senders(ours("asgi", checker), hand_written, unwrapped) as (with_us, with_them, bare):
+        body, ours_all, theirs_all = chunks(content), list[float](), list[float]()
         for _ in range(table.amount(5)):  # alternating: the machine may be slower for a while
-            ours_all += added(table, with_us, bare, given, 3)
-            theirs_all += added(table, with_them, bare, given, 1)
-    mine, theirs = statistics.median(ours_all), statistics.median(theirs_all)
-    remark = f"{duration(mine)} against {duration(theirs)}"
-    table.note(name, theirs / mine, remark, against=against, target=target, why=NEAR)
+            ours_all += added(table, with_us, bare, body, 3)
+            theirs_all += added(table, with_them, bare, body, 1)
+    our_seconds, peer_seconds = statistics.median(ours_all), statistics.median(theirs_all)
+    remark = f"{duration(our_seconds)} against {duration(peer_seconds)}"
+    table.note(name, peer_seconds / our_seconds, remark, against=against, target=target, why=NEAR)
 
 
 @pytest.mark.parametrize(
@@ -215,13 +215,13 @@ def bench_no_picture(kind: str, size: int, table: Table, checker: Checker) -> No
         for name in DIGESTS:
             hashlib.new(name, content, usedforsecurity=False).hexdigest()
 
-    given, rounds = chunks(content, size), []
-    with senders(ours(kind, checker), nobody, kind=kind) as (with_us, bare):
-        with_us(given)
+    body, rounds = chunks(content, size), []
+    with senders(ours(kind, checker), unwrapped, kind=kind) as (with_us, bare):
+        with_us(body)
         for _ in range(table.amount(25)):  # alternating: the machine may be busy
-            mine = timed(lambda: with_us(given)) - timed(lambda: bare(given))
-            rounds.append((mine, timed(plain)))
-    middle, digests = (statistics.median(each) for each in zip(*rounds, strict=True))
+            seconds = timed(lambda: with_us(body)) - timed(lambda: bare(body))
+            rounds.append((seconds, timed(plain)))
+    middle, digests = (statistics.median(values) for values in zip(*rounds, strict=True))
     speed = f"{len(content) / MB / middle:.0f} MB/s"
     remark = f"{duration(middle)} added, digests {duration(digests)}; {speed}"
     table.note(
@@ -238,7 +238,7 @@ def bench_no_picture(kind: str, size: int, table: Table, checker: Checker) -> No
 def bench_memory(table: Table, checker: Checker) -> None:
     """Measure many uploads at once, each stopped when most of its body has been received."""
     count = table.amount(200, 3)
-    given = chunks(no_picture(table, MB))
+    parts = chunks(no_picture(table, MB))
     request = RequestHead("POST", "/", "", {"content-type": MULTIPART})
     process = psutil.Process()
     trim_memory()
@@ -247,8 +247,8 @@ def bench_memory(table: Table, checker: Checker) -> None:
         body = body_reader_for(request, (), 0)
         assert body is not None
         upload = UploadInspection(body, Policy(), checker, lambda _: UploadContext("now"))
-        for each in given[:-1]:
-            upload.receive(bytes(bytearray(each)))  # a copy, as from a server
+        for chunk in parts[:-1]:
+            upload.receive(bytes(bytearray(chunk)))  # a copy, as from a server
             upload.settle(0.0)
             upload.passable()
         uploads.append(upload)
@@ -258,6 +258,6 @@ def bench_memory(table: Table, checker: Checker) -> None:
     table.note(
         "upload: memory for each that is under way",
         figure,
-        f"{count} of {len(b''.join(given)) / MB:.0f} MB, beside their temporary files",
+        f"{count} of {len(b''.join(parts)) / MB:.0f} MB, beside their temporary files",
         target=at_most(576, "KiB"),
     )

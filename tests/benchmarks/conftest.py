@@ -21,9 +21,9 @@ FOLDER = Path(os.environ.get("HASHWACHT_BENCH_FOLDER", "build/bench"))
 @pytest.fixture(scope="session")
 def table(pytestconfig: pytest.Config) -> Iterator[Table]:
     """Collect the rows; write and print them at the end."""
-    made = Table(smoke=os.environ.get("HASHWACHT_BENCH") == "smoke")
-    yield made
-    text = write(made, FOLDER)
+    rows = Table(smoke=os.environ.get("HASHWACHT_BENCH") == "smoke")
+    yield rows
+    text = write(rows, FOLDER)
     reporter = pytestconfig.pluginmanager.get_plugin("terminalreporter")
     assert reporter is not None
     reporter.write_line(text)

@@ -39,7 +39,7 @@ def machine() -> dict[str, object]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": named(*_PACKAGES),
-        "load": [round(each, 2) for each in os.getloadavg()],
+        "load": [round(load, 2) for load in os.getloadavg()],
     }
 
 
@@ -72,8 +72,8 @@ def _text(table: Table, about: dict[str, object]) -> str:
     """Format the rows in columns, with a line below each that names its peer."""
     lines = [_COLUMNS, *(_cells(row) for row in table.rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_COLUMNS))]
-    shown = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
-    shown.insert(1, "  ".join("-" * width for width in widths))
+    lines_shown = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in lines]
+    lines_shown.insert(1, "  ".join("-" * width for width in widths))
     notes = [
         f"  {row.name}: " + "; ".join(filter(None, (row.against, row.remark)))
         for row in table.rows
@@ -84,10 +84,10 @@ def _text(table: Table, about: dict[str, object]) -> str:
         for row in table.rows
         if row.verdict != "reached" and row.figure is not None
     ]
-    shown += ["", "Short, and why:", *short] if short else []
+    lines_shown += ["", "Short, and why:", *short] if short else []
     facts = [f"  {name}: {value}" for name, value in about.items()]
     title = "SMOKE RUN: nothing here means anything" if table.smoke else "Benchmarks"
-    parts = ["", title, "", *shown, "", "Measured against, and how steady it was:", *notes]
+    parts = ["", title, "", *lines_shown, "", "Measured against, and how steady it was:", *notes]
     return "\n".join([*parts, "", "Machine:", *facts, ""])
 
 
@@ -143,6 +143,6 @@ def _bar(row: Row, top: int) -> list[str]:
 
 def _across(score: float) -> float:
     """Return the x coordinate of a score on the logarithmic axis."""
-    low, high = (math.log10(each) for each in _DECADES)
+    low, high = (math.log10(decade) for decade in _DECADES)
     at = min(high, max(low, math.log10(max(score, 1e-9))))
     return _NAMES + (at - low) / (high - low) * (_WIDTH - _NAMES - 180)

@@ -83,8 +83,8 @@ class Times:
     @property
     def spread(self) -> tuple[float, float]:
         """The quartiles of the ratios of all rounds, which show the noise."""
-        each = sorted(peer / ours for ours, peer in zip(self.ours, self.peer, strict=True))
-        return each[len(each) // 4], each[-1 - len(each) // 4]
+        ratios = sorted(peer / ours for ours, peer in zip(self.ours, self.peer, strict=True))
+        return ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +133,15 @@ class Table:
         calls = self.amount(calls)
         pairs, cpus = [], []
         for _ in range(self.amount(rounds) + (not self.smoke)):
-            (one, one_cpu), (other, other_cpu) = _timed(ours, calls), _timed(peer, calls)
-            pairs.append((one, other))
+            (our_time, one_cpu), (peer_time, other_cpu) = _timed(ours, calls), _timed(peer, calls)
+            pairs.append((our_time, peer_time))
             cpus.append((one_cpu, other_cpu))
         counted = slice(0 if self.smoke else 1, None)
-        mine, theirs = zip(*pairs[counted], strict=True)
-        busy, theirs_busy = (statistics.median(each) for each in zip(*cpus[counted], strict=True))
-        return Times(mine, theirs, theirs_busy / busy if busy else 0.0)
+        our_times, peer_times = zip(*pairs[counted], strict=True)
+        busy, theirs_busy = (
+            statistics.median(values) for values in zip(*cpus[counted], strict=True)
+        )
+        return Times(our_times, peer_times, theirs_busy / busy if busy else 0.0)
 
     def add(
         self,
@@ -158,8 +160,10 @@ class Table:
             figure, cpu, low, high = 1 / figure, 1 / cpu if cpu else 0.0, 1 / high, 1 / low
         remark = f"{_short(low)} to {_short(high)} in the middle half of {len(times.ours)} rounds"
         remark += f"; {_short(cpu)} in processor time"
-        ours, peer = (duration(statistics.median(each)) for each in (times.ours, times.peer))
-        self.rows.append(Row(name, ours, peer, against, figure, target, remark, why))
+        our_time, peer = (
+            duration(statistics.median(seconds)) for seconds in (times.ours, times.peer)
+        )
+        self.rows.append(Row(name, our_time, peer, against, figure, target, remark, why))
 
     def note(
         self,
@@ -192,7 +196,7 @@ def one_core() -> Iterator[None]:
 
 def named(*packages: str) -> str:
     """Return packages with their versions, as the table names them."""
-    return ", ".join(f"{each} {installed(each) or '(not installed)'}" for each in packages)
+    return ", ".join(f"{package} {installed(package) or '(not installed)'}" for package in packages)
 
 
 def installed(package: str) -> str:

@@ -71,8 +71,8 @@ def _crop(levels: list[NDArray[np.float32]], chance: np.random.Generator) -> NDA
     which = int(chance.integers(len(_SCALES)))
     level, step = levels[which], _SCALES[which]
     top, left = chance.integers(0, len(level) - step * (SIDE - 1), 2)
-    seen = level[top::step, left::step][:SIDE, :SIDE]
-    return seen[:, ::-1] if chance.random() < 1 / 3 else seen
+    samples = level[top::step, left::step][:SIDE, :SIDE]
+    return samples[:, ::-1] if chance.random() < 1 / 3 else samples
 
 
 def _batches(crops: Iterator[NDArray[np.float32]], count: int) -> Iterator[NDArray[np.float32]]:

@@ -16,7 +16,7 @@ COLLECTED = ("-o", "python_files=bench_*.py", "-o", "python_functions=bench_*")
 
 
 def test_every_benchmark_runs_and_leaves_its_row(tmp_path: Path) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE), *COLLECTED],
         env={**os.environ, "HASHWACHT_BENCH": "smoke", "HASHWACHT_BENCH_FOLDER": str(tmp_path)},
         cwd=HERE.parents[1],
@@ -24,10 +24,10 @@ def test_every_benchmark_runs_and_leaves_its_row(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    told = json.loads((tmp_path / "bench.json").read_text())
-    assert told["smoke"]
-    names = [row["name"] for row in told["rows"]]
+    assert result.returncode == 0, result.stdout + result.stderr
+    document = json.loads((tmp_path / "bench.json").read_text())
+    assert document["smoke"]
+    names = [row["name"] for row in document["rows"]]
     assert "12 MP JPEG, all signals" in names
     assert len(set(names)) == len(names)
     assert all(name in (tmp_path / "bench.txt").read_text() for name in names)

@@ -24,9 +24,9 @@ def run_demo(program: Program, *arguments: str | Path) -> subprocess.CompletedPr
 def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
     program.environment["TMPDIR"] = str(program.home / "tmp")
     (program.home / "tmp").mkdir()
-    done = run_demo(program)
-    assert done.returncode == 0, (done.stdout + done.stderr).decode()
-    text = done.stdout.decode()
+    result = run_demo(program)
+    assert result.returncode == 0, (result.stdout + result.stderr).decode()
+    text = result.stdout.decode()
     for promised in (
         r"\$ hashwacht lists import police ",
         r"\$ hashwacht lists import --known-good harmless ",
@@ -55,10 +55,10 @@ def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
     ):
         assert re.search(promised, text), promised
     assert "file 2" not in text, "the staging directory is not a location of its own"
-    told = text.partition("What was there")[2]
+    output = text.partition("What was there")[2]
     for name in ("alice/holiday.jpg", "bob/thumbs/a.png", "dave/site.zip", "erin/11.webp"):
-        assert f"\n  {name} " in told
-    assert "invoice\\x1b[2K\\x0d\\x0a\\xff all clear.jpg" in told
+        assert f"\n  {name} " in output
+    assert "invoice\\x1b[2K\\x0d\\x0a\\xff all clear.jpg" in output
     assert "\x1b" not in text
     assert list((program.home / "tmp").iterdir()) == []
     assert not (program.home / "state").exists(), "it works on a state of its own"
@@ -68,9 +68,9 @@ def test_what_is_kept_can_be_played_with(program: Program) -> None:
     place = program.home / "demo"
     assert run_demo(program, "--keep", place).returncode == 0
     options = ("--state-dir", place / "state")
-    again = program.run("scan", "--json", *options, place / "storage")
-    counts = objects(again.stdout)[-1]["counts"]
-    assert (again.returncode, counts["read"], counts["matches"]) == (1, 0, 11)
+    result = program.run("scan", "--json", *options, place / "storage")
+    counts = objects(result.stdout)[-1]["counts"]
+    assert (result.returncode, counts["read"], counts["matches"]) == (1, 0, 11)
     refused = run_demo(program, "--keep", place)
     assert refused.returncode == 2
     assert b"not there yet" in refused.stderr

@@ -67,20 +67,20 @@ def test_a_scan_ends_with_advice_and_resumes_when_there_is_space(
     [run] = objects(program.run("scans", "--json").stdout)[:1]
     assert run["state"] == "interrupted"
     assert 0 < run["counts"]["files"] < FILES
-    again = program.run("scan", "--normal-priority", root)
-    assert again.returncode == 2, "still full: the same advice, and no harm"
-    assert b"Free space" in again.stderr
+    result = program.run("scan", "--normal-priority", root)
+    assert result.returncode == 2, "still full: the same advice, and no harm"
+    assert b"Free space" in result.stderr
     ballast.unlink()
-    done = program.run("scan", "--json", "--normal-priority", root)
-    assert done.returncode == 1
-    assert b'"resumed": true' in done.stderr
-    counts = objects(done.stdout)[-1]["counts"]
+    process_result = program.run("scan", "--json", "--normal-priority", root)
+    assert process_result.returncode == 1
+    assert b'"resumed": true' in process_result.stderr
+    counts = objects(process_result.stdout)[-1]["counts"]
     assert (counts["files"], counts["matches"], counts["undetermined"]) == (FILES, FILES // 100, 0)
     assert (counts["new_matches"], counts["errors"]) == (FILES // 100, 0)
     with closing(sqlite3.connect(small_disk / "state/state.db")) as state:
         assert state.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    told = objects(full.stdout) + objects(done.stdout)
-    assert len({one["path"] for one in told if one["type"] == "match"}) == FILES // 100
+    lines = objects(full.stdout) + objects(process_result.stdout)
+    assert len({line["path"] for line in lines if line["type"] == "match"}) == FILES // 100
 
 
 def test_a_list_is_not_imported_by_halves(program: Program, small_disk: Path) -> None:
@@ -95,9 +95,9 @@ def test_a_list_is_not_imported_by_halves(program: Program, small_disk: Path) ->
     assert b"Traceback" not in full.stderr
     assert b"space" in full.stderr
     ballast.unlink()
-    shown = program.run("lists", "show")
-    assert b"known" in shown.stdout
-    assert b"large" not in shown.stdout
+    result = program.run("lists", "show")
+    assert b"known" in result.stdout
+    assert b"large" not in result.stdout
     assert program.run("lists", "verify").returncode == 0
     left = [path for path in (small_disk / "state/lists").rglob("*") if path.stat().st_size > MIB]
     assert not left, "nothing of it lies about"

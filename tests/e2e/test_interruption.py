@@ -56,12 +56,12 @@ def last_run(program: Program) -> dict[str, Any]:
 
 def verdicts(program: Program, root: Path) -> Verdicts:
     """Read what the state knows of every file."""
-    found: Verdicts = {}
+    result: Verdicts = {}
     with Store.open(program.home / "state") as store:
         for directory in root.iterdir():
-            for name, known in store.files.load_directory(bytes(directory)).items():
-                found[bytes(directory) + b"/" + name] = (known.outcome, known.reason)
-    return found
+            for name, file in store.files.load_directory(bytes(directory)).items():
+                result[bytes(directory) + b"/" + name] = (file.outcome, file.reason)
+    return result
 
 
 def test_a_repeatedly_killed_scan_gives_the_same_verdicts(
@@ -120,9 +120,9 @@ def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
         assert process.stdout
         process.stdout.readline()  # the first match: it is in the middle of it
         process.send_signal(number)
-        asked = time.monotonic()
+        asked_at = time.monotonic()
         process.communicate(timeout=30)
-        assert time.monotonic() - asked < 5, "a second is promised; a busy machine gets five"
+        assert time.monotonic() - asked_at < 5, "a second is promised; a busy machine gets five"
         assert process.returncode == 130
     assert last_run(program)["state"] == "interrupted"
     assert 0 < last_run(program)["counts"]["files"] < 600
@@ -133,24 +133,24 @@ def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
 
 
 def test_a_scan_stops_promptly_while_a_service_is_silent(program: Program, root: Path) -> None:
-    asked = threading.Event()
-    with FaultServer(heard(asked)) as silent:
+    event = threading.Event()
+    with FaultServer(heard(event)) as silent:
         program.configuration.write_text(eokm(silent.url))
         program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:secret"
         with program.start("scan", "--json", "--normal-priority", root) as process:
-            assert asked.wait(30)
+            assert event.wait(30)
             process.send_signal(signal.SIGINT)
             begun = time.monotonic()
-            _, told = process.communicate(timeout=30)
+            _, errors = process.communicate(timeout=30)
             assert time.monotonic() - begun < 5, "a second is promised; a busy machine gets five"
-            assert process.returncode == 130, told
+            assert process.returncode == 130, errors
     assert last_run(program)["state"] == "interrupted"
     with HttpServer(Eokm(frozenset(), CREDENTIAL)) as honest:
         program.configuration.write_text(eokm(honest.url))
         ended = program.run("scan", "--json", "--normal-priority", root)
     counts = objects(ended.stdout)[-1]["counts"]
     assert counts["files"] == 600
-    assert {each.get("reason") for each in objects(ended.stdout)} == {None}
+    assert {line.get("reason") for line in objects(ended.stdout)} == {None}
 
 
 def heard(asked: threading.Event) -> Fault:

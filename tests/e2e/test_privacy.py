@@ -81,8 +81,10 @@ def storage(tmp_path: Path) -> Storage:
 @pytest.fixture
 def hashes(program: Program, storage: Storage) -> Hashes:
     """Take them beforehand; MD5 not by our own code."""
-    told = objects(program.run("hash", "--json", *_files(storage.root)).stdout)
-    pdq = [each["value"] for one in told for each in one["signals"] if each["type"] == "pdq"]
+    lines = objects(program.run("hash", "--json", *_files(storage.root)).stdout)
+    pdq = [
+        signal["value"] for line in lines for signal in line["signals"] if signal["type"] == "pdq"
+    ]
     assert len(pdq) == 3
     md5 = [hashlib.md5(content).hexdigest() for content in storage.contents.values()]
     return {"pdq": frozenset(pdq), "md5": frozenset(md5)}
@@ -152,8 +154,8 @@ _BASE64_HASH = re.compile(rb'"([A-Za-z0-9+/]{43}=)"')
 
 def hashes_in(request: bytes) -> list[str]:
     """Find what a request asks: in hexadecimal, or Base64 as JSON strings."""
-    plain = [found.decode() for found in _HASH.findall(request)]
-    return plain + [base64.b64decode(found).hex() for found in _BASE64_HASH.findall(request)]
+    plain = [value.decode() for value in _HASH.findall(request)]
+    return plain + [base64.b64decode(value).hex() for value in _BASE64_HASH.findall(request)]
 
 
 def requests_in(stream: bytes) -> Iterator[bytes]:
@@ -189,13 +191,13 @@ def leaks(packets: list[Packet], storage: Storage) -> set[bytes]:
         for word in storage.words()
         if any(len(shape) > 4 and shape in wired for shape in disguises(word))
     }
-    seen = {wired[start : start + WINDOW] for start in range(len(wired))}
+    windows = {wired[start : start + WINDOW] for start in range(len(wired))}
     fragments = {
         shape[start : start + WINDOW]
         for content in storage.contents.values()
         for shape in disguises(content)
         for start in range(0, len(shape) - WINDOW + 1, WINDOW)
-        if shape[start : start + WINDOW] in seen
+        if shape[start : start + WINDOW] in windows
     }
     return words | fragments
 
@@ -218,13 +220,13 @@ def test_a_scan_sends_hashes_and_nothing_else_and_nowhere_else(
     assert capture.packets
     assert {packet.to for packet in capture.packets} == {"127.0.0.1"}
     assert all(server.port in packet.ports for packet in capture.packets)
-    asked: set[str] = set()
+    requested: set[str] = set()
     for stream in capture.streams_to(server.port):
         for request in requests_in(stream):
-            found = hashes_in(request)
-            assert request == protocol.expected(server.port, found)
-            asked |= set(found)
-    assert asked == set().union(*(hashes[type_] for type_ in protocol.types))
+            values = hashes_in(request)
+            assert request == protocol.expected(server.port, values)
+            requested |= set(values)
+    assert requested == set().union(*(hashes[type_] for type_ in protocol.types))
     assert not leaks(capture.packets, storage)
 
 
@@ -245,8 +247,8 @@ def test_the_scanner_sends_nothing_and_the_courier_only_hashes(
         try:
             scanner = _part(daemon.pid, "scanner")
             wait_for(lambda: b'"watching"' in program.run("status", "--json").stdout, 30)
-            for each in storage.root.iterdir():
-                each.rename(watched / each.name)
+            for path in storage.root.iterdir():
+                path.rename(watched / path.name)
             wait_for(lambda: len(server.record.requests) >= len(hashes["md5"]), 60)
             counters = Path(f"/proc/{scanner}/net/dev").read_text().splitlines()[2:]
         finally:
@@ -258,13 +260,13 @@ def test_the_scanner_sends_nothing_and_the_courier_only_hashes(
         assert (name.strip(), {*figures.split()}) == ("lo", {"0"})
     assert {packet.to for packet in capture.packets} == {"127.0.0.1"}
     assert all(server.port in packet.ports for packet in capture.packets)
-    asked: set[str] = set()
+    requested: set[str] = set()
     for stream in capture.streams_to(server.port):
         for request in requests_in(stream):
-            found = hashes_in(request)
-            assert request == eokm_request(server.port, found)
-            asked |= set(found)
-    assert asked == hashes["md5"]
+            values = hashes_in(request)
+            assert request == eokm_request(server.port, values)
+            requested |= set(values)
+    assert requested == hashes["md5"]
     assert not leaks(capture.packets, replace(storage, root=watched))
 
 
@@ -273,7 +275,7 @@ def _part(daemon: int, name: str) -> int:
 
     def found() -> list[int]:
         children = psutil.Process(daemon).children()
-        return [each.pid for each in children if name in each.cmdline()]
+        return [process.pid for process in children if name in process.cmdline()]
 
     wait_for(lambda: bool(found()), 20)
     return found()[0]

@@ -32,14 +32,14 @@ def storage(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def known_pdq(program: Program) -> str:
-    [told] = objects(program.run("hash", "--json", "-", given=KNOWN).stdout)
-    return next(str(each["value"]) for each in told["signals"] if each["type"] == "pdq")
+    [document] = objects(program.run("hash", "--json", "-", given=KNOWN).stdout)
+    return next(str(signal["value"]) for signal in document["signals"] if signal["type"] == "pdq")
 
 
 def who(told: list[dict[str, Any]], name: str) -> set[tuple[str, str, str]]:
     """Say who knows a file, as what and by which signal."""
-    [one] = [one for one in told if one.get("path", "").endswith(f"/{name}")]
-    return {(m["matcher"], m["category"], m["signal"]["type"]) for m in one["matches"]}
+    [line] = [line for line in told if line.get("path", "").endswith(f"/{name}")]
+    return {(m["matcher"], m["category"], m["signal"]["type"]) for m in line["matches"]}
 
 
 def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
@@ -47,14 +47,14 @@ def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
     program.log_in(ACCOUNT.to_line(), "eokm")
     with HttpServer(service) as server:
         program.ask("eokm", server.url)
-        code, told = program.scan(storage)
+        code, lines = program.scan(storage)
         assert code == 1
-        assert verdicts(told) == {b"known.jpg": "match", b"copy.jpg": "match"}
-        assert who(told, "known.jpg") == {("eokm", "csam", "md5")}
-        assert told[-1]["lists"] == {"eokm": 2}
+        assert verdicts(lines) == {b"known.jpg": "match", b"copy.jpg": "match"}
+        assert who(lines, "known.jpg") == {("eokm", "csam", "md5")}
+        assert lines[-1]["lists"] == {"eokm": 2}
         assert sorted(service.asked) == sorted(map(md5, (KNOWN, NEAR, OTHER, NOTE)))
-        code, told = program.scan(storage)
-        assert (code, told[-1]["counts"]["matches"], told[-1]["counts"]["lookups"]) == (1, 2, 0)
+        code, lines = program.scan(storage)
+        assert (code, lines[-1]["counts"]["matches"], lines[-1]["counts"]["lookups"]) == (1, 2, 0)
     assert len(service.asked) == 4, "answers that hold are not asked for again"
 
 
@@ -63,8 +63,8 @@ def test_the_test_list_is_another_one(program: Program, storage: Path) -> None:
     service = Eokm(frozenset({md5(KNOWN)}), ACCOUNT, known_test=frozenset({md5(NOTE)}))
     with HttpServer(service) as server:
         program.ask("eokm", server.url, "use_test_list = true")
-        code, told = program.scan(storage)
-    assert (code, verdicts(told)) == (1, {b"note.txt": "match"})
+        code, lines = program.scan(storage)
+    assert (code, verdicts(lines)) == (1, {b"note.txt": "match"})
 
 
 def test_hma_knows_what_looks_alike_and_cannot_judge_a_text(
@@ -72,17 +72,17 @@ def test_hma_knows_what_looks_alike_and_cannot_judge_a_text(
 ) -> None:
     with HttpServer(Hma({"BANK": {f"pdq:{known_pdq}": 7}})) as server:
         program.ask("hma", server.url)
-        code, told = program.scan(storage)
+        code, lines = program.scan(storage)
         assert code == 1
-        assert verdicts(told) == {
+        assert verdicts(lines) == {
             b"known.jpg": "match",
             b"copy.jpg": "match",
             b"near.webp": "match",
             b"note.txt": "undetermined",
         }
-        [match] = next(one["matches"] for one in told if "near.webp" in one.get("path", ""))
+        [match] = next(line["matches"] for line in lines if "near.webp" in line.get("path", ""))
         assert (match["list"], match["id"], match["distance"] < 31) == ("BANK", "7", True)
-        [note] = [one for one in told if one["type"] == "undetermined"]
+        [note] = [line for line in lines if line["type"] == "undetermined"]
         assert note["reason"] == "not-judged"
         for name in ("known.jpg", "sub/copy.jpg", "near.webp"):
             (storage / name).unlink()
@@ -93,15 +93,17 @@ def test_arachnid_keeps_its_classifications_apart(
     program: Program, storage: Path, known_pdq: str
 ) -> None:
     program.log_in(ACCOUNT.to_line(), "arachnid")
-    [other] = objects(program.run("hash", "--json", storage / "other.png").stdout)
-    other_pdq = next(each["value"] for each in other["signals"] if each["type"] == "pdq")
-    known = {known_pdq: "csam", other_pdq: "harmful-abusive-material"}
-    with HttpServer(Arachnid(known, ACCOUNT)) as server:
+    [other_picture] = objects(program.run("hash", "--json", storage / "other.png").stdout)
+    other_pdq = next(
+        signal["value"] for signal in other_picture["signals"] if signal["type"] == "pdq"
+    )
+    categories = {known_pdq: "csam", other_pdq: "harmful-abusive-material"}
+    with HttpServer(Arachnid(categories, ACCOUNT)) as server:
         program.ask("arachnid", server.url)
-        code, told = program.scan(storage)
+        code, lines = program.scan(storage)
     assert code == 1
-    assert who(told, "known.jpg") == {("arachnid", "csam", "pdq")}
-    assert who(told, "other.png") == {("arachnid", "harmful-abusive-material", "pdq")}
+    assert who(lines, "known.jpg") == {("arachnid", "csam", "pdq")}
+    assert who(lines, "other.png") == {("arachnid", "harmful-abusive-material", "pdq")}
 
 
 def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str) -> None:
@@ -117,18 +119,18 @@ def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str)
         program.ask("eokm", eokm.url)
         program.ask("hma", hma.url)
         program.ask("arachnid", arachnid.url)
-        code, told = program.scan(storage)
+        code, lines = program.scan(storage)
         doctor = program.run("doctor", "--json")
     assert code == 1
-    assert who(told, "known.jpg") == {
+    assert who(lines, "known.jpg") == {
         ("eokm", "csam", "md5"),
         ("hma", "csam", "pdq"),
         ("arachnid", "csam", "pdq"),
     }
-    assert ("hma", "csam", "pdq") in who(told, "near.webp")
-    assert {name for name, *_ in who(told, "note.txt")} == {"hashlist"}
-    assert verdicts(told).keys().isdisjoint({b"other.png"})
-    findings = {each["subject"]: each["ok"] for each in objects(doctor.stdout)}
+    assert ("hma", "csam", "pdq") in who(lines, "near.webp")
+    assert {name for name, *_ in who(lines, "note.txt")} == {"hashlist"}
+    assert verdicts(lines).keys().isdisjoint({b"other.png"})
+    findings = {line["subject"]: line["ok"] for line in objects(doctor.stdout)}
     assert findings["eokm"] is findings["hma"] is findings["arachnid"] is True, findings
 
 
@@ -136,5 +138,5 @@ def test_nothing_known_ends_with_0(program: Program, storage: Path) -> None:
     program.log_in(ACCOUNT.to_line(), "eokm")
     with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
         program.ask("eokm", server.url)
-        code, told = program.scan(storage)
-    assert (code, verdicts(told), told[-1]["counts"]["files"]) == (0, {}, 5)
+        code, lines = program.scan(storage)
+    assert (code, verdicts(lines), lines[-1]["counts"]["files"]) == (0, {}, 5)

@@ -31,8 +31,8 @@ def free_port() -> int:
 
 
 def test_a_credential_file_is_used_and_shown_nowhere(program: Program, storage: Path) -> None:
-    done = program.run("credentials", "set", "eokm", given=ACCOUNT.to_line().encode() + b"\n")
-    assert done.returncode == 0
+    result = program.run("credentials", "set", "eokm", given=ACCOUNT.to_line().encode() + b"\n")
+    assert result.returncode == 0
     with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
         program.ask("eokm", server.url)
         runs = [
@@ -47,9 +47,9 @@ def test_a_credential_file_is_used_and_shown_nowhere(program: Program, storage: 
 
 def test_no_credential_is_an_error_with_advice(program: Program, storage: Path) -> None:
     program.ask("eokm", "http://127.0.0.1:9")
-    done = program.run("scan", storage)
-    assert done.returncode == 2
-    assert b"hashwacht credentials set eokm" in done.stderr
+    result = program.run("scan", storage)
+    assert result.returncode == 2
+    assert b"hashwacht credentials set eokm" in result.stderr
     doctor = program.run("doctor")
     assert doctor.returncode == 2
     assert b"hashwacht credentials set eokm" in doctor.stdout
@@ -59,10 +59,10 @@ def test_a_wrong_password_leaves_everything_undetermined(program: Program, stora
     program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:wrong"
     with HttpServer(Eokm(frozenset({md5(KNOWN)}), ACCOUNT)) as server:
         program.ask("eokm", server.url)
-        code, told = program.scan(storage)
-        assert (code, told[-1]["reasons"]) == (4, {"refused": 5})
+        code, lines = program.scan(storage)
+        assert (code, lines[-1]["reasons"]) == (4, {"refused": 5})
         doctor = objects(program.run("doctor", "--json").stdout)
-    [finding] = [each for each in doctor if each["subject"] == "eokm"]
+    [finding] = [finding for finding in doctor if finding["subject"] == "eokm"]
     assert not finding["ok"]
     assert "credentials" in finding["advice"]
 
@@ -72,16 +72,16 @@ def test_a_service_that_is_down_is_asked_by_the_recheck(
 ) -> None:
     program.log_in(ACCOUNT.to_line(), "eokm")
     program.ask("eokm", f"http://127.0.0.1:{free_port}")
-    code, told = program.scan(storage)
-    assert (code, told[-1]["reasons"]) == (4, {"unanswered": 5})
+    code, lines = program.scan(storage)
+    assert (code, lines[-1]["reasons"]) == (4, {"unanswered": 5})
     assert program.recheck()[0] == 4
     doctor = program.run("doctor")
     assert doctor.returncode == 2
     assert b"FAIL  eokm" in doctor.stdout
     storage.rename(storage.with_name("unmounted"))
     with HttpServer(Eokm(frozenset({md5(KNOWN)}), ACCOUNT), port=free_port):
-        code, told = program.recheck()
-        assert (code, verdicts(told)) == (1, {b"known.jpg": "match", b"copy.jpg": "match"})
+        code, lines = program.recheck()
+        assert (code, verdicts(lines)) == (1, {b"known.jpg": "match", b"copy.jpg": "match"})
         assert program.recheck()[1][-1]["counts"]["files"] == 0, "nothing is left to be asked"
 
 
@@ -91,11 +91,11 @@ def test_one_answer_of_two_is_not_enough(program: Program, storage: Path, free_p
     with HttpServer(Hma({"BANK": {}})) as hma:
         program.ask("hma", hma.url)
         program.ask("eokm", f"http://127.0.0.1:{free_port}")
-        code, told = program.scan(storage)
-        assert (code, told[-1]["counts"]["undetermined"]) == (3, 5)
+        code, lines = program.scan(storage)
+        assert (code, lines[-1]["counts"]["undetermined"]) == (3, 5)
         with HttpServer(Eokm(frozenset({md5(NOTE)}), ACCOUNT), port=free_port):
-            code, told = program.recheck()
-        assert (code, verdicts(told)[b"note.txt"]) == (1, "match")
+            code, lines = program.recheck()
+        assert (code, verdicts(lines)[b"note.txt"]) == (1, "match")
 
 
 class Dying:
@@ -117,25 +117,25 @@ def test_a_service_that_dies_leaves_only_unanswered_files_open(
     root.mkdir()
     for number in range(300):
         (root / f"{number:03}").write_bytes(b"%d" % number)
-    known = frozenset(md5(b"%d" % number) for number in range(0, 300, 50))
-    service = Eokm(known, ACCOUNT)
+    hashes = frozenset(md5(b"%d" % number) for number in range(0, 300, 50))
+    service = Eokm(hashes, ACCOUNT)
     program.log_in(ACCOUNT.to_line(), "eokm")
     with FaultServer(Dying(service, 120)) as server:
         program.ask("eokm", server.url)
-        code, told = program.scan(root)
-        assert told[-1]["counts"]["files"] == 300
-        assert told[-1]["reasons"] == {"unanswered": 180}
+        code, lines = program.scan(root)
+        assert lines[-1]["counts"]["files"] == 300
+        assert lines[-1]["reasons"] == {"unanswered": 180}
         assert code in {1, 3}  # which ones were asked first is chance
         assert len(server.record.requests) < 200, "a dead service is left alone"
-        answered = set(service.asked)
+        questions = set(service.asked)
         server.fault = behave(service)
         service.asked.clear()
         code, told_later = program.recheck()
-        assert answered.isdisjoint(service.asked)
+        assert questions.isdisjoint(service.asked)
         assert len(service.asked) == 180
     assert code in {0, 1}
-    found = {*verdicts(told), *verdicts(told_later)}
-    assert {n for n in found if md5(b"%d" % int(n)) in known} == {
+    names = {*verdicts(lines), *verdicts(told_later)}
+    assert {n for n in names if md5(b"%d" % int(n)) in hashes} == {
         b"%03d" % n for n in range(0, 300, 50)
     }
 
@@ -159,11 +159,11 @@ def test_answers_are_asked_for_again_when_they_are_too_old(program: Program, sto
         assert len(service.asked) == 4
         make_older(program, 3000)
         service.known = frozenset({md5(NOTE)})
-        code, told = program.recheck()
-        assert (code, verdicts(told)) == (1, {b"note.txt": "match"})
+        code, lines = program.recheck()
+        assert (code, verdicts(lines)) == (1, {b"note.txt": "match"})
         assert len(service.asked) == 8
         make_older(program, 4000)
         service.known = frozenset()
-        code, told = program.scan(storage)
-        assert (code, verdicts(told)) == (0, {}), "the service has taken its entry back"
-        assert (told[-1]["counts"]["read"], len(service.asked)) == (0, 12)
+        code, lines = program.scan(storage)
+        assert (code, verdicts(lines)) == (0, {}), "the service has taken its entry back"
+        assert (lines[-1]["counts"]["read"], len(service.asked)) == (0, 12)

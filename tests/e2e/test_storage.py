@@ -78,13 +78,13 @@ def imported(program: Program, painted: Path) -> Program:
 
 def by_path(told: list[dict[str, Any]], root: Path) -> dict[bytes, dict[str, Any]]:
     """Give what was told of files by their paths below the root."""
-    found: dict[bytes, dict[str, Any]] = {}
-    for one in told:
-        for path in one.get("paths", ()):
+    lines: dict[bytes, dict[str, Any]] = {}
+    for line in told:
+        for path in line.get("paths", ()):
             below = from_json(path).removeprefix(bytes(root) + b"/")
-            assert below not in found, "told once"
-            found[below] = one
-    return found
+            assert below not in lines, "told once"
+            lines[below] = line
+    return lines
 
 
 def signals(one: dict[str, Any]) -> set[str]:
@@ -92,32 +92,32 @@ def signals(one: dict[str, Any]) -> set[str]:
 
 
 def test_every_exhibit_gets_its_verdict(imported: Program, root: Path) -> None:
-    code, told = imported.scan(root)
+    code, lines = imported.scan(root)
     assert code == 1
-    found = by_path(told, root)
-    assert {path: one["type"] for path, one in found.items()} == EXPECTED
+    findings = by_path(lines, root)
+    assert {path: line["type"] for path, line in findings.items()} == EXPECTED
     for path, types in MATCHED.items():
-        assert signals(found[path]) == types, path
-        assert {match["list"] for match in found[path]["matches"]} == {"police"}
-        assert {match["id"] for match in found[path]["matches"]} == {"K-1"}
-        assert {match["category"] for match in found[path]["matches"]} == {"csam"}
-    [frame] = {match["signal"]["variant"] for match in found[b"bob/e.gif"]["matches"]}
+        assert signals(findings[path]) == types, path
+        assert {match["list"] for match in findings[path]["matches"]} == {"police"}
+        assert {match["id"] for match in findings[path]["matches"]} == {"K-1"}
+        assert {match["category"] for match in findings[path]["matches"]} == {"csam"}
+    [frame] = {match["signal"]["variant"] for match in findings[b"bob/e.gif"]["matches"]}
     assert frame == "frame:7"
-    assert found[b"dave/broken.jpg"]["reason"] == "damaged"
-    set_aside = found[b"wp/default.jpg"]
+    assert findings[b"dave/broken.jpg"]["reason"] == "damaged"
+    set_aside = findings[b"wp/default.jpg"]
     assert set_aside["matches"] == []
     assert {match["list"] for match in set_aside["suppressed"]} == {"police"}
     assert {match["list"] for match in set_aside["suppressed_by"]} == {"harmless"}
-    counts = told[-1]["counts"]
+    counts = lines[-1]["counts"]
     files = [path for path in root.rglob("*") if path.is_file()]
     assert counts["files"] == len(files) == counts["read"] + 1, "a hard link is read once"
     assert (counts["matches"], counts["undetermined"], counts["suppressed"]) == (10, 1, 1)
     assert counts["new_matches"] == 10, "other names of what is new are new"
-    assert told[-1]["lists"] == {"hashlist/police": 10}
-    code, again = imported.scan(root)
-    counts = again[-1]["counts"]
+    assert lines[-1]["lists"] == {"hashlist/police": 10}
+    code, repeated = imported.scan(root)
+    counts = repeated[-1]["counts"]
     assert (code, counts["read"], counts["matches"], counts["new_matches"]) == (1, 0, 10, 0)
-    assert {path: one["type"] for path, one in by_path(again, root).items()} == EXPECTED
+    assert {path: line["type"] for path, line in by_path(repeated, root).items()} == EXPECTED
 
 
 def test_no_value_of_a_list_is_ever_printed(imported: Program, root: Path, painted: Path) -> None:
@@ -133,49 +133,49 @@ def test_no_value_of_a_list_is_ever_printed(imported: Program, root: Path, paint
         imported.run("lists", "verify"),
         imported.run("doctor"),
     ]
-    shown = b"".join(run.stdout + run.stderr for run in runs) + page.read_bytes()
-    assert not [value for value in values if value.encode() in shown]
+    output = b"".join(run.stdout + run.stderr for run in runs) + page.read_bytes()
+    assert not [value for value in values if value.encode() in output]
 
 
 def test_a_new_list_matches_after_the_storage_is_gone(
     imported: Program, root: Path, painted: Path
 ) -> None:
     imported.scan(root)
-    done = imported.run("lists", "import", "newcomers", painted / "newcomers")
-    assert done.returncode == 0
+    result = imported.run("lists", "import", "newcomers", painted / "newcomers")
+    assert result.returncode == 0
     root.rename(root.with_name("unmounted"))
-    code, told = imported.recheck()
+    code, lines = imported.recheck()
     assert code == 1
-    found = by_path(told, root)
-    assert {path: one["type"] for path, one in found.items()} == {b"carol/new.jpg": "match"}
-    assert signals(found[b"carol/new.jpg"]) == BY_ALL
-    assert {match["list"] for match in found[b"carol/new.jpg"]["matches"]} == {"newcomers"}
-    assert (told[-1]["counts"]["read"], told[-1]["counts"]["new_matches"]) == (0, 1)
+    findings = by_path(lines, root)
+    assert {path: line["type"] for path, line in findings.items()} == {b"carol/new.jpg": "match"}
+    assert signals(findings[b"carol/new.jpg"]) == BY_ALL
+    assert {match["list"] for match in findings[b"carol/new.jpg"]["matches"]} == {"newcomers"}
+    assert (lines[-1]["counts"]["read"], lines[-1]["counts"]["new_matches"]) == (0, 1)
 
 
 def test_a_hostile_name_is_one_harmless_line_everywhere(imported: Program, root: Path) -> None:
     page = imported.home / "report.html"
     hostile = bytes(root) + b"/carol/" + HOSTILE_NAME
-    done = imported.run("scan", "--normal-priority", "--report", page, root)
-    shown = escape_path(hostile)
-    lines = done.stdout.decode().splitlines()
-    assert [line for line in lines if line.startswith("match") and line.endswith("  " + shown)]
-    assert not [line for line in lines if "all clear" in line and shown not in line]
-    for output in (done.stdout, done.stderr, page.read_bytes()):
+    result = imported.run("scan", "--normal-priority", "--report", page, root)
+    name = escape_path(hostile)
+    lines = result.stdout.decode().splitlines()
+    assert [line for line in lines if line.startswith("match") and line.endswith("  " + name)]
+    assert not [line for line in lines if "all clear" in line and name not in line]
+    for output in (result.stdout, result.stderr, page.read_bytes()):
         assert b"\x1b" not in output
         assert b"\r" not in output
         output.decode("utf-8")
-    assert html.escape(shown) in page.read_text()
-    [one] = [
-        one
-        for one in imported.scan(root)[1]
-        for path in one.get("paths", ())
+    assert html.escape(name) in page.read_text()
+    [line] = [
+        line
+        for line in imported.scan(root)[1]
+        for path in line.get("paths", ())
         if from_json(path) == hostile
     ]
-    assert one["path"] == shown
+    assert line["path"] == name
     checked = imported.run("check", hostile)
     assert checked.returncode == 1
-    assert shown.encode() in checked.stdout
+    assert name.encode() in checked.stdout
     assert b"\x1b" not in checked.stdout
 
 
@@ -186,8 +186,8 @@ def test_the_report_is_self_contained_and_has_no_picture(imported: Program, root
     for tag in ("<img", "<script src", "<link", "<iframe", "url(", "@import", "data:"):
         assert tag not in text.lower()
     assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
-    for path, told in EXPECTED.items():
-        assert html.escape(escape_path(bytes(root) + b"/" + path)) in text, (path, told)
+    for path, word in EXPECTED.items():
+        assert html.escape(escape_path(bytes(root) + b"/" + path)) in text, (path, word)
     assert page.stat().st_mode & 0o077 == 0
 
 

@@ -84,7 +84,7 @@ def test_swapped_paths_never_lead_outside_or_hide_stable_files(
     md5 = [hashlib.md5(content).hexdigest() for content in contents]
     service = Eokm(frozenset(md5[::2]), ACCOUNT)
     program.log_in(ACCOUNT.to_line(), "eokm")
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     end = time.monotonic() + LIMIT
     with (
         HttpServer(service) as server,
@@ -92,16 +92,16 @@ def test_swapped_paths_never_lead_outside_or_hide_stable_files(
         attack(SWAPPER, root / "play", root.with_name("swap")),
     ):
         program.ask("eokm", server.url)
-        while seen["rounds"] < ROUNDS or not seen["changed-while-read"]:
-            assert time.monotonic() < end, seen
-            code, told = program.scan("--full", root)
+        while counts["rounds"] < ROUNDS or not counts["changed-while-read"]:
+            assert time.monotonic() < end, counts
+            code, lines = program.scan("--full", root)
             assert code == 1
-            matches = [one for one in told if one["type"] == "match"]
-            paths = {from_json(one) for one in matches}
+            matches = [line for line in lines if line["type"] == "match"]
+            paths = {from_json(match) for match in matches}
             assert len(paths) == STABLE // 2
             assert not [path for path in paths if b"/stable" not in path]
-            seen["rounds"] += 1
-            seen.update(one["reason"] for one in told if one["type"] == "undetermined")
+            counts["rounds"] += 1
+            counts.update(line["reason"] for line in lines if line["type"] == "undetermined")
         assert not was_opened(watch)
         (root.with_name("outside") / "inner0").read_bytes()
         assert was_opened(watch), "otherwise the watch proves nothing"
@@ -110,4 +110,4 @@ def test_swapped_paths_never_lead_outside_or_hide_stable_files(
     allowed = {hashlib.md5(b"harmless %d" % number).hexdigest() for number in range(12)}
     allowed |= {*md5, hashlib.md5(b"").hexdigest()}
     assert set(service.asked) <= allowed
-    assert set(seen) <= {"rounds", "changed-while-read"}, "nothing else can have happened"
+    assert set(counts) <= {"rounds", "changed-while-read"}, "nothing else can have happened"

@@ -54,19 +54,19 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     root = tree(CHECKOUT)
     if isinstance(root, str):
         pytest.skip(root)
-    made = Machine(root, CHECKOUT, tmp_path_factory.mktemp("machine") / "console")
+    machine = Machine(root, CHECKOUT, tmp_path_factory.mktemp("machine") / "console")
     try:
-        install(made)
-        yield made
+        install(machine)
+        yield machine
     finally:
-        made.close()
+        machine.close()
 
 
 def install(machine: Machine) -> None:
     machine.run("PIP_NO_INDEX=1 make --silent -C /opt/checkout install-systemd")
     machine.run("mkdir -p /srv/www /srv/strict /var/www/site")
-    made = machine.json("hashwacht quarantine keygen /root/key.txt --json")
-    configure(machine, made["public_key"], MOVING)
+    key = machine.json("hashwacht quarantine keygen /root/key.txt --json")
+    configure(machine, key["public_key"], MOVING)
     machine.write("/root/like.png", encode(LIKE, "png"))
     machine.run("hashwacht hash /root/like.png | grep -o 'pdq:[0-9a-f]*' | cut -d: -f2 > /root/pdq")
     machine.write("/root/known", KNOWN_ONE.encode())
@@ -87,8 +87,8 @@ def configure(machine: Machine, recipient: str, more: str = "") -> None:
 
 
 def status(machine: Machine) -> dict[str, Any]:
-    found: dict[str, Any] = machine.json("hashwacht status --json")
-    return found
+    status: dict[str, Any] = machine.json("hashwacht status --json")
+    return status
 
 
 def wait_for(machine: Machine, condition: Callable[[], bool], what: str) -> None:
@@ -104,18 +104,18 @@ def wait_until_watching(machine: Machine) -> None:
     """Wait until the scanner that runs now, not one of before, says that all is watched."""
 
     def watching() -> bool:
-        found = status(machine)
-        grave = [each for each in found["problems"] if each["critical"]]
-        return not grave and found["scanner"]["pid"] == process(machine, "scanner")
+        report = status(machine)
+        grave = [problem for problem in report["problems"] if problem["critical"]]
+        return not grave and report["scanner"]["pid"] == process(machine, "scanner")
 
     wait_for(machine, watching, "a scanner that watches")
 
 
 def place(machine: Machine, path: str, content: str) -> dict[str, Any] | None:
     """Give what became of the file at *path*, if its content has a case."""
-    shown = machine.run(f"hashwacht cases show {content} --json", ok=False)
-    places = json.loads(shown)["files"] if shown else []
-    return next((each for each in places if each["path"] == path), None)
+    output = machine.run(f"hashwacht cases show {content} --json", ok=False)
+    places = json.loads(output)["files"] if output else []
+    return next((location for location in places if location["path"] == path), None)
 
 
 def wait_for_place(
@@ -124,8 +124,8 @@ def wait_for_place(
     """Wait until there is a case with that file in that state."""
 
     def there() -> bool:
-        found = place(machine, path, content)
-        return found is not None and found["state"] == state
+        location = place(machine, path, content)
+        return location is not None and location["state"] == state
 
     wait_for(machine, there, f"{path} as {state}")
 
@@ -146,9 +146,9 @@ def test_every_service_is_up_and_said_so_itself(machine: Machine) -> None:
         assert machine.property(service, "Type") == "notify"
     assert "watching" in machine.property(SERVICES[0], "StatusText")
     assert machine.property("hashwacht-watcher.service", "ActiveState") == "inactive"
-    found = status(machine)
-    assert not [each for each in found["problems"] if each["critical"]]
-    assert all(root["problem"] == "" for root in found["roots"])
+    report = status(machine)
+    assert not [problem for problem in report["problems"] if problem["critical"]]
+    assert all(root["problem"] == "" for root in report["roots"])
 
 
 def test_an_upload_that_a_list_knows_becomes_a_case(machine: Machine) -> None:
@@ -193,8 +193,8 @@ def test_the_scanner_has_no_network_and_writes_to_its_roots_only(machine: Machin
     assert inside(machine, "scanner", "touch /srv/www/.x") == ""
     capabilities = machine.run(f"grep CapBnd /proc/{process(machine, 'scanner')}/status").split()[1]
     names = {1: "DAC_OVERRIDE", 2: "DAC_READ_SEARCH", 3: "FOWNER", 28: "LEASE"}
-    held = {number for number in range(64) if int(capabilities, 16) >> number & 1}
-    assert held == names.keys()
+    numbers = {number for number in range(64) if int(capabilities, 16) >> number & 1}
+    assert numbers == names.keys()
 
 
 def test_the_courier_sees_no_customers_file(machine: Machine) -> None:
@@ -282,15 +282,15 @@ def test_metrics_are_served_by_a_scanner_without_a_network(machine: Machine) -> 
 
 
 def test_the_journal_finds_events_by_their_kind(machine: Machine) -> None:
-    found = [
+    entries = [
         json.loads(line)
         for line in machine.run(
             f"journalctl --no-pager -o json MESSAGE_ID={Event.STARTED.value}"
         ).splitlines()
     ]
-    assert {entry["_SYSTEMD_UNIT"] for entry in found} == {"hashwacht-scanner.service"}
-    assert {entry["HASHWACHT_EVENT"] for entry in found} == {"started"}
-    assert {entry["SYSLOG_IDENTIFIER"] for entry in found} == {"hashwacht-scanner"}
+    assert {entry["_SYSTEMD_UNIT"] for entry in entries} == {"hashwacht-scanner.service"}
+    assert {entry["HASHWACHT_EVENT"] for entry in entries} == {"started"}
+    assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"hashwacht-scanner"}
 
 
 def test_a_renamed_or_mounted_over_root_stays_watched(
@@ -323,9 +323,9 @@ def test_fanotify_runs_in_a_process_with_two_capabilities(machine: Machine) -> N
     assert _restarts(machine, "watcher") == "0"
     number = process(machine, "watcher")
     words = machine.run(f"cat /proc/{number}/status").split()
-    both = 1 << 21 | 1 << 2  # CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH
-    assert int(words[words.index("CapEff:") + 1], 16) == both
-    assert int(words[words.index("CapBnd:") + 1], 16) == both
+    capabilities = 1 << 21 | 1 << 2  # CAP_SYS_ADMIN, CAP_DAC_READ_SEARCH
+    assert int(words[words.index("CapEff:") + 1], 16) == capabilities
+    assert int(words[words.index("CapBnd:") + 1], 16) == capabilities
 
 
 def test_it_stops_in_order_and_can_be_taken_away(machine: Machine) -> None:
@@ -337,9 +337,9 @@ def test_it_stops_in_order_and_can_be_taken_away(machine: Machine) -> None:
             what=f"the end of {service}",
         )
         assert machine.property(service, "Result") == "success"
-    found = status(machine)
-    assert found["protection"] == "not-protected"
-    assert any(problem["detail"].startswith("stopped ") for problem in found["problems"])
+    report = status(machine)
+    assert report["protection"] == "not-protected"
+    assert any(problem["detail"].startswith("stopped ") for problem in report["problems"])
     machine.run("make --silent -C /opt/checkout uninstall-systemd")
     assert machine.run("systemctl list-unit-files 'hashwacht*' --no-legend", ok=False) == ""
     assert machine.run("ls /opt /usr/local/bin") == "/opt:\ncheckout\n\n/usr/local/bin:"

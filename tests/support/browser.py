@@ -31,7 +31,9 @@ _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 def lacking() -> str:
     """Return the programs that are not installed."""
-    return ", ".join(each for each in ("chromium", "chromedriver") if shutil.which(each) is None)
+    return ", ".join(
+        program for program in ("chromium", "chromedriver") if shutil.which(program) is None
+    )
 
 
 class Browser:
@@ -84,7 +86,7 @@ def browser(profile: Path) -> Iterator[Browser]:
                 "binary": shutil.which("chromium"),
                 "args": [*FLAGS, f"--user-data-dir={profile}"],
             }
-            wanted = {
+            capabilities = {
                 "browserName": "chrome",
                 "goog:chromeOptions": options,
                 "timeouts": {
@@ -92,7 +94,9 @@ def browser(profile: Path) -> Iterator[Browser]:
                 },  # ms: the wait for elements of a page that still loads
             }
             with httpx.Client(base_url=address, timeout=60) as client:
-                answer = client.post("/session", json={"capabilities": {"alwaysMatch": wanted}})
+                answer = client.post(
+                    "/session", json={"capabilities": {"alwaysMatch": capabilities}}
+                )
                 assert answer.status_code == 200, answer.text
                 session = f"{address}/session/{answer.json()['value']['sessionId']}"
                 client.base_url = f"{session}/"

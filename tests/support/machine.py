@@ -41,12 +41,12 @@ def tree(checkout: Path) -> Path | str:
         if shutil.which(program) is None:
             return f"{program} is not installed"
     make = [checkout / "tests/e2e/boot/tree", CACHE]
-    wanted = Path(_output([*make, "--name"]))
-    if not wanted.exists():
+    path = Path(_output([*make, "--name"]))
+    if not path.exists():
         if not os.environ.get("HASHWACHT_BOOT"):
-            return f"{wanted} is not there; HASHWACHT_BOOT=1 makes it, which takes three minutes"
+            return f"{path} is not there; HASHWACHT_BOOT=1 makes it, which takes three minutes"
         _output(make)
-    return wanted
+    return path
 
 
 class Machine:
@@ -163,5 +163,5 @@ def _first(process: int) -> bool:
 def _output(command: Sequence[str | Path]) -> str:
     """Return the last line that a program prints."""
     environ = {**os.environ, "PYTHON": sys.executable}  # its pip downloads the packages
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environ)
-    return done.stdout.decode().rstrip("\n").rpartition("\n")[2]
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=environ)
+    return result.stdout.decode().rstrip("\n").rpartition("\n")[2]

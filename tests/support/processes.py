@@ -21,7 +21,9 @@ def workers(
 ) -> list[psutil.Process]:
     """Return the workers of *worker_kind* in the only pool of *scanner* (this process)."""
     (fork_server,) = (scanner or psutil.Process()).children()
-    return [each for each in fork_server.children() if each.name() == process_name(worker_kind)]
+    return [
+        process for process in fork_server.children() if process.name() == process_name(worker_kind)
+    ]
 
 
 def wait_for(happens: Callable[[], bool], seconds: float = 5) -> None:

@@ -46,17 +46,17 @@ def fingerprints(draw: st.DrawFn, keys: SearchStrategy[str] | None = None) -> Fi
     """Build a fingerprint in which every type of the recipe was either hashed or skipped."""
     key = draw(_values("sha256") if keys is None else keys)
     types = draw(st.lists(st.sampled_from((*BUILT_IN, "photo_x")), unique=True))
-    found: list[Signal] = []
+    hashed: list[Signal] = []
     skipped: list[Skip] = []
     for name in types:
         if draw(st.booleans()):
-            found += draw(st.lists(signals(name), min_size=1, max_size=3))
+            hashed += draw(st.lists(signals(name), min_size=1, max_size=3))
         else:
             skipped.append(Skip(name, draw(st.sampled_from(Reason)), draw(_TEXTS)))
     recipe = tuple(f"{name}/{draw(st.integers(1, 2))}" for name in types)
     size, damaged = draw(st.integers(0, 2**63 - 1)), draw(st.booleans())
     kind = draw(st.sampled_from(("image/jpeg", "text/plain", "application/octet-stream")))
-    return Fingerprint(key, size, kind, recipe, tuple(found), tuple(skipped), damaged)
+    return Fingerprint(key, size, kind, recipe, tuple(hashed), tuple(skipped), damaged)
 
 
 @st.composite
@@ -81,8 +81,8 @@ def answers(draw: st.DrawFn, matcher: str | None = None) -> Answer:
     asked_at = draw(st.floats(0, 1e10))
     revision = draw(st.sampled_from(("", "1", "2")))
     if outcome is Outcome.MATCH:
-        found = draw(st.lists(matches(name), min_size=1, max_size=3))
-        return Answer(name, outcome, asked_at, revision, tuple(found))
+        matches_found = draw(st.lists(matches(name), min_size=1, max_size=3))
+        return Answer(name, outcome, asked_at, revision, tuple(matches_found))
     if outcome is Outcome.NO_MATCH:
         return Answer(name, outcome, asked_at, revision)
     reason = draw(st.sampled_from((Reason.UNANSWERED, Reason.REFUSED)))

@@ -36,14 +36,14 @@ class Snapshot:
         """Return the snapshot of a regular file."""
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            found = os.fstat(fd)
+            status = os.fstat(fd)
             with os.fdopen(os.dup(fd), "rb") as file:
                 content = hashlib.file_digest(file, "sha256").hexdigest()
             xattrs = tuple((name, os.getxattr(fd, name)) for name in sorted(os.listxattr(fd)))
         finally:
             os.close(fd)
-        mode, owner = stat.S_IMODE(found.st_mode), (found.st_uid, found.st_gid)
-        return cls(content, found.st_size, mode, owner, found.st_mtime_ns, xattrs)
+        mode, owner = stat.S_IMODE(status.st_mode), (status.st_uid, status.st_gid)
+        return cls(content, status.st_size, mode, owner, status.st_mtime_ns, xattrs)
 
 
 def access_list(user: int = 1000) -> bytes:

@@ -94,7 +94,7 @@ class DaemonBackend:
         return undetermined_result(Reason.UNANSWERED, f"from the daemon: {problem}")
 
     def record_partial_upload(self, protocol: str) -> None:
-        """Have the daemon record that files arrive in parts.  Raises DaemonUnreachable."""
+        """Request that the daemon records uploads in parts.  Raises DaemonUnreachable."""
         self._request(PartialUploadsRequest(protocol))
 
     def describe(self) -> DescribeDaemonReply:

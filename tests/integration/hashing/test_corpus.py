@@ -41,18 +41,21 @@ def listed(pool: WorkerPool) -> list[str]:
     """Hashes of a list."""
     contents = (encode(photo(seed, (96, 80)), "png") for seed in range(100, 100 + KNOWN))
     return [
-        s.value for each in contents for s in fingerprint(pool, each).signals if s.type == "pdq"
+        s.value
+        for content in contents
+        for s in fingerprint(pool, content).signals
+        if s.type == "pdq"
     ]
 
 
 def fingerprint(pool: WorkerPool, content: bytes) -> Fingerprint:
     """Return the fingerprint, which has every digest whatever the content is."""
-    made = fingerprint_bytes(pool, content)
-    assert made.key == hashlib.sha256(content).hexdigest()
-    assert made.size == len(content)
-    digests = {s.type: s.value for s in made.signals if s.type != "pdq"}
-    assert digests == {"sha256": made.key, "md5": hashlib.md5(content).hexdigest()}
-    return made
+    fingerprint = fingerprint_bytes(pool, content)
+    assert fingerprint.key == hashlib.sha256(content).hexdigest()
+    assert fingerprint.size == len(content)
+    digests = {s.type: s.value for s in fingerprint.signals if s.type != "pdq"}
+    assert digests == {"sha256": fingerprint.key, "md5": hashlib.md5(content).hexdigest()}
+    return fingerprint
 
 
 def fate(made: Fingerprint) -> Reason | None:
@@ -64,9 +67,9 @@ def fate(made: Fingerprint) -> Reason | None:
 
 @pytest.mark.parametrize("hostile", CORPUS, ids=lambda each: each.name)
 def test_a_hostile_content_meets_its_expected_fate(pool: WorkerPool, hostile: Hostile) -> None:
-    made = fingerprint(pool, hostile.make())
-    assert fate(made) in hostile.expected, made.skipped
-    assert all(skip.detail or not skip.reason.undetermined for skip in made.skipped)
+    result = fingerprint(pool, hostile.make())
+    assert fate(result) in hostile.expected, result.skipped
+    assert all(skip.detail or not skip.reason.undetermined for skip in result.skipped)
 
 
 @pytest.mark.alone  # measures time
@@ -99,8 +102,8 @@ def test_a_mutated_picture_is_harmless_and_matches_nothing(
     """No crash reaches the scanner, and no picture hash comes near a listed one."""
     distance = BUILT_IN["pdq"].distance
     for content in mutations(name, 25):
-        made = fingerprint(pool, content)
-        fate(made)
-        for signal in made.signals:
+        result = fingerprint(pool, content)
+        fate(result)
+        for signal in result.signals:
             if signal.type == "pdq" and signal.matchable:
-                assert min(distance(signal.value, each) for each in listed) > 31
+                assert min(distance(signal.value, value) for value in listed) > 31

@@ -31,10 +31,10 @@ def test_nothing_is_left_behind(start: Start) -> None:
     for deed in [b"good", b"die", b"spawn", b"raise", b"bloat", b"chatter", b"good"] * 3:
         fingerprint_bytes(pool, deed)
     assert len(family()) <= 7
-    assert all(each.status() != psutil.STATUS_ZOMBIE for each in family())
+    assert all(process.status() != psutil.STATUS_ZOMBIE for process in family())
     left = family()
     pool.close()
-    assert not any(each.is_running() for each in left)
+    assert not any(process.is_running() for process in left)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
@@ -60,7 +60,7 @@ def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start) -> N
         thread.join(1)
     assert time.monotonic() - began < 1
     assert len(errors) == 3
-    assert not any(each.is_running() for each in left)
+    assert not any(process.is_running() for process in left)
 
 
 def test_a_closed_pool_raises_an_error(start: Start) -> None:
@@ -142,10 +142,10 @@ def test_no_process_outlives_a_killed_scanner() -> None:
 def test_workers_leave_an_interrupt_to_the_scanner() -> None:
     scanner, left = busy_scanner()
     with scanner:
-        for each in left:
+        for process in left:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-                each.send_signal(number)
-        assert all(each.is_running() and each.status() != "zombie" for each in left)
+                process.send_signal(number)
+        assert all(process.is_running() and process.status() != "zombie" for process in left)
         began = time.monotonic()
         scanner.send_signal(signal.SIGINT)
         assert scanner.stdout is not None
@@ -180,11 +180,11 @@ def test_workers_are_confined(start: Start, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_in_the_background_they_have_the_lowest_priority(start: Start) -> None:
     fingerprint_bytes(start(background=True), b"warm")
-    for each in family():
-        assert each.nice() == 19
-        assert each.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
+    for process in family():
+        assert process.nice() == 19
+        assert process.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
 
 
 def test_otherwise_they_have_the_scanners(start: Start) -> None:
     fingerprint_bytes(start(), b"warm")
-    assert all(each.nice() == os.nice(0) for each in family())
+    assert all(process.nice() == os.nice(0) for process in family())

@@ -37,15 +37,15 @@ def make_cold(path: Path, start: int = 0, length: int = 0) -> None:
 
 def read_quietly(path: Path, *, dontcache: bool, chunk: int = 1 << 16) -> bytes:
     buffer = bytearray(chunk)
-    found = bytearray()
+    content = bytearray()
     with (
         path.open("rb", buffering=0) as file,
         CacheNeutralReader(file.fileno(), dontcache=dontcache) as reader,
     ):
         while count := reader.readinto(buffer):
-            found += buffer[:count]
-        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == len(found)
-    return bytes(found)
+            content += buffer[:count]
+        assert os.lseek(file.fileno(), 0, os.SEEK_CUR) == len(content)
+    return bytes(content)
 
 
 @pytest.fixture

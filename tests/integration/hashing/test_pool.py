@@ -37,10 +37,10 @@ def is_whole(fingerprint: Fingerprint, content: bytes) -> bool:
 
 def test_a_good_content_is_fingerprinted(start: Start) -> None:
     pool = start()
-    made = fingerprint_bytes(pool, b"harmless")
-    assert is_whole(made, b"harmless")
-    assert not made.skipped
-    assert made.recipe == pool.recipe
+    fingerprint = fingerprint_bytes(pool, b"harmless")
+    assert is_whole(fingerprint, b"harmless")
+    assert not fingerprint.skipped
+    assert fingerprint.recipe == pool.recipe
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_a_crashing_content_keeps_its_digests(
     start: Start, deed: bytes, reason: Reason, detail: str
 ) -> None:
     pool = start()
-    made = fingerprint_bytes(pool, deed)
-    assert is_whole(made, deed)
-    assert made.skipped in [(Skip("pdq", reason, each),) for each in detail.split("|")]
+    fingerprint = fingerprint_bytes(pool, deed)
+    assert is_whole(fingerprint, deed)
+    assert fingerprint.skipped in [(Skip("pdq", reason, part),) for part in detail.split("|")]
     after = fingerprint_bytes(pool, b"the next one")
     assert is_whole(after, b"the next one")
     assert not after.skipped
@@ -102,9 +102,13 @@ def test_exactly_5_crashing_contents_of_200_are_affected(start: Start) -> None:
     for place, deed in enumerate([b"die", b"bloat", b"hang", b"chatter", b"raise"]):
         contents.insert(20 + 37 * place, deed)
     with ThreadPoolExecutor(8) as threads:
-        made = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
-    assert all(map(is_whole, made, contents))
-    hurt = [content for content, each in zip(contents, made, strict=True) if each.skipped]
+        fingerprints = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
+    assert all(map(is_whole, fingerprints, contents))
+    hurt = [
+        content
+        for content, fingerprint in zip(contents, fingerprints, strict=True)
+        if fingerprint.skipped
+    ]
     assert hurt == [b"die", b"bloat", b"hang", b"chatter", b"raise"]
 
 
@@ -113,14 +117,14 @@ def test_a_worker_killed_in_the_middle_costs_one_content(start: Start) -> None:
     fingerprint_bytes(pool, b"warm")
     (victim,) = workers()
     idle = victim.num_fds()
-    made: list[Fingerprint] = []
-    thread = Thread(target=lambda: made.append(fingerprint_bytes(pool, b"hang")))
+    fingerprints: list[Fingerprint] = []
+    thread = Thread(target=lambda: fingerprints.append(fingerprint_bytes(pool, b"hang")))
     thread.start()
     wait_for(lambda: victim.num_fds() > idle)
     victim.kill()
     thread.join(10)
-    assert is_whole(made[0], b"hang")
-    assert made[0].skipped[0].reason is Reason.WORKER_DIED
+    assert is_whole(fingerprints[0], b"hang")
+    assert fingerprints[0].skipped[0].reason is Reason.WORKER_DIED
 
 
 def test_a_worker_killed_while_idle_costs_no_content_anything(start: Start) -> None:
@@ -129,8 +133,8 @@ def test_a_worker_killed_while_idle_costs_no_content_anything(start: Start) -> N
     (victim,) = workers()
     victim.kill()
     wait_for(lambda: victim.status() == psutil.STATUS_ZOMBIE)
-    made = fingerprint_bytes(pool, b"the next one")
-    assert not made.skipped
+    fingerprint = fingerprint_bytes(pool, b"the next one")
+    assert not fingerprint.skipped
     wait_for(lambda: not victim.is_running())  # reaped: psutil counts a zombie as running
 
 
@@ -149,10 +153,10 @@ def test_a_slow_reader_that_makes_progress_is_not_late(start: Start) -> None:
     """The budget is for standing still: a long video at idle priority gets its digests."""
     content = b"dawdle".ljust(10 << 20)  # 0.2 s for every MiB
     began = time.monotonic()
-    made = fingerprint_bytes(start(), content)
+    fingerprint = fingerprint_bytes(start(), content)
     assert time.monotonic() - began >= 2
-    assert is_whole(made, content)
-    assert not made.skipped
+    assert is_whole(fingerprint, content)
+    assert not fingerprint.skipped
 
 
 def test_memory_is_given_back_by_a_fresh_worker(start: Start) -> None:
@@ -168,8 +172,8 @@ def test_memory_is_given_back_by_a_fresh_worker(start: Start) -> None:
 
 def test_a_worker_is_replaced_after_so_many_contents(start: Start) -> None:
     pool = start(worker_limits=WorkerLimits(max_tasks=3))
-    seen: set[int] = set()
+    pids: set[int] = set()
     for number in range(9):
         assert not fingerprint_bytes(pool, b"%d" % number).skipped
-        seen.update(each.pid for each in workers())
-    assert len(seen) == 3
+        pids.update(process.pid for process in workers())
+    assert len(pids) == 3

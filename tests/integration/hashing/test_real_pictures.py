@@ -46,9 +46,9 @@ def progressive_bomb(scans: int) -> bytes:
     """Make a JPEG whose last scan is repeated: every repetition is decoded anew."""
     file = io.BytesIO()
     Image.new("L", (3000, 3000), 100).save(file, "JPEG", progressive=True)
-    whole = file.getvalue()
-    last = [found.start() for found in re.finditer(rb"\xff\xda", whole)][-1]
-    return whole[:last] + whole[last:-2] * scans + whole[-2:]
+    content = file.getvalue()
+    last = [match.start() for match in re.finditer(rb"\xff\xda", content)][-1]
+    return content[:last] + content[last:-2] * scans + content[-2:]
 
 
 @pytest.mark.parametrize("orientations", [False, True])
@@ -66,14 +66,14 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
 @pytest.mark.parametrize("form", ["png", "bmp", "tiff", "jpeg", "webp"])
 def test_a_worker_hashes_a_file_too_large_for_memory_alike(start: Start, form: str) -> None:
     """Whole and damaged; its decoder reads such a file itself, piece by piece."""
-    whole = encode(grainy(photo(1, (1500, 1100)), 40), form, **EXACT.get(form, {}))
-    assert len(whole) > 3 << 20
+    original = encode(grainy(photo(1, (1500, 1100)), 40), form, **EXACT.get(form, {}))
+    assert len(original) > 3 << 20
     pool, here = start(PLAN, task_factory=TASK_FACTORY), InProcessFingerprinter(PLAN)
-    for content in (whole, whole[: len(whole) // 2]):
-        made = fingerprint_bytes(pool, content)
-        assert made == fingerprint_bytes(here, content)
-        assert made.damaged == (content is not whole)
-        assert not made.skipped
+    for content in (original, original[: len(original) // 2]):
+        fingerprint = fingerprint_bytes(pool, content)
+        assert fingerprint == fingerprint_bytes(here, content)
+        assert fingerprint.damaged == (content is not original)
+        assert not fingerprint.skipped
 
 
 @pytest.mark.alone  # measures time
@@ -83,10 +83,10 @@ def test_a_progressive_bomb_stays_in_budget_and_keeps_digests(start: Start) -> N
     bomb = progressive_bomb(2000)
     fingerprint_bytes(pool, b"warm")
     began = time.monotonic()
-    made = fingerprint_bytes(pool, bomb)
+    fingerprint = fingerprint_bytes(pool, bomb)
     assert time.monotonic() - began < 10
-    assert {s.type for s in made.signals} == {"md5", "sha1", "sha256"}
-    assert {(s.type, s.reason) for s in made.skipped} == {
+    assert {s.type for s in fingerprint.signals} == {"md5", "sha1", "sha256"}
+    assert {(s.type, s.reason) for s in fingerprint.skipped} == {
         (name, Reason.TIMED_OUT) for name in ("pdq", "phash64", "dhash64")
     }
     assert not fingerprint_bytes(pool, CONTENTS["photo"]).skipped
@@ -95,9 +95,9 @@ def test_a_progressive_bomb_stays_in_budget_and_keeps_digests(start: Start) -> N
 def test_a_picture_that_needs_too_much_memory_is_over_limit(start: Start) -> None:
     limits = Limits(timeout=30, max_memory=64 << 20)
     pool = start(Plan(PLAN.types, limits), task_factory=TASK_FACTORY)
-    made = fingerprint_bytes(pool, encode(Image.new("RGB", (7000, 7000)), "png"))
-    assert {s.type for s in made.signals} == {"md5", "sha1", "sha256"}
-    assert {s.reason for s in made.skipped} == {Reason.OVER_LIMIT}
+    fingerprint = fingerprint_bytes(pool, encode(Image.new("RGB", (7000, 7000)), "png"))
+    assert {s.type for s in fingerprint.signals} == {"md5", "sha1", "sha256"}
+    assert {s.reason for s in fingerprint.skipped} == {Reason.OVER_LIMIT}
     assert not fingerprint_bytes(pool, CONTENTS["photo"]).skipped
 
 

@@ -48,8 +48,8 @@ def test_a_worker_has_nothing_open_but_its_way_to_the_scanner(start: Start) -> N
     fingerprint_bytes(start(), b"warm")
     for worker_kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE):
         (worker,) = workers(worker_kind)
-        opened = {str(each.readlink()) for each in Path(f"/proc/{worker.pid}/fd").iterdir()}
-        sockets = {each for each in opened if each.startswith("socket:")}
+        opened = {str(path.readlink()) for path in Path(f"/proc/{worker.pid}/fd").iterdir()}
+        sockets = {path for path in opened if path.startswith("socket:")}
         assert len(sockets) == 1
         assert opened - sockets == {os.devnull, f"/proc/{worker.pid}/statm"}
 
@@ -140,13 +140,13 @@ def test_operators_programs_run_in_a_worker_of_their_own(start: Start) -> None:
     )
     from demo.pictures import encode, photo
 
-    made = fingerprint_bytes(pool, encode(photo(1, (96, 96))))
-    assert {(s.type, s.value) for s in made.signals} > {("mine", "abc")}
-    assert not made.skipped
+    fingerprint = fingerprint_bytes(pool, encode(photo(1, (96, 96))))
+    assert {(s.type, s.value) for s in fingerprint.signals} > {("mine", "abc")}
+    assert not fingerprint.skipped
     filtered = {
-        worker_kind: "Seccomp:\t2\n" in Path(f"/proc/{each.pid}/status").read_text()
+        worker_kind: "Seccomp:\t2\n" in Path(f"/proc/{process.pid}/status").read_text()
         for worker_kind in WorkerKind
-        for each in workers(worker_kind)
+        for process in workers(worker_kind)
     }
     assert filtered == {
         WorkerKind.DIGESTS: True,

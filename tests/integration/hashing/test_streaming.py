@@ -66,9 +66,9 @@ def test_a_content_that_is_no_picture_needs_no_worker(start: Start) -> None:
     pool = start(PLAN, task_factory=TASK_FACTORY)
     for name in ("nothing", "long", "over the limit"):
         piecewise(pool, CONTENTS[name], ())
-    assert [workers(each) for each in WorkerKind] == [[], [], []]
+    assert [workers(worker_kind) for worker_kind in WorkerKind] == [[], [], []]
     piecewise(pool, CONTENTS["jpeg"], ())
-    assert [len(workers(each)) for each in (WorkerKind.DIGESTS, WorkerKind.PICTURE)] == [0, 1]
+    assert [len(workers(kind)) for kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE)] == [0, 1]
 
 
 def test_the_decoder_gets_a_read_only_descriptor() -> None:
@@ -101,11 +101,11 @@ class Crc:
 
 
 def test_a_content_that_cannot_be_a_picture_is_not_kept() -> None:
-    kept = {}
+    answers = {}
     for name, content in CONTENTS.items():
         ahead = PoolStreamHasher(DigestTask(PLAN), (), lambda digests, _: digests)
-        kept[name] = (ahead.update(content), ahead.finish())
-    assert kept == {
+        answers[name] = (ahead.update(content), ahead.finish())
+    assert answers == {
         "nothing": (None, False),
         "text": (None, False),
         "long": (False, False),
@@ -129,4 +129,7 @@ def test_an_operators_own_digest_runs_in_workers_only(
     monkeypatch.syspath_prepend(str(tmp_path))
     pool = start(Plan(("sha256", "crc_own")), task_factory=TASK_FACTORY)
     assert pool.open_stream() is None
-    assert [each.type for each in fingerprint_bytes(pool, b"x").signals] == ["sha256", "crc_own"]
+    assert [signal.type for signal in fingerprint_bytes(pool, b"x").signals] == [
+        "sha256",
+        "crc_own",
+    ]

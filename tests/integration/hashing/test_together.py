@@ -43,9 +43,9 @@ def opened(*contents: bytes) -> Iterator[list[int]]:
 @pytest.fixture
 def staff() -> Iterator[WorkerRegistry]:
     order = ForkServerConfig(PLAN, "support.hostile.culprits:Culprits", 8, False, WorkerLimits())
-    made = WorkerRegistry(order, require_sandbox=False)
-    yield made
-    made.close()
+    registry = WorkerRegistry(order, require_sandbox=False)
+    yield registry
+    registry.close()
 
 
 def test_a_worker_answers_all_in_order_each_with_its_copy(staff: WorkerRegistry) -> None:
@@ -84,10 +84,16 @@ def test_a_culprit_among_others_is_hurt_alone(start: Start, deed: Deed) -> None:
     contents[20] = deed.encode()
     pool = start()
     with ThreadPoolExecutor(len(contents)) as threads:
-        found = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
-    assert [each.key for each in found] == [hashlib.sha256(c).hexdigest() for c in contents]
-    assert [number for number, each in enumerate(found) if each.skipped] == [20]
-    assert all(len(each.signals) == 3 for each in found if not each.skipped)
+        fingerprints = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
+    assert [fingerprint.key for fingerprint in fingerprints] == [
+        hashlib.sha256(c).hexdigest() for c in contents
+    ]
+    assert [number for number, fingerprint in enumerate(fingerprints) if fingerprint.skipped] == [
+        20
+    ]
+    assert all(
+        len(fingerprint.signals) == 3 for fingerprint in fingerprints if not fingerprint.skipped
+    )
 
 
 def test_a_barred_content_is_not_decoded_in_parallel_either(start: Start) -> None:
@@ -96,12 +102,14 @@ def test_a_barred_content_is_not_decoded_in_parallel_either(start: Start) -> Non
         fingerprint_bytes(pool, b"die")
     for number in range(70):  # nobody is wary any more
         fingerprint_bytes(pool, b"good %d" % number)
-    before = {each.pid for each in workers()}
+    before = {process.pid for process in workers()}
     with ThreadPoolExecutor(16) as threads:
         contents = [b"die" if number % 4 == 1 else b"good" for number in range(16)]
-        found = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
-    assert [bool(each.skipped) for each in found] == [each == b"die" for each in contents]
-    assert {each.pid for each in workers()} == before, "no worker has died of it"
+        fingerprints = list(threads.map(lambda content: fingerprint_bytes(pool, content), contents))
+    assert [bool(fingerprint.skipped) for fingerprint in fingerprints] == [
+        content == b"die" for content in contents
+    ]
+    assert {process.pid for process in workers()} == before, "no worker has died of it"
 
 
 def test_what_is_large_goes_alone(start: Start) -> None:
@@ -121,10 +129,10 @@ def answer(body: bytes, number: int = NUMBER) -> bytearray:
 
 @given(st.binary(max_size=200), st.data())
 def test_an_answer_is_complete_with_its_last_byte(body: bytes, data: st.DataObject) -> None:
-    whole = answer(body)
-    part = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    encoded = answer(body)
+    part = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
     assert not answer_complete(part, NUMBER, 8)
-    assert answer_complete(whole, NUMBER, 8)
+    assert answer_complete(encoded, NUMBER, 8)
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ never = threading.Event
 
 def exact(path: Path) -> dict[str, Signal]:
     with path.open("rb") as file:
-        found = InProcessFingerprinter(Plan(TYPES)).fingerprint(file.fileno())
-    return {each.type: each for each in found.signals}
+        fingerprint = InProcessFingerprinter(Plan(TYPES)).fingerprint(file.fileno())
+    return {signal.type: signal for signal in fingerprint.signals}
 
 
 def moved(value: str, bits: int, chance: random.Random) -> str:
@@ -75,14 +75,14 @@ def test_quick_and_exact_verdicts_agree_at_every_distance(
 ) -> None:
     """Same outcome, same entries, same distances; and most pictures are hashed only once."""
     paths = [picture(seed) for seed in range(60)]
-    chance, known = random.Random(5), Known()
+    chance, lists = random.Random(5), Known()
     for number, path in enumerate(paths[:40]):
         name = ("pdq", "pdq", "phash64", "dhash64")[number % 4]
         reach = QUICK_ERROR_BITS[name] + 1
         around = max(0, DEFAULT_RADII[name] + chance.randint(-reach, reach))
-        known.append((name, moved(exact(path)[name].value, around, chance)))
-    matcher = install(tmp_path / "lists", known)
-    again = CountingFingerprinter(InProcessFingerprinter(Plan(TYPES)))
+        lists.append((name, moved(exact(path)[name].value, around, chance)))
+    matcher = install(tmp_path / "lists", lists)
+    fingerprinter = CountingFingerprinter(InProcessFingerprinter(Plan(TYPES)))
     quick = InProcessFingerprinter(Plan(TYPES, quick=True))
 
     def verdict(pipeline: Pipeline, path: Path) -> tuple[Outcome, tuple[Match, ...]]:
@@ -92,13 +92,13 @@ def test_quick_and_exact_verdicts_agree_at_every_distance(
 
     with MatcherSet([ConfiguredMatcher(matcher)]) as panel:
         sure = Pipeline(InProcessFingerprinter(Plan(TYPES)), panel)
-        fast = Pipeline(QuickThenExact(quick, lambda: again, panel.needs_exact_hash), panel)
+        fast = Pipeline(QuickThenExact(quick, lambda: fingerprinter, panel.needs_exact_hash), panel)
         expected = [verdict(sure, path) for path in paths]
         assert [verdict(fast, path) for path in paths] == expected
     outcomes = [outcome for outcome, _ in expected]
     assert outcomes.count(Outcome.MATCH) >= 10
     assert outcomes[:40].count(Outcome.NO_MATCH) >= 10
-    assert 20 <= again.read <= 40
+    assert 20 <= fingerprinter.read <= 40
 
 
 @pytest.mark.parametrize("off", [0, 21, 22, 31, 32, 41, 42])
@@ -121,7 +121,7 @@ def test_what_was_far_from_one_list_is_searched_again_in_another(tmp_path: Path)
     matcher = install(tmp_path / "lists", [("pdq", "00" * 32)])
     signal = Signal("pdq", "ab" * 32, 100, "quick")
     assert not matcher.needs_exact_hash((signal,))
-    assert [each.outcome for each in matcher.lookup([(signal,)] * 2)] == [Outcome.NO_MATCH] * 2
+    assert [answer.outcome for answer in matcher.lookup([(signal,)] * 2)] == [Outcome.NO_MATCH] * 2
     assert not matcher.needs_exact_hash((signal,))
     install(tmp_path / "lists", [("pdq", "ab" * 32)])
     assert matcher.lookup([(signal,)])[0].outcome is Outcome.MATCH
@@ -158,10 +158,10 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
         observer = RememberingObserver()
         request = ScanRequest((bytes(tree),), ExclusionRules([]), jobs=2)
         matchers = panel()
-        both = QuickThenExact(
+        fingerprinter = QuickThenExact(
             counting, lambda: InProcessFingerprinter(Plan(TYPES)), matchers.needs_exact_hash
         )
-        pipeline = Pipeline(both, matchers)
+        pipeline = Pipeline(fingerprinter, matchers)
         ScanRun(
             store=store, pipeline=pipeline, request=request, observer=observer, stop=never()
         ).run()

@@ -35,9 +35,9 @@ def sha256(content: bytes) -> str:
 
 def test_every_file_gets_a_verdict_and_matches_are_listed(bench: ScanBench, root: Path) -> None:
     bench.matcher.known = {sha256(b"two")}
-    heard = bench.scan(root)
-    counts = heard.summary.counts
-    assert heard.paths(Outcome.MATCH) == {bytes(root / "a/two")}
+    observer = bench.scan(root)
+    counts = observer.summary.counts
+    assert observer.paths(Outcome.MATCH) == {bytes(root / "a/two")}
     assert (counts.files, counts.matches, counts.undetermined) == (3, 1, 0)
     assert sorted(bench.matcher.asked) == sorted(map(sha256, (b"one", b"two", b"three")))
 
@@ -46,10 +46,10 @@ def test_an_unchanged_file_is_neither_read_nor_asked_again(bench: ScanBench, roo
     bench.matcher.known = {sha256(b"two")}
     bench.scan(root)
     bench.matcher.asked.clear()
-    heard = bench.scan(root)
+    observer = bench.scan(root)
     assert (bench.read, bench.matcher.asked) == (0, [])
-    assert heard.paths(Outcome.MATCH) == {bytes(root / "a/two")}
-    assert (heard.summary.counts.files, heard.summary.counts.unchanged) == (3, 3)
+    assert observer.paths(Outcome.MATCH) == {bytes(root / "a/two")}
+    assert (observer.summary.counts.files, observer.summary.counts.unchanged) == (3, 3)
 
 
 def test_a_changed_file_with_restored_times_is_read_again(bench: ScanBench, root: Path) -> None:
@@ -82,15 +82,15 @@ def test_hard_links_are_read_once_and_all_names_reported(bench: ScanBench, root:
     names = [root / f"b/link{number}" for number in range(40)]
     for name in names:
         name.hardlink_to(root / "a/one")
-    heard = bench.scan(root)
+    observer = bench.scan(root)
     assert bench.read == 3
-    assert heard.paths(Outcome.MATCH) == {bytes(each) for each in (root / "a/one", *names)}
-    later = root / "later"
-    later.hardlink_to(root / "a/one")
+    assert observer.paths(Outcome.MATCH) == {bytes(path) for path in (root / "a/one", *names)}
+    path = root / "later"
+    path.hardlink_to(root / "a/one")
     bench.scan(root)
     # The link changed the ctime of the file, so one of its names is read; no other is.
     assert bench.read == 1
-    assert bytes(later) in bench.scan(root).paths(Outcome.MATCH)
+    assert bytes(path) in bench.scan(root).paths(Outcome.MATCH)
 
 
 def test_only_what_did_not_match_before_the_run_is_a_new_match(
@@ -128,20 +128,20 @@ def test_a_failing_matcher_leaves_files_undetermined_until_later(
     bench: ScanBench, root: Path
 ) -> None:
     bench.matcher.silent = True
-    heard = bench.scan(root)
-    assert set(heard.reasons().values()) == {Reason.UNANSWERED}
-    assert heard.summary.reasons == {Reason.UNANSWERED: 3}
+    observer = bench.scan(root)
+    assert set(observer.reasons().values()) == {Reason.UNANSWERED}
+    assert observer.summary.reasons == {Reason.UNANSWERED: 3}
     bench.matcher.silent = False
-    heard = bench.scan(root)
-    assert (bench.read, heard.summary.counts.undetermined) == (0, 0)
+    observer = bench.scan(root)
+    assert (bench.read, observer.summary.counts.undetermined) == (0, 0)
 
 
 def test_a_new_revision_of_a_matcher_is_asked_without_reading(bench: ScanBench, root: Path) -> None:
     bench.scan(root)
     bench.matcher.known, bench.matcher.revision = {sha256(b"three")}, "2"
-    heard = bench.scan(root)
+    observer = bench.scan(root)
     assert bench.read == 0
-    assert heard.paths(Outcome.MATCH) == {bytes(root / "b/c/three")}
+    assert observer.paths(Outcome.MATCH) == {bytes(root / "b/c/three")}
 
 
 def test_an_answer_that_is_too_old_is_asked_for_again(bench: ScanBench, root: Path) -> None:
@@ -162,8 +162,8 @@ def as_nobody(place: Path) -> Iterator[None]:
     if os.geteuid() != 0:
         yield
         return
-    for each in (place, *place.rglob("*")):
-        os.chown(each, NOBODY, NOBODY)
+    for path in (place, *place.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
     os.seteuid(NOBODY)
     try:
         yield
@@ -172,8 +172,8 @@ def as_nobody(place: Path) -> Iterator[None]:
 
 
 def test_unreadable_paths_are_reported_and_the_rest_is_scanned() -> None:
-    with tempfile.TemporaryDirectory() as made:
-        place = Path(made)
+    with tempfile.TemporaryDirectory() as directory:
+        place = Path(directory)
         root = place / "storage"
         for name in ("open/file", "shut/file"):
             (root / name).parent.mkdir(parents=True)
@@ -182,10 +182,10 @@ def test_unreadable_paths_are_reported_and_the_rest_is_scanned() -> None:
         (root / "private").chmod(0)
         (root / "shut").chmod(0)
         with as_nobody(place):
-            heard = ScanBench(place / "state").scan(root)
+            observer = ScanBench(place / "state").scan(root)
             again = ScanBench(place / "state").scan(root)
         (root / "shut").chmod(0o700)
-    for each in (heard, again):
+    for each in (observer, again):
         assert each.reasons() == {
             bytes(root / "shut"): Reason.UNREADABLE,
             bytes(root / "private"): Reason.UNREADABLE,
@@ -208,19 +208,19 @@ class Refusing(InProcessFingerprinter):
 def test_an_unreadable_file_is_undetermined_and_read_again(bench: ScanBench, root: Path) -> None:
     bench.fingerprinter = Refusing
     for _ in range(2):
-        heard = bench.scan(root)
-        assert heard.reasons() == {bytes(root / "a/two"): Reason.UNREADABLE}
-        assert heard.summary.counts.files == 3
+        observer = bench.scan(root)
+        assert observer.reasons() == {bytes(root / "a/two"): Reason.UNREADABLE}
+        assert observer.summary.counts.files == 3
     bench.fingerprinter = lambda: InProcessFingerprinter(Plan(("sha256",)))
-    heard = bench.scan(root)
-    assert (bench.read, heard.reasons()) == (1, {})
+    observer = bench.scan(root)
+    assert (bench.read, observer.reasons()) == (1, {})
 
 
 def test_all_links_of_an_unreadable_file_are_reported(bench: ScanBench, root: Path) -> None:
     (root / "link").hardlink_to(root / "a/two")
     bench.fingerprinter = Refusing
-    heard = bench.scan(root)
-    assert set(heard.reasons()) == {bytes(root / "a/two"), bytes(root / "link")}
+    observer = bench.scan(root)
+    assert set(observer.reasons()) == {bytes(root / "a/two"), bytes(root / "link")}
 
 
 class Writing(InProcessFingerprinter):
@@ -239,8 +239,8 @@ class Writing(InProcessFingerprinter):
 def test_a_file_that_changes_in_both_attempts_is_undetermined(bench: ScanBench, root: Path) -> None:
     shutil.rmtree(root / "b")
     bench.fingerprinter = Writing
-    heard = bench.scan(root)
-    assert set(heard.reasons().values()) == {Reason.CHANGED}
+    observer = bench.scan(root)
+    assert set(observer.reasons().values()) == {Reason.CHANGED}
     assert bench.matcher.asked == []
 
 
@@ -253,8 +253,8 @@ def test_what_is_gone_is_forgotten_and_what_is_excluded_is_not(
     bench.scan(root)
     bench.matcher.known = {sha256(b"one"), sha256(b"two"), sha256(b"three")}
     bench.matcher.revision = "2"
-    found = bench.recheck()
-    assert found.paths(Outcome.MATCH) == {bytes(root / "a/two"), bytes(root / "b/c/three")}
+    observer = bench.recheck()
+    assert observer.paths(Outcome.MATCH) == {bytes(root / "a/two"), bytes(root / "b/c/three")}
     shutil.rmtree(root / "b")
     bench.request = replace(bench.request, rules=ExclusionRules([]))
     assert bench.scan(root).paths(Outcome.MATCH) == {bytes(root / "a/two")}
@@ -268,34 +268,34 @@ def test_recheck_finds_a_newly_listed_content_without_its_file(
     bench.scan(root)
     root.rename(root.parent / "unmounted")
     bench.matcher.known, bench.matcher.revision = {sha256(b"three")}, "2"
-    heard = bench.recheck()
-    assert heard.paths(Outcome.MATCH) == {bytes(root / "b/c/three")}
-    assert (heard.summary.counts.matches, heard.summary.counts.new_matches) == (1, 1)
+    observer = bench.recheck()
+    assert observer.paths(Outcome.MATCH) == {bytes(root / "b/c/three")}
+    assert (observer.summary.counts.matches, observer.summary.counts.new_matches) == (1, 1)
     bench.matcher.asked.clear()
     assert bench.recheck().summary.counts.files == 0
     assert bench.matcher.asked == []
 
 
 def test_a_recheck_says_that_it_asks_and_does_not_scan(bench: ScanBench, root: Path) -> None:
-    assert {seen.phase for seen in bench.scan(root).progresses} == {Phase.WALKING}
-    assert {seen.phase for seen in bench.recheck().progresses} == {Phase.ASKING}
+    assert {progress.phase for progress in bench.scan(root).progresses} == {Phase.WALKING}
+    assert {progress.phase for progress in bench.recheck().progresses} == {Phase.ASKING}
 
 
 def test_recheck_reports_only_what_is_new(bench: ScanBench, root: Path) -> None:
     bench.matcher.known = {sha256(b"one")}
     bench.scan(root)
     bench.matcher.known, bench.matcher.revision = {sha256(b"one"), sha256(b"two")}, "2"
-    heard = bench.recheck()
-    assert heard.paths(Outcome.MATCH) == {bytes(root / "a/two")}
-    assert (heard.summary.counts.matches, heard.summary.counts.new_matches) == (2, 1)
+    observer = bench.recheck()
+    assert observer.paths(Outcome.MATCH) == {bytes(root / "a/two")}
+    assert (observer.summary.counts.matches, observer.summary.counts.new_matches) == (2, 1)
 
 
 def test_recheck_reports_a_withdrawn_match(bench: ScanBench, root: Path) -> None:
     bench.matcher.known = {sha256(b"one")}
     bench.scan(root)
     bench.matcher.known, bench.matcher.revision = set(), "2"
-    (told,) = bench.recheck().results
-    assert (told.before, told.verdict.outcome) == (Outcome.MATCH, Outcome.NO_MATCH)
+    (result,) = bench.recheck().results
+    assert (result.before, result.verdict.outcome) == (Outcome.MATCH, Outcome.NO_MATCH)
     bench.matcher.silent, bench.matcher.revision = True, "3"
     assert len(bench.recheck().results) == 3
     bench.matcher.silent = False
@@ -341,16 +341,16 @@ def test_a_resumed_scan_counts_every_file_once(bench: ScanBench, root: Path) -> 
     stop = threading.Event()
     bench.observer = lambda: StopAt(stop)
     bench.request = replace(bench.request, rate=RateLimit(300, RateUnit.FILES))
-    heard = bench.scan(root, stop=stop)
-    assert heard.summary.state is RunState.INTERRUPTED
+    observer = bench.scan(root, stop=stop)
+    assert observer.summary.state is RunState.INTERRUPTED
     first = bench.read
     assert 0 < first < 603
     bench.observer, bench.matcher.silent = RememberingObserver, False
     bench.request = replace(bench.request, rate=None)
-    heard = bench.scan(root)
-    assert heard.resumed
-    assert heard.summary.state is RunState.FINISHED
-    assert heard.summary.counts.files == 603
+    observer = bench.scan(root)
+    assert observer.resumed
+    assert observer.summary.state is RunState.FINISHED
+    assert observer.summary.counts.files == 603
     assert bench.read <= 603 - first + 5
     assert not bench.scan(root).resumed
 
@@ -365,6 +365,6 @@ def test_restart_starts_over(bench: ScanBench, root: Path) -> None:
 def test_a_rate_is_kept(bench: ScanBench, root: Path) -> None:
     """Eleven bytes in three files at 20 a second: the last one waits for the first eight or six."""
     bench.request = replace(bench.request, rate=RateLimit(20, RateUnit.BYTES))
-    heard = bench.scan(root)
-    assert heard.summary.counts.files == 3
-    assert heard.summary.elapsed >= 6 / 20
+    observer = bench.scan(root)
+    assert observer.summary.counts.files == 3
+    assert observer.summary.elapsed >= 6 / 20

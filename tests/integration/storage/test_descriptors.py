@@ -9,12 +9,12 @@ from pathlib import Path
 
 def test_open_connections_work_without_free_descriptors(tmp_path: Path) -> None:
     program = Path(__file__).parent / "use_up_descriptors.py"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, program, tmp_path / "state.db"],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
-    assert done.stderr == ""
-    assert done.stdout == "[False, True] True"
+    assert result.stderr == ""
+    assert result.stdout == "[False, True] True"

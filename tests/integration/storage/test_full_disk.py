@@ -41,18 +41,18 @@ def write(database: Database, run: Run, batch: int) -> None:
 
 def write_until_full(database: Database, run: Run, first: int) -> int:
     """Write batches until there is no space; give the one that failed."""
-    done = []
+    batches = []
 
     def write_all() -> None:
         for batch in itertools.count(first):
             write(database, run, batch)
-            done.append(batch)
+            batches.append(batch)
 
     with pytest.raises(StorageFull) as caught:
         write_all()
     assert "Free space" in caught.value.advice
     assert caught.value.retryable
-    return first + len(done)
+    return first + len(batches)
 
 
 def save_until_full(runs: Runs, run: Run, tally: str) -> None:
@@ -119,10 +119,10 @@ def test_a_run_interrupted_by_a_full_disk_is_resumed(
     os.sync()
     with closing(Database.open(path)) as database:
         assert database.reserve.path.stat().st_size == RESERVE_BYTES, "held again"
-        found = Runs(database).load_resumable("scan", [b"/srv"], "{}")
-        assert found is not None
-        assert found.tally == str(full)
-        write(database, found, full + 1)
+        resumable = Runs(database).load_resumable("scan", [b"/srv"], "{}")
+        assert resumable is not None
+        assert resumable.tally == str(full)
+        write(database, resumable, full + 1)
         check(database, run, full + 2)
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []

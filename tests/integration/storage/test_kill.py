@@ -40,8 +40,8 @@ def complete_batches(path: Path, batch: int) -> int:
         assert files.load_directory(b"/srv/%d" % batch) == {}
         last = files.load_directory(b"/srv/%d" % (batch - 1))
         assert len(last) == FILES_IN_A_BATCH
-        assert {known.outcome for known in last.values()} == {Outcome.NO_MATCH}
-        loaded = contents.load([known.content or 0 for known in last.values()])
+        assert {file.outcome for file in last.values()} == {Outcome.NO_MATCH}
+        loaded = contents.load([file.content or 0 for file in last.values()])
         assert len(loaded) == FILES_IN_A_BATCH
         assert all(content.answers for content in loaded.values())
     return batch

@@ -50,8 +50,14 @@ def write(database: Database, run: int, batch: int) -> None:
             [StoredVerdict(number, verdict, epoch, 1.0) for number in numbers.values()]
         )
         looks = [
-            (b"%d.jpg" % each.size, FileId(1, batch, each.size, 1, 1), 1, numbers[each.key], None)
-            for each in prints
+            (
+                b"%d.jpg" % fingerprint.size,
+                FileId(1, batch, fingerprint.size, 1, 1),
+                1,
+                numbers[fingerprint.key],
+                None,
+            )
+            for fingerprint in prints
         ]
         files.record(directory, run, looks)
         files.mark_directory_done(directory, run)
@@ -63,10 +69,10 @@ def write_on(path: Path) -> None:
     database = Database.open(path)
     lock = RunLock.acquire(path)
     runs = Runs(database)
-    found = runs.load_resumable("scan", [b"/srv"], "{}")
-    run = found or runs.start("scan", [b"/srv"], "{}", 0.0)
+    resumable = runs.load_resumable("scan", [b"/srv"], "{}")
+    run = resumable or runs.start("scan", [b"/srv"], "{}", 0.0)
     lock.set_run(run.id)
-    batch = int(found.tally) + 1 if found and found.tally != "{}" else 0
+    batch = int(resumable.tally) + 1 if resumable and resumable.tally != "{}" else 0
     while True:
         write(database, run.id, batch)
         os.write(1, b"%d\n" % batch)

@@ -70,7 +70,7 @@ class RememberingCasework:
 
     def paths(self, outcome: Outcome) -> set[bytes]:
         """Return the paths with this outcome."""
-        return {each.path for each in self.found if each.verdict.outcome is outcome}
+        return {file.path for file in self.found if file.verdict.outcome is outcome}
 
 
 @dataclass
@@ -229,11 +229,11 @@ def unasked(store: Store, root: Path) -> set[bytes]:
     """Return the files below *root* without a verdict for their present state."""
     unjudged = set()
     for folder, _, names in os.walk(bytes(root)):
-        known = store.files.load_directory(folder)
+        entries = store.files.load_directory(folder)
         for name in names:
             path = folder.rstrip(b"/") + b"/" + name
             try:
-                entry, now = known.get(name), FileId.from_stat(os.lstat(path))
+                entry, now = entries.get(name), FileId.from_stat(os.lstat(path))
             except FileNotFoundError:
                 continue
             if entry is None or entry.outcome is None or not _same(entry.id, now):

@@ -40,9 +40,9 @@ class DaemonProgram(Program):
         """Import a hash list that contains these contents."""
         from support.daemon.daemon_harness import digest
 
-        lines = "".join(f"sha256 {digest(each)}\n" for each in contents)
-        done = self.run("lists", "import", "known", "-", given=lines.encode())
-        assert done.returncode == 0, done.stderr.decode()
+        lines = "".join(f"sha256 {digest(content)}\n" for content in contents)
+        result = self.run("lists", "import", "known", "-", given=lines.encode())
+        assert result.returncode == 0, result.stderr.decode()
 
     @contextmanager
     def scanner(self) -> Iterator[subprocess.Popen[bytes]]:

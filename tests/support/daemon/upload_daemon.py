@@ -26,8 +26,8 @@ class UploadDaemon(DaemonProgram):
             file.writelines(f"{line}\n" for line in lines)
         (home / "storage").mkdir()
         self.watch("web", home / "storage")
-        done = self.run("lists", "import", "known", "-", given=known_list())
-        assert done.returncode == 0, done.stderr.decode()
+        result = self.run("lists", "import", "known", "-", given=known_list())
+        assert result.returncode == 0, result.stderr.decode()
 
     def in_process(self) -> Path:
         """Return the same configuration with checks in the application's process."""

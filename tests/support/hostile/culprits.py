@@ -58,8 +58,8 @@ class Culprits:
 
     def __init__(self, plan: Plan, worker_kind: WorkerKind) -> None:
         commands = {name: TextSignalType(name) for name, _ in plan.commands}
-        known: Mapping[str, SignalType] = {**BUILT_IN, **commands}
-        self._types = [known[name] for name in worker_plan(plan, worker_kind).types]
+        types: Mapping[str, SignalType] = {**BUILT_IN, **commands}
+        self._types = [types[name] for name in worker_plan(plan, worker_kind).types]
         self._attempt = worker_kind
         self._hoard: list[bytes] = []
 

@@ -202,8 +202,8 @@ def _photo(name: str) -> bytes:
 
 
 def _cut(name: str, share: float) -> bytes:
-    whole = _photo(name)
-    return whole[: min(max(1, int(len(whole) * share)), len(whole) - 1)]
+    content = _photo(name)
+    return content[: min(max(1, int(len(content) * share)), len(content) - 1)]
 
 
 def _signature(name: str) -> bytes:

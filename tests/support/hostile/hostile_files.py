@@ -52,8 +52,8 @@ def webp(width: int, height: int) -> bytes:
 def isobmff(name: str, side: int) -> bytes:
     """Write an AVIF or HEIC whose properties (``ispe``) promise a large picture."""
     content = bytearray(small(name))
-    for found in re.finditer(b"ispe", bytes(content)):
-        content[found.end() + 4 : found.end() + 12] = struct.pack(">II", side, side)
+    for match in re.finditer(b"ispe", bytes(content)):
+        content[match.end() + 4 : match.end() + 12] = struct.pack(">II", side, side)
     return bytes(content)
 
 
@@ -95,7 +95,7 @@ def jpeg2000(side: int) -> bytes:
     """Write the boxes of a JPEG 2000 file up to its size (ISO 15444-1, annex I)."""
     header = struct.pack(">I4sIIHBBBB", 22, b"ihdr", side, side, 1, 7, 7, 0, 0)
     boxes = (b"jP  \r\n\x87\n", b"ftypjp2 \0\0\0\0jp2 ", b"jp2h" + header)
-    return b"".join(struct.pack(">I", len(each) + 4) + each for each in boxes)
+    return b"".join(struct.pack(">I", len(box) + 4) + box for box in boxes)
 
 
 def jpeg(width: int, height: int, *segments: bytes) -> bytes:
@@ -140,7 +140,7 @@ def gif(frames: int, side: int, *, code_size: int = 2) -> bytes:
     """Write a GIF (GIF89a specification) of many frames of one pixel on a large screen."""
     screen = b"GIF89a" + struct.pack("<HHBBB", side, side, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
     still = b"\x21\xf9\x04\x04\x01\0\0\0\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0)
-    other = still[:9] + struct.pack("<HHHHB", 1, 1, 1, 1, 0)
+    frame = still[:9] + struct.pack("<HHHHB", 1, 1, 1, 1, 0)
     pixel = bytes((code_size,)) + b"\x02\x44\x01\0"
-    both = still + pixel + other + pixel
-    return screen + both * (frames // 2) + (still + pixel) * (frames % 2) + b";"
+    picture = still + pixel + frame + pixel
+    return screen + picture * (frames // 2) + (still + pixel) * (frames % 2) + b";"

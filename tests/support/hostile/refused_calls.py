@@ -64,7 +64,7 @@ def refuse_set_id_bits() -> None:
 
 
 def _install(*program: Instruction) -> None:
-    code = b"".join(struct.pack("<HBBI", *each) for each in program)
+    code = b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
     libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(code)
     filtered = struct.pack("@HP", len(program), ctypes.addressof(buffer))

@@ -28,14 +28,14 @@ def elsewhere() -> Iterator[Callable[[str, bytes], dict[str, list[bytes]]]]:
     ) as process:
         assert process.stdin
         assert process.stdout
-        asked, answered = process.stdin, process.stdout
+        output, stream = process.stdin, process.stdout
 
         def read(content_type: str, body: bytes) -> dict[str, list[bytes]]:
-            asked.write(json.dumps([content_type, body.decode("latin-1")]) + "\n")
-            asked.flush()
-            found = json.loads(answered.readline())
+            output.write(json.dumps([content_type, body.decode("latin-1")]) + "\n")
+            output.flush()
+            contents = json.loads(stream.readline())
             return {
-                name: [each.encode("latin-1") for each in files] for name, files in found.items()
+                name: [file.encode("latin-1") for file in files] for name, files in contents.items()
             }
 
         yield read
@@ -44,13 +44,13 @@ def elsewhere() -> Iterator[Callable[[str, bytes], dict[str, list[bytes]]]]:
 def in_all(content_type: str, body: bytes) -> dict[str, list[bytes]]:
     """Give what each framework reads, by its name; nothing where it raises."""
     logging.disable(logging.CRITICAL)  # they complain, and rightly
-    found = {}
+    contents = {}
     for name, read in READERS.items():
         try:
-            found[name] = [each for each in read(content_type, body) if each]
+            contents[name] = [content for content in read(content_type, body) if content]
         except Exception:  # noqa: BLE001  # the application's code; the upload is checked all the same
-            found[name] = []
-    return found
+            contents[name] = []
+    return contents
 
 
 def _django(content_type: str, body: bytes) -> list[bytes]:
@@ -66,7 +66,7 @@ def _django(content_type: str, body: bytes) -> list[bytes]:
         settings.configure()
     head = {"CONTENT_TYPE": content_type, "CONTENT_LENGTH": len(body)}
     _, files = MultiPartParser(head, io.BytesIO(body), [MemoryFileUploadHandler()]).parse()
-    return [each.read() for _, several in files.lists() for each in several]
+    return [file.read() for _, several in files.lists() for file in several]
 
 
 def _werkzeug(content_type: str, body: bytes) -> list[bytes]:
@@ -79,7 +79,7 @@ def _werkzeug(content_type: str, body: bytes) -> list[bytes]:
         "wsgi.input": io.BytesIO(body),
     }
     files = Request(environ).files
-    return [each.read() for _, several in files.lists() for each in several]
+    return [file_storage.read() for _, several in files.lists() for file_storage in several]
 
 
 def _starlette(content_type: str, body: bytes) -> list[bytes]:
@@ -94,7 +94,7 @@ def _starlette(content_type: str, body: bytes) -> list[bytes]:
         scope = {"type": "http", "method": "POST", "headers": headers}
         async with Request(scope, receive).form() as form:
             values = [value for _, value in form.multi_items()]
-            return [await each.read() for each in values if isinstance(each, UploadFile)]
+            return [await value.read() for value in values if isinstance(value, UploadFile)]
 
     return asyncio.run(read())
 

@@ -30,7 +30,7 @@ def served(arguments: Sequence[str], program: Program) -> Iterator[str]:
     log = program.home / "server.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *(each.format(port=port) for each in arguments)],
+            [sys.executable, "-m", *(argument.format(port=port) for argument in arguments)],
             cwd=EXAMPLES,
             env=program.environment,
             stdout=output,

@@ -95,13 +95,13 @@ class AsgiDriver:
         self._now = now = Outcome()
         self._start_early = start_early
         head = Head(content_type, **more)
-        given = [("content-type", head.content_type), *head.headers]
+        headers = [("content-type", head.content_type), *head.headers]
         scope = {
             "type": "http",
             "method": head.method,
             "path": head.path,
             "query_string": head.query.encode("latin-1"),
-            "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in given],
+            "headers": [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers],
             "client": head.client,
         }
         left = list(chunks)
@@ -135,7 +135,7 @@ class ChunkedInput(io.RawIOBase):
 
     def __init__(self, chunks: Sequence[bytes]) -> None:
         """Give these chunks."""
-        self._chunks = [each for each in chunks if each]
+        self._chunks = [chunk for chunk in chunks if chunk]
 
     def readable(self) -> bool:
         """Say yes."""
@@ -146,10 +146,10 @@ class ChunkedInput(io.RawIOBase):
         if not self._chunks:
             return b""
         chunk = self._chunks.pop(0)
-        wanted = len(chunk) if size < 0 else size
-        if chunk[wanted:]:
-            self._chunks.insert(0, chunk[wanted:])
-        return chunk[:wanted]
+        limit = len(chunk) if size < 0 else size
+        if chunk[limit:]:
+            self._chunks.insert(0, chunk[limit:])
+        return chunk[:limit]
 
 
 def read_all(stream: Any) -> Iterable[bytes]:

@@ -26,7 +26,7 @@ KNOWN = b"known bytes"
 
 def knowing(*contents: bytes) -> Checker:
     """Make a checker in this process that knows these contents and keeps nothing."""
-    matcher = KnowingMatcher({hashlib.sha256(each).hexdigest() for each in contents})
+    matcher = KnowingMatcher({hashlib.sha256(content).hexdigest() for content in contents})
 
     def opener() -> LocalBackend:
         return LocalBackend(
@@ -79,8 +79,8 @@ def descriptors() -> int:
 
 def opened(process: int | str = "self") -> list[str]:
     """Name what a process has open, as proc_pid_fd(5) does.  Raises OSError if it is gone."""
-    found = []
-    for each in Path(f"/proc/{process}/fd").iterdir():
+    paths = []
+    for path in Path(f"/proc/{process}/fd").iterdir():
         with suppress(FileNotFoundError):  # it has just been closed
-            found.append(str(each.readlink()))
-    return found
+            paths.append(str(path.readlink()))
+    return paths

@@ -107,8 +107,8 @@ class Capture:
         self._thread.join()
         counts = self._socket.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8)
         self._socket.close()
-        _, lost = struct.unpack("II", counts)
-        assert not lost, "the capture dropped packets, so it proves nothing"
+        _, dropped = struct.unpack("II", counts)
+        assert not dropped, "the capture dropped packets, so it proves nothing"
 
     def _read(self) -> None:
         """Read packets until the end is requested and no packet is waiting."""

@@ -20,16 +20,16 @@ class ConnectProxy(Served):
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Open one tunnel and copy bytes both ways until one end closes."""
-        asked = await read_request(reader)
-        if asked is None:
+        request = await read_request(reader)
+        if request is None:
             return
-        self.record.requests.append(asked)
-        if asked.method != "CONNECT":
+        self.record.requests.append(request)
+        if request.method != "CONNECT":
             writer.write(Response(405).wire())
-        elif asked.headers.get("proxy-authorization") != self._expected:
+        elif request.headers.get("proxy-authorization") != self._expected:
             writer.write(Response(407, b"", (("Proxy-Authenticate", "Basic"),)).wire())
         else:
-            host, _, port = asked.target.rpartition(":")
+            host, _, port = request.target.rpartition(":")
             far_reader, far_writer = await asyncio.open_connection(host, int(port))
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
             await asyncio.wait(

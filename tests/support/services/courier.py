@@ -35,11 +35,11 @@ class RunningCourier:
 
     def matcher(self, name: str) -> CourierMatcher:
         """Return a matcher that sends its lookups through the courier."""
-        (found,) = (each for each in self.settings.matchers if each.name == name)
-        assert not isinstance(found, HashlistSettings)
-        protocol = build_protocol(found)
+        (settings,) = (matcher for matcher in self.settings.matchers if matcher.name == name)
+        assert not isinstance(settings, HashlistSettings)
+        protocol = build_protocol(settings)
         return CourierMatcher(
-            name, protocol.accepts, protocol.revision(found.base_url), self.socket
+            name, protocol.accepts, protocol.revision(settings.base_url), self.socket
         )
 
     def restart(self) -> None:
@@ -55,14 +55,14 @@ def courier(program: Program) -> Iterator[RunningCourier]:
     """Run a courier with the configuration of *program*."""
     runtime = program.home / "run"
     program.environment["RUNTIME_DIRECTORY"] = str(runtime)
-    made = RunningCourier(program, runtime / "courier.sock", program.start("daemon", "courier"))
+    courier = RunningCourier(program, runtime / "courier.sock", program.start("daemon", "courier"))
     try:
-        wait_until_it_answers(made.socket)
-        yield made
+        wait_until_it_answers(courier.socket)
+        yield courier
     finally:
-        made.process.send_signal(signal.SIGCONT)
-        made.process.terminate()
-        made.process.communicate(timeout=20)
+        courier.process.send_signal(signal.SIGCONT)
+        courier.process.terminate()
+        courier.process.communicate(timeout=20)
 
 
 def wait_until_it_answers(path: Path) -> None:

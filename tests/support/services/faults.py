@@ -35,9 +35,9 @@ class FaultServer(Served):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read requests and apply the fault until the connection is closed."""
         self.record.connections += 1
-        while (asked := await read_request(reader)) is not None:
-            self.record.requests.append(asked)
-            await self.fault(asked, writer)
+        while (request := await read_request(reader)) is not None:
+            self.record.requests.append(request)
+            await self.fault(request, writer)
             if writer.is_closing():
                 return
 

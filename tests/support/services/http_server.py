@@ -125,9 +125,9 @@ class HttpServer(Served):
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection in turn."""
         self.record.connections += 1
-        while (asked := await read_request(reader)) is not None:
-            self.record.requests.append(asked)
-            writer.write(self.respond(asked).wire())
+        while (request := await read_request(reader)) is not None:
+            self.record.requests.append(request)
+            writer.write(self.respond(request).wire())
             await writer.drain()
 
 

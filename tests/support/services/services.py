@@ -46,9 +46,9 @@ class Eokm:
         if not _is_hash(text, path[2]):
             return Response(400)
         self.asked.append(text)
-        known = self.known_test if path[1] else self.known
+        hashes = self.known_test if path[1] else self.known
         return Response(
-            200, b"true" if text in known else b"false", (("Content-Type", "text/html"),)
+            200, b"true" if text in hashes else b"false", (("Content-Type", "text/html"),)
         )
 
 
@@ -78,12 +78,14 @@ class Hma:
         if not self.ready:
             return _message(503, "index not yet ready")
         self.asked.append(value)
-        found = {
+        hits_by_bank = {
             name: hits
             for name in self.banks
             if name in banks and (hits := _bank_hits(self.banks[name], kind, value))
         }
-        return Response(200, json.dumps(found).encode(), (("Content-Type", "application/json"),))
+        return Response(
+            200, json.dumps(hits_by_bank).encode(), (("Content-Type", "application/json"),)
+        )
 
 
 @dataclass(slots=True)
@@ -107,15 +109,15 @@ class Arachnid:
             return fault
         if asked.headers.get("content-type") != "application/json":
             return _detail(415, "content type")
-        sent = json.loads(asked.body)
-        if set(sent) != {"hashes"} or not 0 < len(sent["hashes"]) <= self.batch:
+        body = json.loads(asked.body)
+        if set(body) != {"hashes"} or not 0 < len(body["hashes"]) <= self.batch:
             return _detail(422, "hashes")
-        values = [base64.b64decode(each, validate=True).hex() for each in sent["hashes"]]
+        values = [base64.b64decode(value, validate=True).hex() for value in body["hashes"]]
         if not all(_is_hash(value, "pdq") for value in values):
             return _detail(422, "length")
         self.asked += values
         entries = {
-            text: self._entry(value) for text, value in zip(sent["hashes"], values, strict=True)
+            text: self._entry(value) for text, value in zip(body["hashes"], values, strict=True)
         }
         return Response(200, json.dumps({"scanned_hashes": entries}).encode())
 
@@ -165,13 +167,13 @@ def _is_hash(text: str, kind: str) -> bool:
 def _bank_hits(bank: Mapping[str, int], kind: str, value: str) -> Sequence[dict[str, object]]:
     hits: list[dict[str, object]] = []
     for entry, content in bank.items():
-        their_kind, _, known = entry.partition(":")
+        their_kind, _, hash_value = entry.partition(":")
         if their_kind != kind:
             continue
-        distance = (int(known, 16) ^ int(value, 16)).bit_count()
+        distance = (int(hash_value, 16) ^ int(value, 16)).bit_count()
         if distance <= (31 if kind == "pdq" else 0):
-            shown = str(distance) if kind == "pdq" else "-"
-            hits.append({"bank_content_id": content, "distance": shown})
+            distance_text = str(distance) if kind == "pdq" else "-"
+            hits.append({"bank_content_id": content, "distance": distance_text})
     return hits
 
 

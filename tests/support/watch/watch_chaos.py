@@ -46,9 +46,13 @@ class Chaos:
             raise AssertionError(self._seed, self._unannounced()) from error
 
     def _unannounced(self) -> list[Path]:
-        heard = list(self.here.ear.heard)
-        last = {each.path: number for number, each in enumerate(heard)}
-        trees = {each.path: number for number, each in enumerate(heard) if each.tree}
+        announcements = list(self.here.ear.heard)
+        last = {announcement.path: number for number, announcement in enumerate(announcements)}
+        trees = {
+            announcement.path: number
+            for number, announcement in enumerate(announcements)
+            if announcement.tree
+        }
 
         def latest(path: Path) -> int:
             by_tree = (trees.get(bytes(above), -1) for above in path.parents)
@@ -59,16 +63,16 @@ class Chaos:
     def write_everywhere(self) -> None:
         """Write a file into every directory of the root."""
         self._arrived.clear()
-        for each in [self.here.top, *self._directories]:
-            self._write(each / self._name())
+        for path in [self.here.top, *self._directories]:
+            self._write(path / self._name())
 
     def _make(self) -> None:
         """Make a directory and a subdirectory with a file."""
-        made = self._directory() / self._name()
-        made.mkdir()
-        inner = made / self._name()
+        path = self._directory() / self._name()
+        path.mkdir()
+        inner = path / self._name()
         inner.mkdir()
-        self._directories += [made, inner]
+        self._directories += [path, inner]
         self._write(inner / self._name())
 
     def _put(self) -> None:
@@ -84,8 +88,8 @@ class Chaos:
     def _move(self) -> None:
         """Move a file or a directory anywhere but into itself."""
         where = self._directory()
-        things = [*self._directories, *self._files]
-        what = self._choice.choice(things) if things else where
+        entries = [*self._directories, *self._files]
+        what = self._choice.choice(entries) if entries else where
         if what == where or what in where.parents:
             return
         target = where / self._name()
@@ -93,13 +97,13 @@ class Chaos:
         def moved(path: Path) -> Path:
             return target / path.relative_to(what) if path.is_relative_to(what) else path
 
-        after = [moved(each) for each in self._files if each.is_relative_to(what)]
-        for each in self._files:
-            if each.is_relative_to(what):
-                self._arrived.pop(each, None)
+        after = [moved(path) for path in self._files if path.is_relative_to(what)]
+        for file_path in self._files:
+            if file_path.is_relative_to(what):
+                self._arrived.pop(file_path, None)
         self._arrive(lambda: what.rename(target), after)
-        self._files = [moved(each) for each in self._files]
-        self._directories = [moved(each) for each in self._directories]
+        self._files = [moved(path) for path in self._files]
+        self._directories = [moved(path) for path in self._directories]
 
     def _write(self, path: Path) -> None:
         self._arrive(lambda: write(path), [path])
@@ -108,9 +112,9 @@ class Chaos:
     def _arrive(self, act: Callable[[], object], paths: list[Path]) -> None:
         before = len(self.here.ear.heard)
         act()
-        for each in paths:
-            if each.is_relative_to(self.here.top):
-                self._arrived[each] = before
+        for path in paths:
+            if path.is_relative_to(self.here.top):
+                self._arrived[path] = before
 
     def _directory(self) -> Path:
         return self._choice.choice([*self._tops, *self._directories])

@@ -51,11 +51,11 @@ class WatchCase:
     def watching(self, *names: str) -> Iterator[Watching]:
         """Watch roots in the directory, the first one called "root"; they are created."""
         places = [self.directory / name for name in ("root", *names)]
-        for each in places:
-            each.mkdir(parents=True, exist_ok=True)
+        for path in places:
+            path.mkdir(parents=True, exist_ok=True)
         self.outside.mkdir(parents=True, exist_ok=True)
-        with watching(self.make(), places) as found:
-            yield found
+        with watching(self.make(), places) as session:
+            yield session
 
 
 class WatchContract:
@@ -65,17 +65,19 @@ class WatchContract:
         """No gap is reported."""
         with case.watching() as here:
             write(here.top / "a")
-            here.until(lambda: any(each.closed for each in here.ear.named(here.top / "a")))
-            assert {each.root for each in here.ear.heard} == {"root"}
+            here.until(
+                lambda: any(announcement.closed for announcement in here.ear.named(here.top / "a"))
+            )
+            assert {announcement.root for announcement in here.ear.heard} == {"root"}
             assert not here.ear.gaps
 
     def test_a_file_that_is_still_written_is_announced_as_open(self, case: WatchCase) -> None:
         """It may never be closed, so the daemon must not wait for that."""
         with case.watching() as here, (here.top / "a").open("wb") as file:
             here.covered(here.top / "a")
-            assert not any(each.closed for each in here.ear.heard)
+            assert not any(announcement.closed for announcement in here.ear.heard)
             file.close()
-            here.until(lambda: any(each.closed for each in here.ear.heard))
+            here.until(lambda: any(announcement.closed for announcement in here.ear.heard))
 
     def test_a_file_that_is_written_to_again_is_announced_again(self, case: WatchCase) -> None:
         """A verdict covers the bytes that were read; new bytes need another one."""
@@ -141,8 +143,8 @@ class WatchContract:
             (case.outside / "moved").rename(here.top / "moved")
             (here.top / "linked").hardlink_to(case.outside / "linked")
             fd = os.open(here.top, os.O_TMPFILE | os.O_WRONLY)
-            made = here.top / "unnamed"
-            os.link(f"/proc/self/fd/{fd}", made, src_dir_fd=fd)  # with it, CPython calls linkat(2)
+            path = here.top / "unnamed"
+            os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd)  # with it, CPython calls linkat(2)
             os.close(fd)
             here.covered(*(here.top / name for name in ("moved", "linked", "unnamed")))
 
@@ -152,7 +154,9 @@ class WatchContract:
             (case.outside / "t/a/b").mkdir(parents=True)
             write(case.outside / "t/a/b/old")
             (case.outside / "t").rename(here.top / "t")
-            here.until(lambda: any(each.tree for each in here.ear.named(here.top / "t")))
+            here.until(
+                lambda: any(announcement.tree for announcement in here.ear.named(here.top / "t"))
+            )
             here.ear.forget()
             write(here.top / "t/a/b/new")
             here.covered(here.top / "t/a/b/new")
@@ -176,7 +180,11 @@ class WatchContract:
             (here.top / "before/a/b").mkdir(parents=True)
             here.caught_up()
             (here.top / "before").rename(here.top / "after")
-            here.until(lambda: any(each.tree for each in here.ear.named(here.top / "after")))
+            here.until(
+                lambda: any(
+                    announcement.tree for announcement in here.ear.named(here.top / "after")
+                )
+            )
             here.ear.forget()
             write(here.top / "after/a/b/new")
             here.caught_up()

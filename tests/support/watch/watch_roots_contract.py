@@ -45,8 +45,10 @@ class WatchRootsContract:
             write(case.directory / "root/a")
             write(case.directory / "root2/b")
             here.covered(case.directory / "root/a", case.directory / "root2/b")
-            found = {(each.root, each.path[-2:]) for each in here.ear.heard}
-            assert found == {("root", b"/a"), ("root2", b"/b")}
+            announced = {
+                (announcement.root, announcement.path[-2:]) for announcement in here.ear.heard
+            }
+            assert announced == {("root", b"/a"), ("root2", b"/b")}
 
     def test_roots_are_exchanged_while_kept_ones_stay_watched(self, case: WatchCase) -> None:
         """Events in the kept roots that were still queued are not lost."""
@@ -63,7 +65,7 @@ class WatchRootsContract:
                 write(path)
             here.covered(comes / "late", here.top / "late")
             here.watch.maintain()
-            assert {each.root for each in here.ear.heard} == {"root", "comes"}
+            assert {announcement.root for announcement in here.ear.heard} == {"root", "comes"}
             assert not here.ear.gaps
 
     def test_a_root_that_is_not_there_is_a_gap_until_it_comes(self, case: WatchCase) -> None:
@@ -179,7 +181,8 @@ class WatchRootsContract:
             path = late / "d/unseen"
             here.tend_until(
                 lambda: (
-                    here.ear.covers(path) or any(each.path == bytes(late) for each in here.ear.gaps)
+                    here.ear.covers(path)
+                    or any(missed.path == bytes(late) for missed in here.ear.gaps)
                 )
             )
             here.ear.forget()
@@ -190,7 +193,7 @@ class WatchRootsContract:
             here.tend_until(
                 lambda: (
                     here.ear.covers(late / "below")
-                    or any(each.path == bytes(late) for each in here.ear.gaps)
+                    or any(missed.path == bytes(late) for missed in here.ear.gaps)
                 )
             )
 

@@ -66,7 +66,7 @@ class WatchRecorder:
     def named(self, path: Path) -> list[Announcement]:
         """Return the announcements of exactly this path."""
         with self.changed:
-            return [each for each in self.heard if each.path == bytes(path)]
+            return [announcement for announcement in self.heard if announcement.path == bytes(path)]
 
     def changes(self, path: Path) -> set[Change]:
         """Return what was announced of this very path."""
@@ -77,14 +77,15 @@ class WatchRecorder:
         name = bytes(path)
         with self.changed:
             return any(
-                each.path == name or (each.tree and name.startswith(each.path + b"/"))
-                for each in self.heard
+                announcement.path == name
+                or (announcement.tree and name.startswith(announcement.path + b"/"))
+                for announcement in self.heard
             )
 
     def causes(self, root: str = "root") -> set[Cause]:
         """Return the causes of the gaps in a root."""
         with self.changed:
-            return {each.cause for each in self.gaps if each.root == root}
+            return {missed.cause for missed in self.gaps if missed.root == root}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Watching:
 def watching(watch: Watch, places: Sequence[Path]) -> Iterator[Watching]:
     """Watch some roots, each under its own name, until the context ends."""
     ear = WatchRecorder()
-    watch.start([Root(each.name, bytes(each)) for each in places], ear)
+    watch.start([Root(path.name, bytes(path)) for path in places], ear)
     try:
         yield Watching(watch, ear, places[0])
     finally:
@@ -157,7 +158,7 @@ class DeafWatch:
 
     def renew(self, root: str) -> None:
         """Announce canaries from now on."""
-        assert root in {each.name for each in self._roots}
+        assert root in {root.name for root in self._roots}
         self.renewed += 1
 
     def close(self) -> None:

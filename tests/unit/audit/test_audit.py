@@ -72,8 +72,8 @@ def test_what_is_appended_is_there_in_order_and_chained(log: AuditLog) -> None:
 def test_a_shell_can_check_the_chain(log: AuditLog) -> None:
     log.append(AuditEvent.FOUND, "scanner", {"path": '"hash":"no"'})
     script = r"""sed 's/,"hash":"[0-9a-f]*"}$/}/' "$0" | tr -d '\n' | sha256sum"""
-    told = subprocess.run(["sh", "-c", script, log.path], capture_output=True, check=True).stdout
-    assert told.split()[0].decode() == log.head().hash
+    output = subprocess.run(["sh", "-c", script, log.path], capture_output=True, check=True).stdout
+    assert output.split()[0].decode() == log.head().hash
 
 
 def test_no_log_is_an_empty_one(log: AuditLog) -> None:
@@ -90,9 +90,9 @@ def test_any_facts_survive_and_stay_one_line(act: str, who: str, facts: dict[str
     entry = decode_entry(line)
     assert entry is not None
     assert (entry.act, entry.who, entry.facts) == (act, who, facts)
-    found = parse_link(line)
-    assert found is not None
-    assert found.genuine
+    link = parse_link(line)
+    assert link is not None
+    assert link.genuine
 
 
 def test_a_path_of_any_length_fits_into_a_line(log: AuditLog) -> None:
@@ -163,9 +163,9 @@ def test_a_cut_is_found_with_a_checkpoint(
 
 def test_an_older_checkpoint_holds_for_a_log_that_has_grown(log: AuditLog) -> None:
     log.append(AuditEvent.FOUND, "scanner", {})
-    kept = log.head()
+    checkpoint = log.head()
     log.append(AuditEvent.FOUND, "scanner", {})
-    assert log.verify(kept) is None
+    assert log.verify(checkpoint) is None
 
 
 def test_a_rewritten_chain_is_found_with_a_checkpoint(tmp_path: Path) -> None:
@@ -185,10 +185,10 @@ def test_what_a_crash_left_stays_and_is_reported(tmp_path: Path, cuts: list[floa
     log.path.unlink(missing_ok=True)
     log.append(AuditEvent.FOUND, "scanner", {"number": 0})
     for cut in cuts:
-        whole = log.path.read_bytes()
+        content = log.path.read_bytes()
         log.append(AuditEvent.HELD, "scanner", {})
-        more = log.path.read_bytes()[len(whole) :]
-        log.path.write_bytes(whole + more[: max(1, int(cut * len(more)))])
+        more = log.path.read_bytes()[len(content) :]
+        log.path.write_bytes(content + more[: max(1, int(cut * len(more)))])
     crashed = log.path.read_bytes()
     log.append(AuditEvent.FOUND, "scanner", {"number": 1})
     assert log.verify() is None
@@ -270,5 +270,5 @@ def test_a_link_in_its_place_is_not_followed(log: AuditLog, tmp_path: Path) -> N
 
 def test_every_line_is_json_that_any_program_reads(log: AuditLog) -> None:
     log.append(AuditEvent.NOTED, "anna", {"case": 7, "text": "ä"})
-    told = json.loads(log.path.read_text())
-    assert list(told) == ["v", "seq", "at", "who", "act", "facts", "prev", "hash"]
+    document = json.loads(log.path.read_text())
+    assert list(document) == ["v", "seq", "at", "who", "act", "facts", "prev", "hash"]

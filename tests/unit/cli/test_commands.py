@@ -25,11 +25,11 @@ def commands(context: click.Context) -> Iterator[tuple[str, click.Context]]:
     group = context.command
     assert isinstance(group, click.Group)
     for name in group.list_commands(context):
-        found = group.get_command(context, name)
-        assert found is not None
-        with click.Context(found, info_name=name, parent=context) as below:
+        command = group.get_command(context, name)
+        assert command is not None
+        with click.Context(command, info_name=name, parent=context) as below:
             yield below.command_path, below
-            if isinstance(found, click.Group):
+            if isinstance(command, click.Group):
                 yield from commands(below)
 
 
@@ -92,16 +92,18 @@ def test_every_exit_code_is_in_the_manual() -> None:
 
 
 def test_every_command_that_is_shown_has_a_page() -> None:
-    shown = {f"{path.replace(' ', '-')}.1" for path, each in ALL.items() if not each.command.hidden}
-    assert {name for name, _ in MAN["pages"]()} == {*shown, "hashwacht.1", "hashwacht.toml.5"}
+    pages = {
+        f"{path.replace(' ', '-')}.1" for path, context in ALL.items() if not context.command.hidden
+    }
+    assert {name for name, _ in MAN["pages"]()} == {*pages, "hashwacht.1", "hashwacht.toml.5"}
 
 
 def test_every_page_has_exit_status_environment_and_files() -> None:
     for name, page in MAN["pages"]():
-        wanted = {"NAME", "DESCRIPTION", "FILES", "SEE ALSO"}
+        expected = {"NAME", "DESCRIPTION", "FILES", "SEE ALSO"}
         if name.endswith(".1"):
-            wanted |= {"SYNOPSIS", "OPTIONS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT"}
-        assert wanted <= {line[4:] for line in page.splitlines() if line.startswith(".SH ")}
+            expected |= {"SYNOPSIS", "OPTIONS", "EXAMPLES", "EXIT STATUS", "ENVIRONMENT"}
+        assert expected <= {line[4:] for line in page.splitlines() if line.startswith(".SH ")}
 
 
 def test_a_strict_reader_finds_no_fault_in_the_pages(tmp_path: Path) -> None:
@@ -116,5 +118,5 @@ def test_a_strict_reader_finds_no_fault_in_the_pages(tmp_path: Path) -> None:
         check=False,
     )
     # Without a date, pages are the same whenever they are built.
-    told = [line for line in read.stdout.splitlines() if "missing date" not in line]
-    assert told == []
+    faults = [line for line in read.stdout.splitlines() if "missing date" not in line]
+    assert faults == []

@@ -72,20 +72,20 @@ def test_every_json_line_is_a_versioned_object_and_paths_survive(
     observer = JsonObserver(out, log)
     observer.progress(snapshot)
     watched(observer, results, summary)
-    told = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert {each["v"] for each in told} == {1}
-    assert [each["type"] for each in told] == [
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert {problem["v"] for problem in lines} == {1}
+    assert [problem["type"] for problem in lines] == [
         "match",
         "match",
         "undetermined",
         "suppressed",
         "summary",
     ]
-    for each, result in zip(told, results, strict=False):
-        assert from_json(each) == result.paths[0]
-        assert tuple(from_json(path) for path in each["paths"]) == result.paths
-    assert told[-1]["reasons"] == {"over-limit": 4, "unanswered": 3}
-    assert told[-1]["counts"]["files"] == 12345
+    for line, result in zip(lines, results, strict=False):
+        assert from_json(line) == result.paths[0]
+        assert tuple(from_json(path) for path in line["paths"]) == result.paths
+    assert lines[-1]["reasons"] == {"over-limit": 4, "unanswered": 3}
+    assert lines[-1]["counts"]["files"] == 12345
     assert [json.loads(line)["type"] for line in log.getvalue().splitlines()] == [
         "progress",
         "started",
@@ -103,9 +103,9 @@ def test_json_progress_comes_once_a_second(snapshot: Progress) -> None:
 def test_the_value_of_a_matched_signal_is_never_shown(results: tuple[ScanResult, ...]) -> None:
     for result in results:
         for match in (*result.verdict.matches, *result.verdict.suppressed):
-            told = json.dumps(match_to_json(match)) + "".join(result_lines(result))
-            assert match.signal.value not in told
-            assert match.signal.type in told
+            text = json.dumps(match_to_json(match)) + "".join(result_lines(result))
+            assert match.signal.value not in text
+            assert match.signal.type in text
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,8 @@ def test_the_distance_is_shown_where_it_is_known(
     distance: int | None, variant: str, text: str
 ) -> None:
     match = Match("hma", Signal("pdq", "ff", 90, variant), distance, "csam")
-    (told,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, (match,))))
-    assert text in told
+    (line,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, (match,))))
+    assert text in line
 
 
 def test_a_withdrawn_match_is_reported() -> None:
@@ -136,8 +136,8 @@ def test_several_signals_of_one_entry_share_a_line() -> None:
     entry = ("hashlist", 0, "csam", "police", "17")
     signals = (Signal("md5", "ff"), Signal("pdq", "ee", 90))
     matches = tuple(Match(entry[0], signal, *entry[1:]) for signal in signals)
-    (told,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, matches)))
-    assert told == "match         csam  hashlist/police #17  md5 equal, pdq equal  /x"
+    (line,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, matches)))
+    assert line == "match         csam  hashlist/police #17  md5 equal, pdq equal  /x"
 
 
 @pytest.mark.parametrize("reason", [Reason.UNANSWERED, Reason.REFUSED, Reason.NOT_JUDGED])
@@ -151,8 +151,8 @@ def test_an_outage_is_counted_not_logged_for_every_file(reason: Reason) -> None:
 
 def test_a_service_cannot_write_to_the_terminal() -> None:
     match = Match("hma", Signal("pdq", "ff"), 3, "cs\x1bam", "ba\nnk", "\u202e1")
-    (told,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, (match,))))
-    assert told.isprintable()
+    (line,) = result_lines(ScanResult((b"/x",), Verdict(Outcome.MATCH, (match,))))
+    assert line.isprintable()
 
 
 def test_every_path_of_a_content_is_reported() -> None:

@@ -65,7 +65,7 @@ def test_the_page_is_well_formed(report: Report) -> None:
 
 
 def test_everything_that_was_found_is_on_the_page(report: Report) -> None:
-    seen = Page(render(report)).seen
+    text = Page(render(report)).seen
     for expected in (
         "/srv/near.jpg",
         r"/srv/a\x1b]0;owned\x07\x0a<script>alert(1)</script>\xff.jpg",
@@ -82,7 +82,7 @@ def test_everything_that_was_found_is_on_the_page(report: Report) -> None:
         MEANING[Reason.UNANSWERED],
         "resumed 1 time",
     ):
-        assert expected in seen
+        assert expected in text
 
 
 def test_no_value_of_a_signal_is_on_the_page(report: Report) -> None:
@@ -98,9 +98,9 @@ def test_what_is_left_off_is_said(report: Report) -> None:
 
 def test_a_run_that_saw_nothing_has_a_page_too(report: Report) -> None:
     run = replace(report.run, roots=(), elapsed=0.0, finished_at=None)
-    seen = Page(render(Report(run, RunCounts(), {}))).seen
-    assert "stored fingerprints" in seen
-    assert "Every file got an answer." in seen
+    text = Page(render(Report(run, RunCounts(), {}))).seen
+    assert "stored fingerprints" in text
+    assert "Every file got an answer." in text
 
 
 def test_every_reason_has_a_meaning() -> None:

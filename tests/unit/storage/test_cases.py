@@ -81,10 +81,10 @@ def test_evidence_is_read_as_it_was_written(evidence: Evidence) -> None:
 
 @given(evidence=evidences)
 def test_evidence_in_json_has_no_values(evidence: Evidence) -> None:
-    told = json.dumps(evidence.to_json())
+    text = json.dumps(evidence.to_json())
     for match in (*evidence.matches, *evidence.withdrawn):
         if len(match.signal.value) >= 32:
-            assert match.signal.value not in told
+            assert match.signal.value not in text
 
 
 @given(first=found, second=found)
@@ -115,10 +115,12 @@ def test_a_location_is_loaded_as_it_was_recorded(
     all_places = FileLocations(database)
     with database.transaction() as writer:
         writer.execute("DELETE FROM places")
-    kept = all_places.record(given_place)
-    assert all_places.load(kept.id) == replace(given_place, id=kept.id, number=1)
-    assert all_places.record(replace(kept, detail="changed")).id == kept.id
-    assert [each.detail for each in all_places.load_by_content(given_place.key)] == ["changed"]
+    location = all_places.record(given_place)
+    assert all_places.load(location.id) == replace(given_place, id=location.id, number=1)
+    assert all_places.record(replace(location, detail="changed")).id == location.id
+    assert [location.detail for location in all_places.load_by_content(given_place.key)] == [
+        "changed"
+    ]
     assert bool(all_places.load_live(given_place.path)) == given_place.state.live
 
 
@@ -129,16 +131,16 @@ def test_a_path_has_one_live_location_for_each_content(database: Database) -> No
     with pytest.raises(StorageError):
         all_places.record(place())
     all_places.record(replace(first, state=LocationState.QUARANTINED))
-    again = all_places.record(place())
-    assert (again.number, len(all_places.load_live(b"/a"))) == (2, 2)
+    location = all_places.record(place())
+    assert (location.number, len(all_places.load_live(b"/a"))) == (2, 2)
 
 
 def test_locations_are_numbered_for_each_content(database: Database) -> None:
     all_places = FileLocations(database)
-    numbers = [all_places.record(place(b"/%d" % each)).number for each in range(3)]
+    numbers = [all_places.record(place(b"/%d" % number)).number for number in range(3)]
     assert numbers == [1, 2, 3]
     assert all_places.record(place(key=OTHER)).number == 1
-    assert [each.number for each in all_places.load_by_content(KEY, 2)] == [3, 2]
+    assert [location.number for location in all_places.load_by_content(KEY, 2)] == [3, 2]
     assert all_places.count_by_state(KEY) == {LocationState.OBSERVED: 3}
 
 
@@ -162,10 +164,10 @@ def test_the_first_location_of_an_account_is_recognized(database: Database) -> N
     all_places = FileLocations(database)
     first = all_places.record(place(b"/1"))
     second = all_places.record(place(b"/2"))
-    other = all_places.record(replace(place(b"/3"), uid=None))
+    location = all_places.record(replace(place(b"/3"), uid=None))
     assert all_places.is_first_of_account(first)
     assert not all_places.is_first_of_account(second)
-    assert all_places.is_first_of_account(other)
+    assert all_places.is_first_of_account(location)
 
 
 def test_cases_are_found_by_content_state_root_and_time(database: Database) -> None:
@@ -175,12 +177,12 @@ def test_cases_are_found_by_content_state_root_and_time(database: Database) -> N
     all_places.record(replace(place(state=LocationState.QUARANTINED), acted_at=4.0))
     assert cases.load_by_key(KEY) == one
     assert cases.load(99) is None
-    assert [each.id for each in cases.load_latest(9)] == [2, 1]
-    assert [each.id for each in cases.load_latest(9, state=CaseState.OPEN)] == [1]
-    assert [each.id for each in cases.load_latest(9, root="www")] == [1]
+    assert [case.id for case in cases.load_latest(9)] == [2, 1]
+    assert [case.id for case in cases.load_latest(9, state=CaseState.OPEN)] == [1]
+    assert [case.id for case in cases.load_latest(9, root="www")] == [1]
     assert cases.load_latest(9, root="mail") == []
-    assert [each.id for each in cases.load_latest(9, since=5.0)] == [2]
-    assert [each.id for each in cases.load_latest(9, sealed_before=5.0)] == [1]
+    assert [case.id for case in cases.load_latest(9, since=5.0)] == [2]
+    assert [case.id for case in cases.load_latest(9, sealed_before=5.0)] == [1]
     assert cases.load_latest(9, sealed_before=4.0) == []
     assert cases.count_by_state() == {CaseState.OPEN: 1, CaseState.RELEASED: 1}
 
@@ -204,8 +206,8 @@ def test_notes_stay_as_they_were_written(database: Database, texts: list[str]) -
     number = cases.record(case()).id
     for moment, text in enumerate(texts):
         cases.record_note(number, float(moment), text, text)
-    assert [each.text for each in cases.load_notes(number, 9)] == texts
-    assert [each.text for each in cases.load_notes(number, 2)] == texts[-2:]
+    assert [note.text for note in cases.load_notes(number, 9)] == texts
+    assert [note.text for note in cases.load_notes(number, 2)] == texts[-2:]
 
 
 def test_a_reached_limit_is_active_until_it_is_decided(database: Database) -> None:
@@ -221,7 +223,7 @@ def test_a_reached_limit_is_active_until_it_is_decided(database: Database) -> No
     assert floods.was_approved_since(subject, 6.0)
     assert not floods.was_approved_since(subject, 7.0)
     assert floods.load_latest(9) == []
-    assert [each.reason for each in floods.load_latest(9, past=True)] == ["it is real"]
+    assert [limit.reason for limit in floods.load_latest(9, past=True)] == ["it is real"]
 
 
 @settings(max_examples=30, deadline=None)
@@ -232,10 +234,10 @@ def test_a_case_always_fits_into_a_notice(
     upload = UploadContext("2026-11-23T18:05:00+01:00", user=who)
     counts = {LocationState.HELD: len(there)}
     text = CaseFile(case(evidence=evidence), there, counts, (), (upload,)).to_notice_text()
-    told = json.loads(text)
+    document = json.loads(text)
     text.encode()
-    assert (told["v"], told["type"], told["sha256"]) == (1, "case", KEY)
-    assert told["files_total"] == len(there)
+    assert (document["v"], document["type"], document["sha256"]) == (1, "case", KEY)
+    assert document["files_total"] == len(there)
 
 
 def test_a_case_with_endless_paths_fits_into_a_notice() -> None:

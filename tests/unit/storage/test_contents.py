@@ -33,8 +33,8 @@ def looked(recipe: str, *signals: Signal, skipped: tuple[Skip, ...] = ()) -> Fin
 
 def said(outcome: Outcome, at: float, revision: str = "1") -> Answer:
     if outcome is Outcome.MATCH:
-        found = (Match("hashlist", SHA1, 0, "csam", "national", "7"),)
-        return Answer("hashlist", outcome, at, revision, found)
+        matches = (Match("hashlist", SHA1, 0, "csam", "national", "7"),)
+        return Answer("hashlist", outcome, at, revision, matches)
     reason = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
     return Answer("hashlist", outcome, at, revision, (), reason)
 
@@ -114,11 +114,11 @@ def test_a_match_that_becomes_a_no_match_leaves_its_date(database: Database, num
 
 def test_keys_that_begin_alike_are_different_contents(database: Database) -> None:
     """The index holds eight bytes of the key; an attacker can make two that share them."""
-    one, other = "ab" * 8 + "00" * 24, "ab" * 8 + "01" * 24
-    prints = [Fingerprint(key, 1, "text/plain", (), ()) for key in (one, other)]
+    first, second = "ab" * 8 + "00" * 24, "ab" * 8 + "01" * 24
+    prints = [Fingerprint(key, 1, "text/plain", (), ()) for key in (first, second)]
     numbers = record_contents(database, prints, 1.0)
     assert len(set(numbers.values())) == 2
-    assert Contents(database).load_ids([one, other, "ab" * 32]) == numbers
+    assert Contents(database).load_ids([first, second, "ab" * 32]) == numbers
 
 
 def test_a_number_that_is_not_known_is_left_out(database: Database, number: int) -> None:
@@ -166,16 +166,16 @@ class ContentsMachine(RuleBasedStateMachine):
         better = dataclasses.replace(merge_fingerprints(former, fresh), size=former.size)
         self.prints[fresh.key] = better
         if {s for s in better.signals if s.matchable} - set(former.signals):
-            mine = self.answers.get(fresh.key, {})
-            mine.update({name: weakened(answer) for name, answer in mine.items()})
+            stored = self.answers.get(fresh.key, {})
+            stored.update({name: weakened(answer) for name, answer in stored.items()})
 
     @precondition(lambda self: self.numbers)
     @rule(data=st.data(), fresh=answers())
     def answer(self, data: st.DataObject, fresh: Answer) -> None:
         key = data.draw(st.sampled_from(sorted(self.numbers)))
         StoredAnswers(self.database).record([(self.numbers[key], fresh)])
-        mine = self.answers.setdefault(key, {})
-        mine[fresh.matcher] = effective_answer(mine.get(fresh.matcher), fresh)
+        stored = self.answers.setdefault(key, {})
+        stored[fresh.matcher] = effective_answer(stored.get(fresh.matcher), fresh)
         if fresh.outcome is Outcome.MATCH:
             first = self.first_match.get(f"{key} {fresh.matcher}", fresh.asked_at)
             self.first_match[f"{key} {fresh.matcher}"] = first

@@ -37,9 +37,9 @@ def test_only_the_owner_may_read_any_file_of_the_state(database: Database, path:
     with database.transaction() as writer:
         writer.execute("INSERT INTO directories (path, run) VALUES (x'2f', 1)")
     assert mode(path.parent) == 0o700
-    found = sorted(each.name for each in path.parent.iterdir())
-    assert found == ["state.db", "state.db-shm", "state.db-wal", "state.reserve"]
-    assert {mode(each) for each in path.parent.iterdir()} == {0o600}
+    names = sorted(file_path.name for file_path in path.parent.iterdir())
+    assert names == ["state.db", "state.db-shm", "state.db-wal", "state.reserve"]
+    assert {mode(file_path) for file_path in path.parent.iterdir()} == {0o600}
 
 
 def test_a_file_that_others_could_read_is_closed_to_them(path: Path) -> None:
@@ -53,8 +53,8 @@ def test_what_was_committed_is_there_when_opened_again(path: Path) -> None:
     database = Database.open(path)
     Files(database).mark_directory_done(b"/srv", 7)
     database.close()
-    with closing(Database.open(path)) as again:
-        assert Files(again).is_directory_done(b"/srv", 7)
+    with closing(Database.open(path)) as reopened:
+        assert Files(reopened).is_directory_done(b"/srv", 7)
 
 
 def test_a_reader_sees_only_what_is_committed_and_does_not_wait(database: Database) -> None:
@@ -124,8 +124,8 @@ def test_a_failed_inner_transaction_fails_the_outer_one(
 
 
 def test_another_writing_process_is_reported_as_busy(database: Database, path: Path) -> None:
-    with closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageBusy) as caught, database.transaction():
             pass
         assert caught.value.advice
@@ -174,8 +174,8 @@ def test_damage_found_while_reading_is_an_error_with_advice(path: Path) -> None:
     with closing(Database.open(path)) as database, database.transaction():
         for number in range(3000):
             Files(database).mark_directory_done(b"/srv/%d" % number, 1)
-    whole = path.read_bytes()
-    path.write_bytes(whole[: -4096 * 30] + b"\xff" * 4096 * 30)  # rows, and no schema
+    content = path.read_bytes()
+    path.write_bytes(content[: -4096 * 30] + b"\xff" * 4096 * 30)  # rows, and no schema
     with closing(Database.open(path)) as database, pytest.raises(StorageError) as caught:
         [Files(database).is_directory_done(b"/srv/%d" % number, 1) for number in range(3000)]
     assert "Check the disk" in caught.value.advice

@@ -38,16 +38,16 @@ def through(connection: sqlite3.Connection, value: object) -> object:
     connection.execute("CREATE TABLE IF NOT EXISTS kept (value)")
     connection.execute("DELETE FROM kept")
     connection.execute("INSERT INTO kept VALUES (?)", (value,))
-    (found,) = connection.execute("SELECT value FROM kept WHERE value = ?", (value,)).fetchone()
-    return found
+    (row,) = connection.execute("SELECT value FROM kept WHERE value = ?", (value,)).fetchone()
+    return row
 
 
 @SAME_DATABASE
 @given(number=st.integers(-(2**80), 2**80) | st.sampled_from((2**63 - 1, 2**63, -(2**63))))
 def test_an_integer_of_any_size_survives(connection: sqlite3.Connection, number: int) -> None:
-    found = through(connection, encode_int(number))
-    assert isinstance(found, int | str)
-    assert int(found) == number
+    result = through(connection, encode_int(number))
+    assert isinstance(result, int | str)
+    assert int(result) == number
 
 
 @SAME_DATABASE
@@ -55,9 +55,9 @@ def test_an_integer_of_any_size_survives(connection: sqlite3.Connection, number:
 def test_a_text_with_lone_surrogates_and_nul_survives(
     connection: sqlite3.Connection, text: str
 ) -> None:
-    found = through(connection, encode_text(text))
-    assert isinstance(found, str | bytes)
-    assert decode_text(found) == text
+    result = through(connection, encode_text(text))
+    assert isinstance(result, str | bytes)
+    assert decode_text(result) == text
 
 
 @SAME_DATABASE

@@ -26,16 +26,16 @@ def test_part_of_a_huge_directory_needs_little_memory(
     files = Files(database)
     names = fill(files, b"/srv", module._MAX_EXCESS + 500)
     part = [*names[100:110], b"not there"]
-    found = files.load_directory(b"/srv", part)
-    assert sorted(found) == sorted(names[100:110])
-    assert found[names[100]].id.ino == 100
+    loaded = files.load_directory(b"/srv", part)
+    assert sorted(loaded) == sorted(names[100:110])
+    assert loaded[names[100]].id.ino == 100
 
 
 def test_part_of_a_small_directory_is_loaded_with_one_query(database: Database) -> None:
     files = Files(database)
     names = fill(files, b"/srv", 50)
-    found = files.load_directory(b"/srv", names[:2])
-    assert set(names[:2]) <= set(found)
+    loaded = files.load_directory(b"/srv", names[:2])
+    assert set(names[:2]) <= set(loaded)
     assert files.load_directory(b"/srv", []).keys() <= set(names)
 
 

@@ -90,18 +90,18 @@ class FilesMachine(RuleBasedStateMachine):
         for name, file, nlink, key in found:
             reason = Reason.CHANGED if key is None else None
             rows.append((name, file, nlink, None if key is None else self.numbers[key], reason))
-            known = self.files.setdefault(directory, {})
-            known[name] = Look(file, nlink, key, reason, run)
+            files = self.files.setdefault(directory, {})
+            files[name] = Look(file, nlink, key, reason, run)
         self.tested.record(directory, run, rows)
         self.runs.setdefault(directory, 0)
 
     @rule(directory=directories, found=st.lists(some_names, max_size=3))
     def forget_names(self, directory: bytes, found: list[bytes]) -> None:
-        known = self.files.get(directory, {})
-        mine = [*found, *list(known)[:1]]
-        self.tested.remove(directory, mine)
-        for name in mine:
-            known.pop(name, None)
+        files = self.files.get(directory, {})
+        names = [*found, *list(files)[:1]]
+        self.tested.remove(directory, names)
+        for name in names:
+            files.pop(name, None)
 
     @rule(directory=directories, run=runs)
     def finish_a_directory(self, directory: bytes, run: int) -> None:
@@ -111,15 +111,15 @@ class FilesMachine(RuleBasedStateMachine):
     @rule(root=directories, run=runs, present=st.sets(directories, max_size=1))
     def forget_what_a_run_has_not_listed(self, root: bytes, run: int, present: set[bytes]) -> None:
         prefix = root.rstrip(b"/") + b"/"
-        gone = [
+        removed = [
             path
             for path, last in self.runs.items()
             if path != root and path.startswith(prefix) and last != run and path not in present
         ]
         if self.runs.get(root) != run:
-            gone = []
-        assert self.tested.remove_unlisted(root, run, present) == len(gone)
-        for path in gone:
+            removed = []
+        assert self.tested.remove_unlisted(root, run, present) == len(removed)
+        for path in removed:
             del self.runs[path]
             self.files.pop(path, None)
 
@@ -147,11 +147,11 @@ class FilesMachine(RuleBasedStateMachine):
     @invariant()
     def every_directory_is_as_it_was_recorded(self) -> None:
         for directory in DIRECTORIES:
-            known = self.files.get(directory, {})
-            expected = {name: self.expected(look) for name, look in known.items()}
+            files = self.files.get(directory, {})
+            expected = {name: self.expected(look) for name, look in files.items()}
             assert self.tested.load_directory(directory) == expected
-            assert self.tested.missing_names(directory, ()) == sorted(known)
-            assert self.tested.missing_names(directory, known) == []
+            assert self.tested.missing_names(directory, ()) == sorted(files)
+            assert self.tested.missing_names(directory, files) == []
             for run in range(4):
                 assert self.tested.is_directory_done(directory, run) == (
                     self.runs.get(directory) == run
@@ -162,31 +162,31 @@ class FilesMachine(RuleBasedStateMachine):
         for key, number in self.numbers.items():
             expected = {
                 directory.rstrip(b"/") + b"/" + name
-                for directory, known in self.files.items()
-                for name, look in known.items()
+                for directory, files in self.files.items()
+                for name, look in files.items()
                 if look.key == key
             }
-            found = self.tested.load_paths(number)
-            assert len(found) == len(expected)
-            assert set(found) == expected
-            assert self.tested.load_paths(number, 1) == found[:1]
+            paths = self.tested.load_paths(number)
+            assert len(paths) == len(expected)
+            assert set(paths) == expected
+            assert self.tested.load_paths(number, 1) == paths[:1]
 
     @invariant()
     def another_name_of_an_inode_is_found_if_it_had_several(self) -> None:
-        every = [look for known in self.files.values() for look in known.values()]
+        every = [look for file in self.files.values() for look in file.values()]
         for look in every:
             same = [
-                each
-                for each in every
-                if (each.id.dev, each.id.ino) == (look.id.dev, look.id.ino) and each.nlink > 1
+                state
+                for state in every
+                if (state.id.dev, state.id.ino) == (look.id.dev, look.id.ino) and state.nlink > 1
             ]
-            found = self.tested.load_by_inode(look.id.dev, look.id.ino)
+            file = self.tested.load_by_inode(look.id.dev, look.id.ino)
             if same:
-                assert found in [self.expected(each) for each in same]
-                assert found is not None
-                assert found.run == max(each.run for each in same)
+                assert file in [self.expected(look) for look in same]
+                assert file is not None
+                assert file.run == max(look.run for look in same)
             else:
-                assert found is None
+                assert file is None
 
 
 TestFiles = FilesMachine.TestCase

@@ -98,13 +98,14 @@ class GapsMachine(RuleBasedStateMachine):
     def end_a_walk(self) -> None:
         if not self.walks:
             return
-        seen, now = self.walks.pop(), self.tick()
+        walk, now = self.walks.pop(), self.tick()
         due = {
             gap.id
-            for gap in seen
-            if (known := self.known[gap.id]).closed is None and known.said == gap.generation
+            for gap in walk
+            if (known_name := self.known[gap.id]).closed is None
+            and known_name.said == gap.generation
         }
-        self.tested.record_covered(seen, now)
+        self.tested.record_covered(walk, now)
         for number in due:
             self.known[number].closed = now
 
@@ -118,16 +119,16 @@ class GapsMachine(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_it_was_recorded(self) -> None:
-        found = {gap.id: gap for gap in self.tested.load_latest(999)}
+        gaps = {gap.id: gap for gap in self.tested.load_latest(999)}
         assert {
             n: Known(g.root, g.path, g.cause, g.began, g.ended, g.closed, g.generation)
-            for n, g in found.items()
+            for n, g in gaps.items()
         } == self.known
         still = {n for n, gap in self.known.items() if gap.closed is None}
         assert {gap.id for gap in self.tested.load_open()} == still
         for root in ("one", "two"):
-            mine = {n for n in still if self.known[n].root == root}
-            assert {gap.id for gap in self.tested.load_open(root)} == mine
+            numbers = {n for n in still if self.known[n].root == root}
+            assert {gap.id for gap in self.tested.load_open(root)} == numbers
             walked = [
                 gap.closed
                 for gap in self.known.values()

@@ -96,9 +96,9 @@ class JournalMachine(RuleBasedStateMachine):
             for path, row in self.rows.items()
             if row.lane is lane and not row.tree and row.due <= self.now
         )
-        found = self.tested.load_due(lane, self.now, limit)
-        assert sorted(entry.due for entry in found) == [each[0] for each in due[:limit]]
-        self.at_work += [(entry, self.rows[entry.path].version) for entry in found]
+        entries = self.tested.load_due(lane, self.now, limit)
+        assert sorted(entry.due for entry in entries) == [row[0] for row in due[:limit]]
+        self.at_work += [(entry, self.rows[entry.path].version) for entry in entries]
 
     @rule()
     def defer_some_work(self) -> None:
@@ -125,8 +125,8 @@ class JournalMachine(RuleBasedStateMachine):
         if settles:
             del self.rows[entry.path]
         else:
-            again = replace(row, due=self.now + pause, attempts=row.attempts + 1)
-            self.rows[entry.path] = again
+            retried = replace(row, due=self.now + pause, attempts=row.attempts + 1)
+            self.rows[entry.path] = retried
 
     @invariant()
     def everything_that_was_announced_and_not_done_is_there(self) -> None:
@@ -139,12 +139,12 @@ class JournalMachine(RuleBasedStateMachine):
             files = self.tested.load_due(lane, far, 99)
             assert all(entry.lane is lane and not entry.tree for entry in files)
             entries += files
-            later = [each.due for each in files if each.due > self.now]
-            assert self.tested.next_due(lane, self.now) == min(later, default=None)
-        found = {
+            due_later = [entry.due for entry in files if entry.due > self.now]
+            assert self.tested.next_due(lane, self.now) == min(due_later, default=None)
+        waiting = {
             e.path: (e.tree, e.closed, e.lane, e.announced, e.due, e.attempts) for e in entries
         }
-        assert found == {
+        assert waiting == {
             path: (r.tree, r.closed, r.lane, r.announced, r.due, r.attempts)
             for path, r in self.rows.items()
         }
@@ -180,7 +180,7 @@ def test_pending_contents_are_ordered_by_lane_and_age(database: Database) -> Non
         PendingContent(four, Lane.RECONCILE, 2.0, "r", b"/4"),
     ]
     waiting.record(rows)
-    assert [each.content for each in waiting.load_next(9)] == [three, two, one, four]
+    assert [content.content for content in waiting.load_next(9)] == [three, two, one, four]
     waiting.record([PendingContent(one, Lane.UPLOAD, 99.0, "x", b"/x")])
     better = replace(rows[0], lane=Lane.UPLOAD)
     assert waiting.load_next(9) == [better, rows[2], rows[1], rows[3]], "it keeps its age and place"

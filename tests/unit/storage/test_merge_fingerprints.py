@@ -54,8 +54,8 @@ def test_signals_of_an_older_version_do_not_replace_a_failure() -> None:
 
 def test_a_newer_kind_replaces_the_signals_of_the_former() -> None:
     """``other-kind`` is no failure: what was hashed as a picture was none."""
-    other = looked("pdq/1", skipped=(Skip("pdq", Reason.OTHER_KIND),))
-    assert merge_fingerprints(looked("pdq/1", PDQ), other) == other
+    fingerprint = looked("pdq/1", skipped=(Skip("pdq", Reason.OTHER_KIND),))
+    assert merge_fingerprints(looked("pdq/1", PDQ), fingerprint) == fingerprint
 
 
 @given(fingerprints(st.just(KEY)))
@@ -70,8 +70,8 @@ def test_every_type_of_both_recipes_is_accounted_for_once(
     better = merge_fingerprints(former, fresh)
     types = [entry.partition("/")[0] for entry in better.recipe]
     assert len(types) == len(set(types))
-    both = (*former.recipe, *fresh.recipe)
-    assert set(types) == {entry.partition("/")[0] for entry in both}
+    recipe = (*former.recipe, *fresh.recipe)
+    assert set(types) == {entry.partition("/")[0] for entry in recipe}
     assert {s.type for s in better.signals} | {s.type for s in better.skipped} == set(types)
 
 

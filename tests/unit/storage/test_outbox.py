@@ -75,9 +75,9 @@ def test_a_batch_stays_the_same_however_often_it_is_tried(alerts: Outbox) -> Non
     due = alerts.record_failure(first, 1000, "connection refused")
     alerts.record(notice(1001, "second"), ["mail"])
     assert alerts.load_next("mail", EVERY, due - 1) == due
-    again = taken(alerts, due)
-    assert (again.name, told(again)) == (first.name, ["first"])
-    assert again.alerts[0].attempts == 1
+    alert_batch = taken(alerts, due)
+    assert (alert_batch.name, told(alert_batch)) == (first.name, ["first"])
+    assert alert_batch.alerts[0].attempts == 1
 
 
 def test_a_batch_keeps_its_name_after_a_crash(alerts: Outbox, database: Database) -> None:

@@ -18,9 +18,9 @@ ROOTS = (b"/srv/\xff\n", b"/var")
 def test_a_run_is_resumable_until_it_is_finished(database: Database) -> None:
     runs = Runs(database)
     run = runs.start("scan", ROOTS, "{}", 1.0)
-    found = runs.load_resumable("scan", ROOTS, "{}")
-    assert found is not None
-    assert (found.id, found.state, found.roots) == (run.id, RunState.INTERRUPTED, ROOTS)
+    resumable = runs.load_resumable("scan", ROOTS, "{}")
+    assert resumable is not None
+    assert (resumable.id, resumable.state, resumable.roots) == (run.id, RunState.INTERRUPTED, ROOTS)
     runs.finish(run.id, RunState.FINISHED, '{"files": 3}', 2.0)
     assert runs.load_resumable("scan", ROOTS, "{}") is None
 
@@ -39,8 +39,8 @@ def test_only_the_same_request_resumes_a_run(
 def test_a_restarted_run_hides_the_interrupted_one(database: Database) -> None:
     runs = Runs(database)
     runs.start("scan", ROOTS, "{}", 1.0)
-    again = runs.start("scan", ROOTS, "{}", 2.0)
-    runs.finish(again.id, RunState.FINISHED, "{}", 3.0)
+    run = runs.start("scan", ROOTS, "{}", 2.0)
+    runs.finish(run.id, RunState.FINISHED, "{}", 3.0)
     assert runs.load_resumable("scan", ROOTS, "{}") is None
 
 
@@ -49,11 +49,11 @@ def test_a_resumed_run_keeps_its_number_its_start_and_its_tally(database: Databa
     run = runs.start("scan", ROOTS, "{}", 1.0)
     runs.record_progress(run.id, '{"files": 3}', 2.0)
     runs.finish(run.id, RunState.INTERRUPTED, '{"files": 4}', 3.0)
-    found = runs.load_resumable("scan", ROOTS, "{}")
-    assert found is not None
-    assert (found.tally, found.updated, found.finished) == ('{"files": 4}', 3.0, 3.0)
+    resumable = runs.load_resumable("scan", ROOTS, "{}")
+    assert resumable is not None
+    assert (resumable.tally, resumable.updated, resumable.finished) == ('{"files": 4}', 3.0, 3.0)
     with RunLock.acquire(database.path) as lock:
-        resumed = runs.resume(found, 5.0)
+        resumed = runs.resume(resumable, 5.0)
         lock.set_run(resumed.id)
         assert runs.load_latest() == [resumed]
     assert (resumed.id, resumed.started, resumed.finished) == (run.id, 1.0, None)

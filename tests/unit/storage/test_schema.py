@@ -52,8 +52,8 @@ def stored(path: Path, number: int) -> None:
 
 
 def test_there_is_a_stored_database_for_every_schema() -> None:
-    found = {each.name for each in Path(__file__).parent.glob("schema-*.sql")}
-    assert found == {f"schema-{number + 1}.sql" for number in range(len(STEPS))}
+    names = {path.name for path in Path(__file__).parent.glob("schema-*.sql")}
+    assert names == {f"schema-{number + 1}.sql" for number in range(len(STEPS))}
 
 
 @pytest.mark.parametrize("number", range(1, len(STEPS) + 1))
@@ -62,17 +62,17 @@ def test_a_stored_database_of_every_schema_is_migrated(path: Path, number: int) 
     fresh = path.with_name("fresh.db")
     Database.open(fresh).close()
     with closing(Database.open(path)) as database:
-        known = Files(database).load_directory(b"/srv/\xff")[b"one\n.jpg"]
-        assert known.id == FileId(64769, 2**64 - 1, 12, -1, 2**63)
-        content = Contents(database).load([known.content or 0])[1]
+        file = Files(database).load_directory(b"/srv/\xff")[b"one\n.jpg"]
+        assert file.id == FileId(64769, 2**64 - 1, 12, -1, 2**63)
+        content = Contents(database).load([file.content or 0])[1]
         assert [str(signal)[:8] for signal in content.fingerprint.signals] == [
             "sha256:a",
             "pdq:bbbb",
         ]
         assert content.answers[0].matches[0].id == "entry 7"
         assert content.outcome is Outcome.MATCH
-        wanted = {"hashlist": AnswerRequirement("2", 0.0)}
-        assert StoredAnswers(database).load_stale(wanted, after=0, limit=9) == [1, 2]
+        requirements = {"hashlist": AnswerRequirement("2", 0.0)}
+        assert StoredAnswers(database).load_stale(requirements, after=0, limit=9) == [1, 2]
         assert [run.state for run in Runs(database).load_latest()] == [RunState.INTERRUPTED]
     assert version(path) == len(STEPS)
     assert schema(path) == schema(fresh), "a step that was released must never be changed"

@@ -61,10 +61,20 @@ def test_contents_without_a_required_answer_are_stale(
 ) -> None:
     with TemporaryDirectory() as folder:
         database = Database.open(Path(folder) / "state.db")
-        numbers = record_contents(database, [each for each, _ in kept], 1.0)
+        numbers = record_contents(database, [fingerprint for fingerprint, _ in kept], 1.0)
         replies = StoredAnswers(database)
-        replies.record([(numbers[each.key], answer) for each, said in kept for answer in said])
-        expected = [numbers[each.key] for each, said in kept if is_stale(each, said, want)]
+        replies.record(
+            [
+                (numbers[fingerprint.key], answer)
+                for fingerprint, signals in kept
+                for answer in signals
+            ]
+        )
+        expected = [
+            numbers[fingerprint.key]
+            for fingerprint, signals in kept
+            if is_stale(fingerprint, signals, want)
+        ]
         found: list[int] = []
         while part := replies.load_stale(want, found[-1] if found else 0, limit):
             assert len(part) <= limit

@@ -61,7 +61,7 @@ trees = st.lists(st.dictionaries(st.binary(min_size=1, max_size=2), a_file, max_
 
 def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) -> None:
     files, contents = Files(database), Contents(database)
-    kinds = {each for directory in tree for _, each in directory.values() if each}
+    kinds = {content for directory in tree for _, content in directory.values() if content}
     keys = {kind: f"{at:064x}" for at, kind in enumerate(sorted(kinds, key=repr))}
     numbers = record_contents(
         database,
@@ -115,16 +115,16 @@ def test_exactly_the_directories_without_changes_are_unchanged(
         ahead = UnchangedDirectories(database, SETTLED)
         for place in places:
             directory, path = tree[place], b"/%d" % place
-            found = ahead.unchanged(path, listed(directory))
+            count = ahead.unchanged(path, listed(directory))
             calm = all(
                 kind is not None and kind.settled and number < 2**63
                 for number, kind in directory.values()
             )
-            if found is not None:
+            if count is not None:
                 assert calm
                 assert ahead.unchanged(path, [*listed(directory), (b"new", 1, 9, 2, 3, 4)]) is None
                 assert not directory or ahead.unchanged(path, listed(directory)[1:]) is None
-            elif calm and any(each.recipe for _, each in filter_known(tree)):
+            elif calm and any(content.recipe for _, content in filter_known(tree)):
                 assert sum(map(len, tree)) >= most, "only what was cut off may be passed over"
         database.close()
 
@@ -133,7 +133,7 @@ def filter_known(
     tree: list[dict[bytes, tuple[int, Lying | None]]],
 ) -> list[tuple[int, Lying]]:
     """Give the contents whose recipe holds what is wanted: without one nothing is settled."""
-    every = [each for directory in tree for each in directory.values()]
+    every = [content for directory in tree for content in directory.values()]
     return [(at, kind) for at, kind in every if kind is not None and "md5/1" in kind.recipe]
 
 
