@@ -58,20 +58,20 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     hma = Hma({"BANK": {f"pdq:{KNOWN_PDQ}": 7}})
     arachnid = Arachnid({KNOWN_PDQ: "csam"}, ACCOUNT)
     with (
-        HttpServer(eokm) as one,
+        HttpServer(eokm) as http_server,
         HttpServer(hma) as two,
         HttpServer(arachnid) as three,
         HttpServer(out_of_order) as broken,
     ):
         with program.configuration.open("a") as file:
-            for kind, server in (("eokm", one), ("hma", two), ("arachnid", three)):
+            for kind, server in (("eokm", http_server), ("hma", two), ("arachnid", three)):
                 more = (
                     f'known_signal = "pdq:{KNOWN_PDQ}"\nretries = 0\n' if kind == "hma" else QUICK
                 )
                 for name, url in ((kind, server.url), (f"broken-{kind}", broken.url)):
                     file.write(f'[matchers.{name}]\nkind = "{kind}"\nbase_url = "{url}"\n{more}')
-        with courier(program) as made:
-            yield Running(made, eokm, hma, arachnid)
+        with courier(program) as running:
+            yield Running(running, eokm, hma, arachnid)
 
 
 class TestEokm(MatcherContract):

@@ -66,10 +66,10 @@ def python(*argv: str, site: Path | None = None) -> subprocess.CompletedProcess[
 
 def test_the_installed_package_computes_its_signals(installed: Path, picture: Path) -> None:
     question = json.dumps([["mean_colour", "pdq", "adler32"], [], str(picture)])
-    found = json.loads(python("-c", FINGERPRINT, question, site=installed).stdout)
-    assert found["recipe"] == ["mean_colour/1", "pdq/1", "adler32/1"]
-    assert set(found["signals"]) == {"mean_colour", "pdq", "adler32"}
-    assert found["skipped"] == {}
+    signals = json.loads(python("-c", FINGERPRINT, question, site=installed).stdout)
+    assert signals["recipe"] == ["mean_colour/1", "pdq/1", "adler32/1"]
+    assert set(signals["signals"]) == {"mean_colour", "pdq", "adler32"}
+    assert signals["skipped"] == {}
 
 
 def test_without_the_package_its_types_are_an_explained_error(
@@ -93,7 +93,7 @@ def test_a_command_needs_no_package_at_all(picture: Path) -> None:
     """Any program of the system's: this one prints the hash first and then the name of stdin."""
     argv = ["sh", "-c", "sha512sum | cut -c1-128"]
     question = json.dumps([["licensed", "md5"], [["licensed", argv]], str(picture)])
-    found = json.loads(python("-c", FINGERPRINT, question).stdout)
+    signals = json.loads(python("-c", FINGERPRINT, question).stdout)
     printed = subprocess.run(["sha512sum", picture], capture_output=True, text=True, check=True)
-    assert found["signals"]["licensed"] == printed.stdout.split()[0]
-    assert found["recipe"] == ["licensed/1", "md5/1"]
+    assert signals["signals"]["licensed"] == printed.stdout.split()[0]
+    assert signals["recipe"] == ["licensed/1", "md5/1"]

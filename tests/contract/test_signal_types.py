@@ -54,10 +54,10 @@ class TestCommand(SignalTypeContract):
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_what_computes_a_type_declares_it_as_lists_know_it(name: str) -> None:
-    known, hasher = BUILT_IN[name], BUILT_IN_HASHERS[name]
-    assert isinstance(hasher, PictureHash if known.perceptual else Digest)
+    signal_type, hasher = BUILT_IN[name], BUILT_IN_HASHERS[name]
+    assert isinstance(hasher, PictureHash if signal_type.perceptual else Digest)
     for field in ("name", "version", "bits", "perceptual"):
-        assert getattr(hasher, field) == getattr(known, field)
+        assert getattr(hasher, field) == getattr(signal_type, field)
 
 
 def test_digests_are_those_of_the_standard_library() -> None:

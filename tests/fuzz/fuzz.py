@@ -28,9 +28,9 @@ def main(name: str, seconds: int) -> None:
     learned = LEARNED / name
     learned.mkdir(parents=True, exist_ok=True)
     options = [f"-max_total_time={seconds}", "-max_len=4096", "-rss_limit_mb=2048", "-timeout=10"]
-    found = f"-artifact_prefix={learned.parent}/"
+    prefix = f"-artifact_prefix={learned.parent}/"
     atheris.Setup(
-        [sys.argv[0], *options, found, str(learned), str(HERE / "seeds" / name)], targets[name]
+        [sys.argv[0], *options, prefix, str(learned), str(HERE / "seeds" / name)], targets[name]
     )
     atheris.Fuzz()
 

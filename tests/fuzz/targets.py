@@ -62,8 +62,8 @@ def wire(content: bytes) -> None:
             except ProtocolError:
                 continue
             assert decoder.decode(encode(replies), count) == replies
-            other = PictureResult if decoder is DIGESTS else Fingerprint
-            assert not any(isinstance(reply, other) for reply in replies)
+            wrong_type = PictureResult if decoder is DIGESTS else Fingerprint
+            assert not any(isinstance(reply, wrong_type) for reply in replies)
 
 
 def lists(content: bytes) -> None:
@@ -97,10 +97,10 @@ def forms(content: bytes) -> None:
     The first byte says where it is cut.
     """
     at, body = content[0] if content else 0, content[1:]
-    whole, cut = MultipartReader(b"edge"), MultipartReader(b"edge")
-    told = [*whole.receive(body), *whole.finish()]
-    again = [*cut.receive(body[:at]), *cut.receive(body[at:]), *cut.finish()]
-    assert _joined(told) == _joined(again)
+    reader, cut = MultipartReader(b"edge"), MultipartReader(b"edge")
+    events = [*reader.receive(body), *reader.finish()]
+    cut_events = [*cut.receive(body[:at]), *cut.receive(body[at:]), *cut.finish()]
+    assert _joined(events) == _joined(cut_events)
 
 
 def _joined(events: Sequence[BodyEvent]) -> list[tuple[FileStart, bytes]] | None:

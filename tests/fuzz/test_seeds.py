@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 HERE = Path(__file__).parent
-SEEDS = sorted(each for each in (HERE / "seeds").rglob("*") if each.is_file())
+SEEDS = sorted(path for path in (HERE / "seeds").rglob("*") if path.is_file())
 
 
 @pytest.fixture(scope="module")
@@ -29,4 +29,4 @@ def test_a_seed_keeps_its_promise(targets: ModuleType, seed: Path) -> None:
 
 
 def test_there_are_seeds_for_every_target(targets: ModuleType) -> None:
-    assert {each.parent.name for each in SEEDS} == set(targets.TARGETS)
+    assert {path.parent.name for path in SEEDS} == set(targets.TARGETS)

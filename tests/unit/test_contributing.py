@@ -19,9 +19,9 @@ def table() -> list[tuple[str, str]]:
     rows = re.findall(r"^\| ([^|]+) \| (`[^|]+`) \|$", TEXT, re.MULTILINE)
     pairs = []
     for subject, cell in rows:
-        first, *others = re.findall(r"`([^`]+)`", cell)
+        first, *rest = re.findall(r"`([^`]+)`", cell)
         pairs.append((subject, first))
-        pairs += [(subject, f"{first.rpartition('/')[0]}/{name}") for name in others]
+        pairs += [(subject, f"{first.rpartition('/')[0]}/{name}") for name in rest]
     return pairs
 
 

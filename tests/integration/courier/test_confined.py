@@ -96,7 +96,7 @@ def test_a_hijacked_courier_cannot_open_a_customers_file(
         timeout=30,
     )
     assert (ran.stdout, ran.returncode) == ("ended\n", 0), ran.stderr
-    assert [each.name for each in customer.iterdir()] == ["passport.jpg"]
+    assert [path.name for path in customer.iterdir()] == ["passport.jpg"]
 
 
 def test_a_running_courier_cannot_gain_privileges(program: Program) -> None:
@@ -130,8 +130,8 @@ def test_only_the_scanners_user_may_connect(program: Program) -> None:
                 os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         running.process.send_signal(signal.SIGTERM)
-        _, said = running.process.communicate(timeout=10)
-        assert b"refused a connection of user 65534" in said
+        _, errors = running.process.communicate(timeout=10)
+        assert b"refused a connection of user 65534" in errors
 
 
 def test_the_owner_of_the_socket_is_the_scanner(tmp_path: Path) -> None:
@@ -171,10 +171,10 @@ def test_no_socket_leads_out_after_leaving_the_network(user: int) -> None:
     """As root and as nobody; what it starts cannot either, and Unix sockets go on working."""
     if user != os.geteuid() and os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
-    ours, theirs = os.pipe()
+    master, slave = os.pipe()
     pid = os.fork()
     if pid == 0:
-        told = "it raised"
+        outcome = "it raised"
         try:
             if user != os.geteuid():
                 os.setuid(user)
@@ -184,17 +184,17 @@ def test_no_socket_leads_out_after_leaving_the_network(user: int) -> None:
             if child == 0:
                 os._exit(len(attempts_to_get_out()))
             out += ["a child"] * os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-            one, other = socket.socketpair()
-            one.send(b"x")
-            assert other.recv(1) == b"x"
-            told = f"skip: {layers['filter']}" if layers["filter"] else str(out)
+            first, second = socket.socketpair()
+            first.send(b"x")
+            assert second.recv(1) == b"x"
+            outcome = f"skip: {layers['filter']}" if layers["filter"] else str(out)
         finally:
-            os.write(theirs, told.encode())
+            os.write(slave, outcome.encode())
             os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours) as pipe:
-        told = pipe.read()
+    os.close(slave)
+    with os.fdopen(master) as pipe:
+        outcome = pipe.read()
     os.waitpid(pid, 0)
-    if told.startswith("skip"):
-        pytest.skip(told)
-    assert told == "[]"
+    if outcome.startswith("skip"):
+        pytest.skip(outcome)
+    assert outcome == "[]"

@@ -78,8 +78,8 @@ class Server(Controller):
         def authenticate(*given: object) -> AuthResult:
             login = given[-1]
             assert isinstance(login, LoginPassword)
-            known = (login.login, login.password) == (b"alerts", b"correct horse")
-            return AuthResult(success=known)
+            accepted = (login.login, login.password) == (b"alerts", b"correct horse")
+            return AuthResult(success=accepted)
 
         return SMTP(
             self.handler,
@@ -129,10 +129,10 @@ def test_a_mail_is_plain_text_with_id_date_and_automatic_mark() -> None:
         assert (
             mail(port, "abuse@web.example").deliver(message(count=2, left_out=3)) == DeliverReply()
         )
-    (taken,) = letters.taken
-    assert taken.rcpt_tos == ["abuse@web.example"]
-    assert isinstance(taken.content, bytes)
-    letter = message_from_bytes(taken.content, policy=default)
+    (envelope,) = letters.taken
+    assert envelope.rcpt_tos == ["abuse@web.example"]
+    assert isinstance(envelope.content, bytes)
+    letter = message_from_bytes(envelope.content, policy=default)
     assert letter["Subject"] == "[hashwacht web1] case 7: csam known to list, ü (and 1 more)"
     assert letter["Message-ID"] == f"<{BATCH}.hashwacht@web1>"
     assert letter["Auto-Submitted"] == "auto-generated"
@@ -203,7 +203,10 @@ def test_a_postponed_task_is_delivered_once_later() -> None:
         assert problem(sender.deliver(message())) == "the mail server deferred b@late.example"
         letters.busy = False
         assert sender.deliver(message()) == DeliverReply("the server refused c@refused.example")
-    assert [each.rcpt_tos for each in letters.taken] == [["a@web.example"], ["b@late.example"]]
+    assert [envelope.rcpt_tos for envelope in letters.taken] == [
+        ["a@web.example"],
+        ["b@late.example"],
+    ]
 
 
 def test_an_error_after_acceptance_still_counts_as_delivered() -> None:

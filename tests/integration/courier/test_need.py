@@ -98,8 +98,8 @@ def no_answer_that_fits(connection: socket.socket) -> None:
 
 def another_revision(connection: socket.socket) -> None:
     connection.recv(HEADER.size)
-    told = encode_reply(SignalLookupReply(revision_digest("another"), (SignalReply(),)))
-    connection.sendall(pack_frame(1, told))
+    reply = encode_reply(SignalLookupReply(revision_digest("another"), (SignalReply(),)))
+    connection.sendall(pack_frame(1, reply))
 
 
 @pytest.mark.parametrize(
@@ -119,11 +119,11 @@ def test_whatever_it_says_instead_of_an_answer_is_undetermined(
 ) -> None:
     path = tmp_path / "courier.sock"
     stop = threading.Event()
-    with pretender(path) as listening, ExitStack() as kept:
+    with pretender(path) as listening, ExitStack() as stack:
 
         def serve() -> None:
             while not stop.is_set():
-                connection = kept.enter_context(listening.accept()[0])
+                connection = stack.enter_context(listening.accept()[0])
                 with suppress(OSError):
                     behave(connection)
 
@@ -174,12 +174,12 @@ def test_a_repeatedly_killed_courier_never_gives_a_wrong_answer(
             stop = threading.Event()
 
             def ask_on() -> set[Outcome]:
-                seen = set()
+                answers = set()
                 while not stop.is_set():
                     (answer,) = matcher.lookup([(Signal("pdq", KNOWN, 100),)])
-                    seen.add(answer.outcome)
+                    answers.add(answer.outcome)
                     stop.wait(0.01)
-                return seen
+                return answers
 
             asking = [threads.submit(ask_on) for _ in range(4)]
             try:
@@ -190,8 +190,8 @@ def test_a_repeatedly_killed_courier_never_gives_a_wrong_answer(
                 )
             finally:
                 stop.set()
-            assert all(Outcome.NO_MATCH not in each.result() for each in asking)
-            assert any(Outcome.MATCH in each.result() for each in asking)
+            assert all(Outcome.NO_MATCH not in future.result() for future in asking)
+            assert any(Outcome.MATCH in future.result() for future in asking)
 
 
 @pytest.mark.alone  # measures time

@@ -48,13 +48,13 @@ def test_a_scan_and_the_daemon_share_answers(service: AnyService, tmp_path: Path
 def test_directories_on_the_command_line_get_names_of_their_own(tmp_path: Path) -> None:
     names = ("srv/web", "home/web", "data/web", "srv/Ä ö!", "srv/" + "x" * 200)
     web, home, data, odd, long = (tmp_path / name for name in names)
-    for each in (web, home, data, odd, long):
-        each.mkdir(parents=True)
+    for path in (web, home, data, odd, long):
+        path.mkdir(parents=True)
     configured = (RootSettings("web", web),)
-    given = command_line_roots(
+    options = command_line_roots(
         configured, [web, home, data, data / ".." / "web", odd, Path("/"), long]
     )
-    assert [(each.key, each.value) for each in given] == [
+    assert [(option.key, option.value) for option in options] == [
         ("roots.web-2.path", str(home)),
         ("roots.web-3.path", str(data)),
         ("roots.root.path", str(odd)),
@@ -63,4 +63,4 @@ def test_directories_on_the_command_line_get_names_of_their_own(tmp_path: Path) 
     ]
     file = tmp_path / "hashwacht.toml"
     file.write_text(f'[roots.web]\npath = "{web}"\n')
-    assert len(load({}, uid=0, file=file, options=given).settings.roots) == 6
+    assert len(load({}, uid=0, file=file, options=options).settings.roots) == 6

@@ -62,9 +62,9 @@ def test_a_failing_channel_retries_without_delaying_the_others(
                 now[0] += 3600
                 store.outbox.wake()
             wait_for(lambda: store.outbox.channel_status("webhook").delivered_at is not None, 20)
-    bodies = [json.loads(each.body) for each in server.record.requests]
+    bodies = [json.loads(request.body) for request in server.record.requests]
     assert len(bodies) == 3
-    assert len({each["id"] for each in bodies}) == 1
+    assert len({body["id"] for body in bodies}) == 1
     (line,) = out.read_text().splitlines()
     assert json.loads(line)["case"] == {"case": 1}
 
@@ -130,7 +130,7 @@ ROUNDS = 4
 
 def test_a_killed_sender_loses_no_alert(program: Program, store: Store) -> None:
     """A sender killed at any instant repeats only whole messages."""
-    kept: set[str] = set()
+    ids: set[str] = set()
     chance = random.Random(20261124)
 
     def hook(_: Request) -> Response:
@@ -148,17 +148,17 @@ def test_a_killed_sender_loses_no_alert(program: Program, store: Store) -> None:
                 ) as telling:
                     assert telling.stdout is not None
                     for _ in range(chance.randrange(5, 60)):
-                        kept.add(f"number {int(telling.stdout.readline())}")
+                        ids.add(f"number {int(telling.stdout.readline())}")
                     telling.kill()
             with OutboxSender(store.outbox, running.socket, lambda: 0.0):
                 wait_for(lambda: not store.outbox.channel_status("webhook").waiting, 30)
-    bodies = [json.loads(each.body) for each in server.record.requests]
-    messages = {each["id"]: [one["summary"] for one in each["notices"]] for each in bodies}
+    bodies = [json.loads(request.body) for request in server.record.requests]
+    messages = {body["id"]: [notice["summary"] for notice in body["notices"]] for body in bodies}
     assert all(
-        messages[each["id"]] == [one["summary"] for one in each["notices"]] for each in bodies
+        messages[body["id"]] == [notice["summary"] for notice in body["notices"]] for body in bodies
     )
-    told = [summary for each in messages.values() for summary in each]
-    assert kept <= set(told)
-    assert len(told) == len(set(told))
+    summaries = [summary for message in messages.values() for summary in message]
+    assert ids <= set(summaries)
+    assert len(summaries) == len(set(summaries))
     assert len(messages) > ROUNDS
     assert len(bodies) - len(messages) <= ROUNDS

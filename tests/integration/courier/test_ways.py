@@ -46,15 +46,20 @@ def test_a_webhook_is_posted_signed_and_named(authority: trustme.CA, ca_file: Pa
         with closing(way):
             assert way.deliver(message("webhook")) == DeliverReply()
             assert way.deliver(message("webhook")) == DeliverReply()
-    asked, again = server.record.requests
-    assert (asked.method, asked.target) == ("POST", "/hook")
-    assert asked.headers["content-type"] == "application/json"
-    assert asked.headers["hashwacht-id"] == again.headers["hashwacht-id"] == BATCH
-    expected = hmac.new(b"s3cret", b"1700000000." + asked.body, hashlib.sha256).hexdigest()
-    assert asked.headers["hashwacht-signature"] == f"t=1700000000,v1={expected}"
-    told = json.loads(asked.body)
-    assert (told["v"], told["type"], told["id"], told["host"]) == (1, "alerts", BATCH, "web1")
-    (notice,) = told["notices"]
+    request, repeated = server.record.requests
+    assert (request.method, request.target) == ("POST", "/hook")
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["hashwacht-id"] == repeated.headers["hashwacht-id"] == BATCH
+    expected = hmac.new(b"s3cret", b"1700000000." + request.body, hashlib.sha256).hexdigest()
+    assert request.headers["hashwacht-signature"] == f"t=1700000000,v1={expected}"
+    document = json.loads(request.body)
+    assert (document["v"], document["type"], document["id"], document["host"]) == (
+        1,
+        "alerts",
+        BATCH,
+        "web1",
+    )
+    (notice,) = document["notices"]
     assert (notice["id"], notice["kind"], notice["case"]) == (NAME, "case", CASE)
 
 
@@ -64,12 +69,17 @@ def test_the_documented_command_verifies_the_signature(tmp_path: Path) -> None:
     (typed,) = re.findall(r"^\$ (.*openssl.*)$", document, re.MULTILINE)
     body = b'{"v": 1, "host": "\xc3\xbc"}\n'
     (tmp_path / "body").write_bytes(body)
-    given = {"UNIXTIME": "1700000000", "PASSWORD": "s3cret", "PATH": os.environ["PATH"]}
-    told = subprocess.run(
-        ["sh", "-c", typed], cwd=tmp_path, env=given, capture_output=True, text=True, check=True
+    environment = {"UNIXTIME": "1700000000", "PASSWORD": "s3cret", "PATH": os.environ["PATH"]}
+    result = subprocess.run(
+        ["sh", "-c", typed],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
-    made = signature(b"s3cret", 1_700_000_000, body)
-    assert made == f"t=1700000000,v1={told.stdout.split()[-1]}"
+    expected = signature(b"s3cret", 1_700_000_000, body)
+    assert expected == f"t=1700000000,v1={result.stdout.split()[-1]}"
 
 
 def test_a_webhook_that_redirects_refuses_or_is_gone_fails(ca_file: Path) -> None:
@@ -116,13 +126,13 @@ def test_a_webhook_that_drips_its_answer_is_given_up(ca_file: Path) -> None:
 
 
 def test_an_endless_answer_of_a_webhook_is_not_read(ca_file: Path) -> None:
-    sent: list[int] = []
-    with FaultServer(endless(sent)) as server:
+    sizes: list[int] = []
+    with FaultServer(endless(sizes)) as server:
         assert (
             webhook(server.url, context_trusting(ca_file)).deliver(message("webhook"))
             == DeliverReply()
         )
-    assert sum(sent) < 100_000_000
+    assert sum(sizes) < 100_000_000
 
 
 def program(tmp_path: Path, *lines: str) -> list[str]:
@@ -136,15 +146,15 @@ def test_a_command_gets_a_json_line_per_notice_and_no_secrets(
 ) -> None:
     monkeypatch.setenv("HASHWACHT_CREDENTIAL_EOKM", "user:secret")
     out = tmp_path / "out.json"
-    told = program(
+    output = program(
         tmp_path,
         "lines = [json.loads(line) for line in sys.stdin]",
         f"open({str(out)!r}, 'w').write(json.dumps([lines, dict(os.environ), sys.argv[1:]]))",
     )
-    with closing(CommandChannel([*told, "; touch x", "$HOME"], "web1")) as way:
+    with closing(CommandChannel([*output, "; touch x", "$HOME"], "web1")) as way:
         assert way.deliver(message("command", count=2)) == DeliverReply()
     lines, environ, arguments = json.loads(out.read_text())
-    assert [each["case"] for each in lines] == [CASE, CASE]
+    assert [line["case"] for line in lines] == [CASE, CASE]
     assert lines[0]["id"] == NAME
     assert set(environ) <= {"PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "TZ"}
     assert arguments == ["; touch x", "$HOME"]

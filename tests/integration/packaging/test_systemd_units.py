@@ -20,12 +20,12 @@ needs_systemd = pytest.mark.skipif(analyze is None, reason="systemd-analyze is n
 
 def read(unit: Path) -> dict[str, list[str]]:
     """Read the settings of a unit; one may be given several times."""
-    found: dict[str, list[str]] = {}
+    settings: dict[str, list[str]] = {}
     for line in unit.read_text().splitlines():
         key, is_setting, value = line.partition("=")
         if is_setting and not line.startswith("#"):
-            found.setdefault(key, []).append(value)
-    return found
+            settings.setdefault(key, []).append(value)
+    return settings
 
 
 def words(unit: Path, key: str) -> set[str]:
@@ -48,49 +48,49 @@ def verifiable(tmp_path: Path) -> Path:
 
 @needs_systemd
 def test_systemd_finds_nothing_wrong_with_any_unit(verifiable: Path) -> None:
-    units = sorted(str(each) for each in verifiable.iterdir())
-    done = subprocess.run(
+    units = sorted(str(path) for path in verifiable.iterdir())
+    result = subprocess.run(
         [str(analyze), "verify", "--man=no", *units], capture_output=True, text=True, check=False
     )
-    ours = [line for line in done.stderr.splitlines() if "hashwacht" in line]
-    assert ours == []
-    assert done.returncode == 0, done.stderr
+    lines = [line for line in result.stderr.splitlines() if "hashwacht" in line]
+    assert lines == []
+    assert result.returncode == 0, result.stderr
 
 
 @needs_systemd
 def test_systemd_does_find_what_is_wrong(verifiable: Path) -> None:
     unit = verifiable / "hashwacht-scanner.service"
     unit.write_text(unit.read_text().replace("ProtectSystem=strict", "ProtectSystem=strictly"))
-    done = subprocess.run(
+    result = subprocess.run(
         [str(analyze), "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
     )
-    assert "protect system" in done.stderr
+    assert "protect system" in result.stderr
 
 
 @needs_systemd
 @pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.stem)
 def test_every_service_has_an_exposure_of_two_or_less(unit: Path) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [str(analyze), "security", "--offline=yes", "--threshold=20", str(unit)],
         capture_output=True,
         text=True,
         check=False,
         env={**os.environ, "SYSTEMD_COLORS": "0", "SYSTEMD_PAGER": "cat"},
     )
-    assert "Overall exposure level" in done.stdout, done.stderr
-    assert done.returncode == 0, done.stdout.splitlines()[-1]
+    assert "Overall exposure level" in result.stdout, result.stderr
+    assert result.returncode == 0, result.stdout.splitlines()[-1]
 
 
 def test_every_service_has_a_watchdog_and_always_restarts() -> None:
     assert len(SERVICES) == 3
     for unit in SERVICES:
-        found = read(unit)
-        assert found["Type"] == ["notify"]
-        assert found["Restart"] == ["always"]
-        assert found["StartLimitIntervalSec"] == ["0"]
-        assert found["WatchdogSec"]
-        assert found["NoNewPrivileges"] == ["yes"]
-        assert found["UMask"] == ["0077"]
+        keys = read(unit)
+        assert keys["Type"] == ["notify"]
+        assert keys["Restart"] == ["always"]
+        assert keys["StartLimitIntervalSec"] == ["0"]
+        assert keys["WatchdogSec"]
+        assert keys["NoNewPrivileges"] == ["yes"]
+        assert keys["UMask"] == ["0077"]
 
 
 def test_a_reload_looks_for_mistakes_first() -> None:
@@ -108,20 +108,20 @@ def test_what_opens_customers_files_has_no_network() -> None:
 
 
 def test_the_courier_has_no_privilege_and_no_file_system() -> None:
-    found = read(COURIER)
-    assert found["CapabilityBoundingSet"] == [""]
-    assert found["DynamicUser"] == found["PrivateUsers"] == ["yes"]
-    assert found["RootDirectory"] == ["/var/lib/hashwacht-courier"]
-    shown = {path.removeprefix("-") for path in words(COURIER, "BindReadOnlyPaths")}
-    assert not [path for path in shown if path.startswith(("/srv", "/home", "/var", "/mnt"))]
-    assert "ReadWritePaths" not in found
-    assert "BindPaths" not in found
+    keys = read(COURIER)
+    assert keys["CapabilityBoundingSet"] == [""]
+    assert keys["DynamicUser"] == keys["PrivateUsers"] == ["yes"]
+    assert keys["RootDirectory"] == ["/var/lib/hashwacht-courier"]
+    paths = {path.removeprefix("-") for path in words(COURIER, "BindReadOnlyPaths")}
+    assert not [path for path in paths if path.startswith(("/srv", "/home", "/var", "/mnt"))]
+    assert "ReadWritePaths" not in keys
+    assert "BindPaths" not in keys
 
 
 def test_passwords_are_given_to_the_courier_alone() -> None:
     for unit in SERVICES:
-        given = [key for key in read(unit) if "Credential" in key]
-        assert given == (["LoadCredential"] if unit == COURIER else [])
+        keys = [key for key in read(unit) if "Credential" in key]
+        assert keys == (["LoadCredential"] if unit == COURIER else [])
     for unit in (SCANNER, WATCHER):
         assert "-/etc/hashwacht/credentials" in words(unit, "InaccessiblePaths")
 
@@ -135,10 +135,10 @@ def test_the_watcher_has_two_capabilities_and_writes_nothing() -> None:
 
 def test_the_sockets_are_roots_alone() -> None:
     for name in ("courier", "watcher"):
-        found = read(UNITS / f"hashwacht-{name}.socket")
-        assert found["SocketMode"] == ["0600"]
-        assert found["DirectoryMode"] == ["0700"]
-        assert found["ListenStream"] == [f"/run/hashwacht/{name}.sock"]
+        keys = read(UNITS / f"hashwacht-{name}.socket")
+        assert keys["SocketMode"] == ["0600"]
+        assert keys["DirectoryMode"] == ["0700"]
+        assert keys["ListenStream"] == [f"/run/hashwacht/{name}.sock"]
 
 
 def test_a_killed_worker_does_not_take_the_scanner_along() -> None:

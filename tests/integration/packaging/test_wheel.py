@@ -23,9 +23,9 @@ def built(copy: Path, mode: int, epoch: str) -> str:
             shutil.copytree(source, copy / name, copy_function=shutil.copyfile, ignore=ignored)
         elif source.exists():
             shutil.copyfile(source, copy / name)
-    for each in copy.rglob("*.py"):
-        each.chmod(mode)
-        os.utime(each, (mode, mode))
+    for path in copy.rglob("*.py"):
+        path.chmod(mode)
+        os.utime(path, (mode, mode))
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "out"],
         cwd=copy,
@@ -38,6 +38,6 @@ def built(copy: Path, mode: int, epoch: str) -> str:
 
 
 def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
-    one = built(tmp_path / "one", 0o600, "1700000000")
-    assert one == built(tmp_path / "another", 0o644, "1700000000")
-    assert one != built(tmp_path / "later", 0o644, "1800000000")  # the test can tell
+    first = built(tmp_path / "one", 0o600, "1700000000")
+    assert first == built(tmp_path / "another", 0o644, "1700000000")
+    assert first != built(tmp_path / "later", 0o644, "1800000000")  # the test can tell

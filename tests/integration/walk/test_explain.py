@@ -66,14 +66,14 @@ def test_a_path_is_explained_as_scanned_exactly_if_it_is_walked(
         except UsageError:
             assert not explain(bytes(top), rules).scanned
             return
-        visited = {each.path for each in walked} | {
-            each.path + b"/" + entry.name for each in walked for entry in each.files
+        visited = {entry.path for entry in walked} | {
+            listing.path + b"/" + entry.name for listing in walked for entry in listing.files
         }
         for path in (top, *top.rglob("*")):
-            said = explain(bytes(path), rules, root=bytes(top))
-            assert said.scanned == (bytes(path) in visited), (path, texts, said)
+            explanation = explain(bytes(path), rules, root=bytes(top))
+            assert explanation.scanned == (bytes(path) in visited), (path, texts, explanation)
             regular = stat.S_ISREG(path.lstat().st_mode) or stat.S_ISDIR(path.lstat().st_mode)
-            assert regular or not said.scanned
+            assert regular or not explanation.scanned
 
 
 @pytest.fixture
@@ -103,10 +103,10 @@ RULES = ExclusionRules(parse_rules(["*.log", "cache/", "!keep.log"], "settings.t
 def test_the_deciding_rule_and_path_are_reported(
     tree: Path, name: str, *, scanned: bool, why: str, line: int | None, at: str
 ) -> None:
-    said = explain(bytes(tree / name), RULES, root=bytes(tree))
-    assert (said.scanned, said.reason) == (scanned, why)
-    assert (said.rule.line if said.rule else None) == line
-    assert said.at == bytes(tree / at)
+    explanation = explain(bytes(tree / name), RULES, root=bytes(tree))
+    assert (explanation.scanned, explanation.reason) == (scanned, why)
+    assert (explanation.rule.line if explanation.rule else None) == line
+    assert explanation.at == bytes(tree / at)
 
 
 def test_without_a_root_the_path_itself_is_the_root(tree: Path) -> None:

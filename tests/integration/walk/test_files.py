@@ -95,9 +95,9 @@ def test_a_tick_is_waited_out_only_for_files_just_written(path: Path) -> None:
     changed = path.stat().st_ctime_ns
     fd = os.open(path, os.O_RDONLY)
     for now, pauses in ((changed + 1_000_000, 1), (changed + 20_000_000, 0), (changed - 10**9, 0)):
-        taken: list[float] = []
-        read_consistent(fd, lambda fd: os.read(fd, 99), now=lambda now=now: now, pause=taken.append)  # type: ignore[misc]  # bound now
-        assert len(taken) == pauses
+        waits: list[float] = []
+        read_consistent(fd, lambda fd: os.read(fd, 99), now=lambda now=now: now, pause=waits.append)  # type: ignore[misc]  # bound now
+        assert len(waits) == pauses
     os.close(fd)
 
 
@@ -122,23 +122,23 @@ def test_an_error_of_the_reader_passes(path: Path) -> None:
 
 def test_timestamps_of_a_recent_change_are_not_settled() -> None:
     """A file changed just before it was read has to be read again next time."""
-    written = 1_000_000_000_000
-    file = FileId(1, 2, 3, 0, written)
-    assert timestamps_settled(file, written + 3_000_000_000)
-    assert not timestamps_settled(file, written + 1_000_000_000)
-    assert not timestamps_settled(file, written - 1)
+    written_at = 1_000_000_000_000
+    file = FileId(1, 2, 3, 0, written_at)
+    assert timestamps_settled(file, written_at + 3_000_000_000)
+    assert not timestamps_settled(file, written_at + 1_000_000_000)
+    assert not timestamps_settled(file, written_at - 1)
 
 
 def test_fine_timestamps_settle_after_one_clock_tick() -> None:
-    written = 1_000_000_000_001
-    file = FileId(1, 2, 3, 0, written)
-    assert timestamps_settled(file, written + 20_000_000)
-    assert not timestamps_settled(file, written + 1_000_000)
+    written_at = 1_000_000_000_001
+    file = FileId(1, 2, 3, 0, written_at)
+    assert timestamps_settled(file, written_at + 20_000_000)
+    assert not timestamps_settled(file, written_at + 1_000_000)
 
 
 def identity(path: Path) -> tuple[int, int]:
-    found = path.lstat()
-    return found.st_dev, found.st_ino
+    status = path.lstat()
+    return status.st_dev, status.st_ino
 
 
 def test_only_the_file_that_was_meant_is_opened_and_never_blocks(tmp_path: Path) -> None:

@@ -69,21 +69,21 @@ def test_nothing_outside_is_read_and_everything_stable_is(scene: Path) -> None:
     root = bytes(scene / "root")
     stable = {bytes(path) for path in scene.glob("root/stable*/*")}
     assert len(stable) == 50
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     end = time.monotonic() + LIMIT
     with attack(SWAPPER, scene / "root/play", scene / "swap"):
-        while seen["rounds"] < 300 or seen["changed"] < 100 or not seen["play"]:
-            assert time.monotonic() < end, seen
+        while counts["rounds"] < 300 or counts["changed"] < 100 or not counts["play"]:
+            assert time.monotonic() < end, counts
             contents: dict[bytes, bytes] = {}
             with closing(Walker(root, ExclusionRules([])).walk()) as walk:
                 for directory in walk:
                     assert directory.path.startswith(root)
                     assert not directory.problems
-                    contents.update(read_by_descriptor(directory, seen))
+                    contents.update(read_by_descriptor(directory, counts))
             assert stable <= contents.keys()
             assert not [path for path, content in contents.items() if SECRET in content]
-            seen["rounds"] += 1
-            seen["play"] += sum(b"/play/" in path for path in contents)
+            counts["rounds"] += 1
+            counts["play"] += sum(b"/play/" in path for path in contents)
 
 
 def test_the_same_attack_works_on_code_that_uses_paths(scene: Path) -> None:
@@ -114,8 +114,8 @@ def test_a_directory_moved_away_during_the_walk_is_a_problem(tmp_path: Path) -> 
         if directory.path == bytes(deep):
             (top / "d").rename(tmp_path / "elsewhere/d")
             top.rename(tmp_path / "elsewhere/top")
-    (problem,) = [each for each in walked if each.problems]
-    if bytes(top / "~") in {each.path for each in walked}:
+    (problem,) = [entry for entry in walked if entry.problems]
+    if bytes(top / "~") in {entry.path for entry in walked}:
         pytest.skip("this file system gave the other directory first")
     assert problem.path == bytes(top)
     assert problem.problems[0].skip_reason == "changed-while-walked"

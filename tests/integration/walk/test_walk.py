@@ -31,11 +31,11 @@ Walk = Callable[..., list[ListedDirectory]]
 
 
 def files(walked: list[ListedDirectory]) -> set[bytes]:
-    return {each.path + b"/" + entry.name for each in walked for entry in each.files}
+    return {listing.path + b"/" + entry.name for listing in walked for entry in listing.files}
 
 
 def problems(walked: list[ListedDirectory]) -> list[tuple[bytes, ListingProblem]]:
-    return [(each.path, problem) for each in walked for problem in each.problems]
+    return [(entry.path, problem) for entry in walked for problem in entry.problems]
 
 
 def rules(*lines: str) -> ExclusionRules:
@@ -59,8 +59,8 @@ def test_a_file_is_opened_as_what_it_was_listed_as(tmp_path: Path) -> None:
         (entry,) = directory.files
         fd = directory.open(entry)
         assert os.read(fd, 100) == b"content"
-        found = os.fstat(fd)
-        assert entry.id.from_stat(found) == entry.id
+        status = os.fstat(fd)
+        assert entry.id.from_stat(status) == entry.id
         assert not os.get_inheritable(fd)
         os.close(fd)
         (tmp_path / "b").write_bytes(b"other")
@@ -101,7 +101,7 @@ def test_hard_links_are_reported_with_one_identity(walk: Walk, tmp_path: Path) -
     (tmp_path / "a").write_bytes(b"x")
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "b").hardlink_to(tmp_path / "a")
-    entries = [entry for each in walk(tmp_path) for entry in each.files]
+    entries = [entry for listing in walk(tmp_path) for entry in listing.files]
     assert [entry.nlink for entry in entries] == [2, 2]
     assert len({entry.id for entry in entries}) == 1
 
@@ -115,7 +115,7 @@ def test_the_root_may_be_a_file_or_a_link_and_must_exist(walk: Walk, tmp_path: P
     for root in ("d", "link", "link/", "d/a", "file-link"):
         assert files(walk(os.fsencode(f"{tmp_path}/{root}"))) == expected
     os.mkfifo(tmp_path / "fifo")
-    assert [each.special for each in walk(tmp_path / "fifo")] == [1]
+    assert [entry.special for entry in walk(tmp_path / "fifo")] == [1]
     for missing in ("nothing", "d/a/below"):
         with pytest.raises(UsageError, match="does not exist"):
             walk(tmp_path / missing)
@@ -134,18 +134,18 @@ def test_excluded_directories_are_not_entered(walk: Walk, tmp_path: Path) -> Non
         (tmp_path / name).touch()
     walked = walk(tmp_path, rules("cache/", "*.log", "!/**/cache/d.jpg"))
     assert files(walked) == {bytes(tmp_path / "keep/a.jpg")}
-    assert sum(each.excluded for each in walked) == 3
-    assert {each.path for each in walked} == {bytes(tmp_path), bytes(tmp_path / "keep")}
+    assert sum(entry.excluded for entry in walked) == 3
+    assert {entry.path for entry in walked} == {bytes(tmp_path), bytes(tmp_path / "keep")}
 
 
 def test_a_run_resumed_does_not_list_again_what_was_listed(walk: Walk, tmp_path: Path) -> None:
     for name in ("a/x", "a/b/y", "c/z"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    done = {bytes(tmp_path), bytes(tmp_path / "a")}
-    walked = walk(tmp_path, listed=done.__contains__)
+    listed = {bytes(tmp_path), bytes(tmp_path / "a")}
+    walked = walk(tmp_path, listed=listed.__contains__)
     assert files(walked) == {bytes(tmp_path / "a/b/y"), bytes(tmp_path / "c/z")}
-    assert done.isdisjoint(each.path for each in walked)
+    assert listed.isdisjoint(entry.path for entry in walked)
 
 
 def test_a_large_directory_is_listed_in_portions_by_inode(walk: Walk, tmp_path: Path) -> None:
@@ -153,19 +153,19 @@ def test_a_large_directory_is_listed_in_portions_by_inode(walk: Walk, tmp_path: 
     for name in names:
         (tmp_path / name.decode()).touch()
     walked = walk(tmp_path, limits=WalkLimits(chunk=300, portion=60))
-    assert [each.last for each in walked] == [False, False, False, True]
-    assert [len(each.files) for each in walked] == [300, 300, 300, 100]
-    assert {entry.name for each in walked for entry in each.files} == names
-    for each in walked:
-        assert each.files == sorted(each.files, key=lambda entry: entry.ino)
+    assert [entry.last for entry in walked] == [False, False, False, True]
+    assert [len(entry.files) for entry in walked] == [300, 300, 300, 100]
+    assert {entry.name for listing in walked for entry in listing.files} == names
+    for listing in walked:
+        assert listing.files == sorted(listing.files, key=lambda entry: entry.ino)
 
 
 def test_a_slow_directory_is_yielded_in_time(walk: Walk, tmp_path: Path) -> None:
     for number in range(200):
         (tmp_path / str(number)).touch()
     walked = walk(tmp_path, limits=WalkLimits(portion=0))
-    assert [each.last for each in walked] == [False, False, False, True]
-    assert sum(len(each.files) for each in walked) == 200
+    assert [entry.last for entry in walked] == [False, False, False, True]
+    assert sum(len(entry.files) for entry in walked) == 200
 
 
 @given(
@@ -175,16 +175,16 @@ def test_a_slow_directory_is_yielded_in_time(walk: Walk, tmp_path: Path) -> None
 def test_batches_of_any_size_hold_every_subdirectory_once(
     keys: list[tuple[int, bytes]], limit: int
 ) -> None:
-    seen: list[tuple[int, bytes]] = []
+    entries: list[tuple[int, bytes]] = []
     more = True
     while more:
-        batch = SubdirectoryBatch(seen[-1] if seen else None, limit)
+        batch = SubdirectoryBatch(entries[-1] if entries else None, limit)
         for key in keys:
             batch.offer(key)
-        seen += batch.keys()[::-1]
+        entries += batch.keys()[::-1]
         more = batch.more
         assert len(batch.keys()) <= limit
-    assert seen == sorted(keys)
+    assert entries == sorted(keys)
 
 
 components = st.sampled_from(["a", "b", "c", "\udcff", "d\n"])
@@ -205,11 +205,11 @@ def test_limits_change_nothing_but_the_portions(
             (directory / "g").touch()
         bounds = WalkLimits(pending=pending, kept=kept, chunk=chunk)
         walked = list(Walker(bytes(top), rules(), limits=bounds).walk())
-        found = list(os.walk(bytes(top)))
-        expected = {here + b"/" + each for here, _, names in found for each in names}
-        assert sum(len(each.files) for each in walked) == len(expected)
+        directories = list(os.walk(bytes(top)))
+        expected = {here + b"/" + name for here, _, names in directories for name in names}
+        assert sum(len(entry.files) for entry in walked) == len(expected)
         assert files(walked) == expected
-        assert {each.path for each in walked} == {here for here, _, _ in found}
+        assert {entry.path for entry in walked} == {here for here, _, _ in directories}
         assert not problems(walked)
 
 
@@ -228,7 +228,7 @@ def chain(top: Path, levels: int, name: bytes, *, side: bool) -> None:
 
 
 def descriptors() -> set[int]:
-    return {int(each.name) for each in Path("/proc/self/fd").iterdir()}
+    return {int(path.name) for path in Path("/proc/self/fd").iterdir()}
 
 
 @contextmanager
@@ -251,10 +251,10 @@ def test_five_thousand_levels_need_neither_stack_nor_descriptors(
     chain(open_tree, 5000, b"d", side=side)
     with few_descriptors():
         walked = walk(open_tree)
-    assert sum(len(each.files) for each in walked) == 5000
+    assert sum(len(entry.files) for entry in walked) == 5000
     assert len(walked) == (10_001 if side else 5001)
     assert not problems(walked)
-    assert max(len(each.path) for each in walked) > 10_000
+    assert max(len(entry.path) for entry in walked) > 10_000
 
 
 def test_a_path_beyond_all_measure_is_a_problem_and_no_crash(walk: Walk, open_tree: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_path_beyond_all_measure_is_a_problem_and_no_crash(walk: Walk, open_tr
     assert problem.skip_reason is SkipReason.TOO_DEEP
     assert problem.skip_reason.loses_files
     assert WalkLimits().path < len(path) <= WalkLimits().path + 252
-    assert sum(len(each.files) for each in walked) == path.count(b"n" * 250) - 1
+    assert sum(len(entry.files) for entry in walked) == path.count(b"n" * 250) - 1
 
 
 def test_no_descriptor_is_left_however_the_walk_ends(tmp_path: Path) -> None:
@@ -302,16 +302,16 @@ print(json.dumps(sorted(seen)))
 
 
 def run(program: str, *arguments: object, before: tuple[str, ...] = ()) -> list[object]:
-    done = subprocess.run(
+    result = subprocess.run(
         [*before, sys.executable, "-c", program, *map(str, arguments)],
         capture_output=True,
         text=True,
         check=False,
     )
-    if before and "propagation" in done.stderr:
+    if before and "propagation" in result.stderr:
         pytest.skip("no mount namespace of our own is to be had here, as in a bare chroot")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
     assert isinstance(found, list)
     return found
 

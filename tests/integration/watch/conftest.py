@@ -23,20 +23,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def mounts() -> Iterator[OwnMounts]:
     """Let a test mount what it likes."""
     try:
-        made = OwnMounts()
+        mounts = OwnMounts()
     except OSError as error:
         pytest.skip(f"no mount namespace of our own is to be had here: {error}")
-    with closing(made):
-        yield made
+    with closing(mounts):
+        yield mounts
 
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
     """Give a directory in memory, where that can be had: a busy disk takes minutes."""
     where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    made = Path(tempfile.mkdtemp(prefix="hashwacht-", dir=where)).resolve()
-    yield made
-    shutil.rmtree(made)
+    path = Path(tempfile.mkdtemp(prefix="hashwacht-", dir=where)).resolve()
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture

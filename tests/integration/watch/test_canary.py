@@ -17,13 +17,13 @@ PATIENCE = 60.0
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    made = tmp_path.resolve() / "root"
-    made.mkdir()
-    return made
+    path = tmp_path.resolve() / "root"
+    path.mkdir()
+    return path
 
 
 def canary(clock: Clock, *roots: Path) -> Canary:
-    return Canary([Root(each.name, bytes(each)) for each in roots], PATIENCE, clock)
+    return Canary([Root(path.name, bytes(path)) for path in roots], PATIENCE, clock)
 
 
 def announced(root: Path) -> Announcement:
@@ -38,16 +38,16 @@ def test_a_watched_root_announces_it_and_nothing_stays_behind(root: Path) -> Non
             here.ear.forget()
             assert birds.write_all() == []
             here.until(lambda: bool(here.ear.heard))
-            assert {birds.is_canary(each) for each in here.ear.heard} == {True}
+            assert {birds.is_canary(announcement) for announcement in here.ear.heard} == {True}
             clock.now += PATIENCE - 1
             assert birds.overdue() == []
     assert list(root.iterdir()) == []
 
 
 def test_an_unannounced_canary_is_a_gap_as_long_as_that_lasts(root: Path) -> None:
-    clock, other = Clock(), root.parent / "other"
-    other.mkdir()
-    birds = canary(clock, root, other)
+    clock, path = Clock(), root.parent / "other"
+    path.mkdir()
+    birds = canary(clock, root, path)
     for _ in range(2):
         birds.write_all()
         birds.is_canary(announced(root))
@@ -56,11 +56,11 @@ def test_an_unannounced_canary_is_a_gap_as_long_as_that_lasts(root: Path) -> Non
         assert birds.overdue() == []
         birds.is_canary(announced(root))
         clock.now += PATIENCE / 2 + 1
-        assert [(each.root, each.cause) for each in birds.overdue()] == [
+        assert [(missed.root, missed.cause) for missed in birds.overdue()] == [
             ("other", Cause.DEAD_WATCH)
         ]
     assert birds.overdue() == []
-    birds.is_canary(announced(other))
+    birds.is_canary(announced(path))
     clock.now += 10 * PATIENCE
     assert birds.overdue() == []
 
@@ -118,17 +118,17 @@ def test_what_was_left_behind_by_a_kill_is_cleared_away(root: Path) -> None:
 def test_a_root_that_is_not_there_is_said_to_be(root: Path) -> None:
     birds = canary(Clock(), root)
     root.rmdir()
-    assert [each.cause for each in birds.write_all()] == [Cause.UNMOUNTED]
+    assert [missed.cause for missed in birds.write_all()] == [Cause.UNMOUNTED]
     assert not birds.unwritable
 
 
 def test_a_root_behind_a_link_gets_none(root: Path) -> None:
-    other = root.parent / "other"
-    other.mkdir()
+    path = root.parent / "other"
+    path.mkdir()
     root.rmdir()
-    root.symlink_to(other)
+    root.symlink_to(path)
     canary(Clock(), root).write_all()
-    assert list(other.iterdir()) == []
+    assert list(path.iterdir()) == []
 
 
 def test_a_read_only_root_is_said_once_to_be_without_proof(

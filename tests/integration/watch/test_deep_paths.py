@@ -23,8 +23,8 @@ def write(directory: int) -> None:
 def test_only_the_root_that_they_are_in_is_missed(socket_path: Path, tmp_path: Path) -> None:
     """Or any customer could have the roots of all others walked, once an hour."""
     roots = [tmp_path.resolve() / name for name in ("root", "other", "beside")]
-    for each in roots:
-        each.mkdir()
+    for path in roots:
+        path.mkdir()
     with (
         watcher_process(socket_path),
         watching(FanotifyWatch(socket_path), roots[:2]) as here,
@@ -35,14 +35,16 @@ def test_only_the_root_that_they_are_in_is_missed(socket_path: Path, tmp_path: P
         write(deepened(roots[1], 25))
         here.until(lambda: bool(here.ear.gaps))
         here.caught_up()
-        assert {(each.root, each.cause) for each in here.ear.gaps} == {("other", Cause.UNLISTED)}
+        assert {(missed.root, missed.cause) for missed in here.ear.gaps} == {
+            ("other", Cause.UNLISTED)
+        }
 
 
 def test_many_of_them_do_not_keep_the_watcher_busy(socket_path: Path, tmp_path: Path) -> None:
     """Beyond some thousand directories in a batch, every root may be the one."""
     roots = [tmp_path.resolve() / name for name in ("root", "beside")]
-    for each in roots:
-        each.mkdir()
+    for path in roots:
+        path.mkdir()
     deep = deepened(roots[1], 25)
     inside = []
     for number in range(1000):

@@ -70,8 +70,8 @@ def small(request: pytest.FixtureRequest, socket_path: Path) -> Iterator[SmallQu
 
 
 def inotify() -> Iterator[SmallQueue]:
-    made = InotifyWatch()
-    yield SmallQueue(lambda: made, hold_the_interpreter)
+    watch = InotifyWatch()
+    yield SmallQueue(lambda: watch, hold_the_interpreter)
 
 
 def fanotify(socket_path: Path) -> Iterator[SmallQueue]:
@@ -128,12 +128,12 @@ def test_what_does_not_fit_into_the_queues_is_said_to_be_missed(
     watch.start([Root("root", bytes(root))], queue)
     try:
         paths = flood(root, "d", small)
-        taken, causes, until = set[bytes](), set[Cause](), time.monotonic() + 8
+        names, causes, until = set[bytes](), set[Cause](), time.monotonic() + 8
         while not causes & {Cause.OVERFLOW, Cause.QUEUE_FULL} and time.monotonic() < until:
             files, gaps = queue.drain(50, 0.1)
-            causes.update(each.cause for each in gaps)
-            taken.update(each.path for each in files)
-        assert causes & {Cause.OVERFLOW, Cause.QUEUE_FULL}, len(paths - taken)
+            causes.update(missed.cause for missed in gaps)
+            names.update(announcement.path for announcement in files)
+        assert causes & {Cause.OVERFLOW, Cause.QUEUE_FULL}, len(paths - names)
     finally:
         watch.close()
 
@@ -237,10 +237,10 @@ def test_reaching_the_watch_limit_is_a_gap_until_it_is_raised(tmp_path: Path) ->
     """At the start, and later; in a user namespace, whose limit is its own."""
     program = [sys.executable, "-c", LIMITED, str(tmp_path.resolve())]
     command = ["unshare", "--user", "--map-root-user", *program]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    if "unshare" in done.stderr and "failed" in done.stderr:
-        pytest.skip(f"no user namespace is to be had here: {done.stderr}")
-    assert done.stdout == "well\n", done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    if "unshare" in result.stderr and "failed" in result.stderr:
+        pytest.skip(f"no user namespace is to be had here: {result.stderr}")
+    assert result.stdout == "well\n", result.stderr
 
 
 LOCKED = """
@@ -272,5 +272,5 @@ print("well")
 def test_a_directory_that_may_not_be_read_is_a_gap_until_it_may(tmp_path: Path) -> None:
     """Root may read all, so the program gives up its capabilities."""
     command = [sys.executable, "-c", LOCKED, str(tmp_path.resolve())]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
-    assert done.stdout == "well\n", done.stderr
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert result.stdout == "well\n", result.stderr

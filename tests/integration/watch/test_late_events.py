@@ -39,9 +39,9 @@ class BusyEar(WatchRecorder):
 
 @pytest.fixture
 def top(tmp_path: Path) -> Path:
-    made = tmp_path.resolve() / "root"
-    made.mkdir()
-    return made
+    path = tmp_path.resolve() / "root"
+    path.mkdir()
+    return path
 
 
 @contextmanager

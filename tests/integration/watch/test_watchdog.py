@@ -35,14 +35,14 @@ class TestChaos(WatchChaosContract):
 def kernel_watches() -> int:
     """Count the directories that the kernel watches for this process."""
     count = 0
-    for each in Path("/proc/self/fdinfo").iterdir():
+    for path in Path("/proc/self/fdinfo").iterdir():
         with suppress(FileNotFoundError):  # that of the listing itself
-            count += each.read_text().count("inotify wd:")
+            count += path.read_text().count("inotify wd:")
     return count
 
 
 def directories(top: Path) -> int:
-    return 1 + sum(each.is_dir() for each in top.rglob("*"))
+    return 1 + sum(path.is_dir() for path in top.rglob("*"))
 
 
 def test_the_kernel_watches_every_directory_once_and_no_other(case: WatchCase) -> None:
@@ -63,10 +63,10 @@ def test_a_directory_renamed_before_its_child_is_watched(
     """Its making is announced under a path that is no more."""
     root, ear, mounts = tmp_path.resolve() / "root", WatchRecorder(), Mounts()
     (root / "before").mkdir(parents=True)
-    found = Root("root", bytes(root))
-    stands = read_root_state(found, mounts)
+    watched_root = Root("root", bytes(root))
+    stands = read_root_state(watched_root, mounts)
     assert stands is not None
-    with closing(mounts), closing(InotifyRoot(found, stands, ear)) as watch:
+    with closing(mounts), closing(InotifyRoot(watched_root, stands, ear)) as watch:
         here = Watching(watch, ear, root)  # type: ignore[arg-type]  # one root's watch can be tended
         with watch._tree.lock:  # the reader waits
             (root / "before" / "inner").mkdir()

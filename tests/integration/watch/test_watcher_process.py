@@ -46,9 +46,9 @@ TWO = f"{1 << 2 | 1 << 21:016x}"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    made = tmp_path.resolve() / "root"
-    made.mkdir()
-    return made
+    path = tmp_path.resolve() / "root"
+    path.mkdir()
+    return path
 
 
 @pytest.fixture
@@ -58,17 +58,17 @@ def watch(socket_path: Path) -> FanotifyWatch:
 
 def status(process: int) -> dict[str, str]:
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    return {name: value.strip() for name, _, value in (each.partition(":") for each in lines)}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def test_it_holds_two_capabilities_and_has_no_network(
     socket_path: Path, root: Path, watch: FanotifyWatch
 ) -> None:
     with watcher_process(socket_path) as process, watching(watch, [root]):
-        found = status(process.pid)
-        assert {found[f"Cap{each}"] for each in ("Eff", "Prm", "Bnd")} == {TWO}
-        assert {int(found[f"Cap{each}"], 16) for each in ("Inh", "Amb")} == {0}
-        assert found["NoNewPrivs"] == "1"
+        fields = status(process.pid)
+        assert {fields[f"Cap{name}"] for name in ("Eff", "Prm", "Bnd")} == {TWO}
+        assert {int(fields[f"Cap{name}"], 16) for name in ("Inh", "Amb")} == {0}
+        assert fields["NoNewPrivs"] == "1"
         assert socket_path.stat().st_mode & 0o777 == 0o600
         network = Path(f"/proc/{process.pid}/ns/net").readlink()
         assert network != Path("/proc/self/ns/net").readlink()
@@ -108,9 +108,9 @@ def test_it_cannot_connect_even_in_the_hosts_network_namespace(socket_path: Path
     """CAP_SYS_ADMIN allows setns(2): the filter refuses the socket there as well."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         command = [sys.executable, "-c", ESCAPES, str(socket_path), str(server.getsockname()[1])]
-        done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+        result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
     refused = os.strerror(errno.EAFNOSUPPORT)
-    assert done.stdout.splitlines() == [refused, "setns 0", "True", refused]
+    assert result.stdout.splitlines() == [refused, "setns 0", "True", refused]
 
 
 def test_without_a_filter_it_refuses_to_run(socket_path: Path) -> None:
@@ -127,25 +127,25 @@ def test_without_a_filter_it_refuses_to_run(socket_path: Path) -> None:
         "    print(error.message, '|', error.advice)\n"
     )
     command = [sys.executable, "-c", program, str(socket_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    assert "cannot give up the network: there is no seccomp filter for" in done.stdout
-    assert "daemon.watch_method" in done.stdout
-    assert "serves" not in done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    assert "cannot give up the network: there is no seccomp filter for" in result.stdout
+    assert "daemon.watch_method" in result.stdout
+    assert "serves" not in result.stdout
 
 
 def test_it_holds_no_directory_open(socket_path: Path, root: Path, watch: FanotifyWatch) -> None:
     """Or nobody could unmount it."""
     with watcher_process(socket_path) as process, watching(watch, [root]) as here:
         here.caught_up()
-        links = [each.readlink() for each in Path(f"/proc/{process.pid}/fd").iterdir()]
-        assert not [each for each in links if each.is_relative_to(root)]
+        links = [path.readlink() for path in Path(f"/proc/{process.pid}/fd").iterdir()]
+        assert not [path for path in links if path.is_relative_to(root)]
 
 
 def test_when_it_dies_all_roots_are_missed_until_it_is_back(socket_path: Path, root: Path) -> None:
-    other = root.parent / "other"
-    other.mkdir()
+    path = root.parent / "other"
+    path.mkdir()
     watch = FanotifyWatch(socket_path, patience=0.1)
-    with watching(watch, [root, other]) as here:
+    with watching(watch, [root, path]) as here:
         here.until(lambda: here.ear.causes("root") == here.ear.causes("other") == DEAD)
         for _ in range(2):
             with watcher_process(socket_path) as process:
@@ -196,8 +196,8 @@ def test_it_says_that_it_serves_and_lives(socket_path: Path) -> None:
         "serve(Path(sys.argv[1]), stop, ready=lambda: print('ready', flush=True), alive=alive)\n"
     )
     command = [sys.executable, "-c", program, str(socket_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    assert done.stdout.split() == ["ready", "alive", "alive", "alive"]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    assert result.stdout.split() == ["ready", "alive", "alive", "alive"]
 
 
 def test_a_file_system_fanotify_refuses_is_a_gap_that_names_it(
@@ -266,8 +266,8 @@ def test_without_the_capability_it_says_what_to_do(socket_path: Path) -> None:
         "    print(error.advice)\n"
     )
     command = [sys.executable, "-c", program, str(socket_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
-    assert "CAP_SYS_ADMIN" in done.stdout
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)
+    assert "CAP_SYS_ADMIN" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -61,13 +61,16 @@ def test_equal_bytes_and_near_pictures_are_decided_apart() -> None:
     assert decide(Verdict(Outcome.MATCH, (NEAR,)), policy) == PolicyDecision(
         Action.HOLD, "on_similar_match"
     )
-    both = Verdict(Outcome.MATCH, (NEAR, EXACT))
-    assert decide(both, policy) == PolicyDecision(Action.QUARANTINE, "on_exact_match")
+    verdict = Verdict(Outcome.MATCH, (NEAR, EXACT))
+    assert decide(verdict, policy) == PolicyDecision(Action.QUARANTINE, "on_exact_match")
 
 
 def test_an_equal_picture_hash_is_no_equal_content() -> None:
     assert not is_exact(replace(NEAR, distance=0))
-    assert all(is_exact(replace(EXACT, signal=Signal(each.name, "0"))) for each in DIGESTS)
+    assert all(
+        is_exact(replace(EXACT, signal=Signal(hex_signal_type.name, "0")))
+        for hex_signal_type in DIGESTS
+    )
 
 
 def test_a_category_decides_alone_for_its_matches() -> None:
@@ -77,8 +80,8 @@ def test_a_category_decides_alone_for_its_matches() -> None:
     assert decide(Verdict(Outcome.MATCH, (EXACT,)), policy) == PolicyDecision(
         Action.OBSERVE, "on_category.csam"
     )
-    other = replace(EXACT, category="harmful")
-    assert decide(Verdict(Outcome.MATCH, (EXACT, other)), policy).action is Action.QUARANTINE
+    match = replace(EXACT, category="harmful")
+    assert decide(Verdict(Outcome.MATCH, (EXACT, match)), policy).action is Action.QUARANTINE
 
 
 @pytest.mark.parametrize(
@@ -115,9 +118,9 @@ def test_a_match_is_at_least_observed_unless_released(
 def test_more_matches_never_make_it_milder(
     verdict: Verdict, policy: RootSettings, more: Verdict
 ) -> None:
-    both = replace(verdict, matches=(*verdict.matches, *more.matches))
-    action = decide(both, policy).action
-    alone = [decide(each, policy).action for each in (verdict, more)]
+    combined = replace(verdict, matches=(*verdict.matches, *more.matches))
+    action = decide(combined, policy).action
+    alone = [decide(combined, policy).action for combined in (verdict, more)]
     assert action is max(alone, key=GRAVITY.__getitem__)
 
 

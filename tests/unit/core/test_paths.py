@@ -44,10 +44,10 @@ def test_letters_stay_and_what_deceives_is_written_as_bytes(path: bytes, shown: 
 
 @pytest.mark.parametrize("path", [b"a\nb", b"\xff\\x", "gpj.\u202eevil".encode(), b"\x01\x7f"])
 def test_the_shell_reads_what_is_shown_as_the_same_name(path: bytes) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-c", f"printf %s $'{escape_path(path)}'"], capture_output=True, check=True
     )
-    assert done.stdout == path
+    assert result.stdout == path
 
 
 @given(names)

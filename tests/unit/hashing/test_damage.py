@@ -25,19 +25,19 @@ PERCEPTUAL = {"pdq", "phash64", "dhash64"}
 
 
 def distance_to_the_whole(fingerprint: Hash, name: str, damaged: bytes) -> int:
-    whole, part = (
-        next(int(s.value, 16) for s in fingerprint(each).signals if s.type == "pdq")
-        for each in (ENCODED[name], damaged)
+    original, part = (
+        next(int(s.value, 16) for s in fingerprint(picture).signals if s.type == "pdq")
+        for picture in (ENCODED[name], damaged)
     )
-    return (whole ^ part).bit_count()
+    return (original ^ part).bit_count()
 
 
 @pytest.mark.parametrize("name", SHOWN_IN_PART)
 def test_a_truncated_picture_is_hashed_as_shown_and_marked(name: str, fingerprint: Hash) -> None:
-    found = fingerprint(truncated(ENCODED[name], 0.6))
-    assert found.damaged
-    assert {each.type for each in found.signals} >= PERCEPTUAL
-    assert found.skipped == ()
+    result = fingerprint(truncated(ENCODED[name], 0.6))
+    assert result.damaged
+    assert {signal.type for signal in result.signals} >= PERCEPTUAL
+    assert result.skipped == ()
 
 
 @pytest.mark.parametrize("name", ["jpeg", "jpeg-progressive", "png", "gif", "webp", "bmp"])
@@ -55,15 +55,15 @@ def test_truncated_anywhere_each_type_is_hashed_or_skipped(
 ) -> None:
     """Never an exception, and never a picture that silently counts as something else."""
     cut = truncated(ENCODED[name], share)
-    found = fingerprint(cut)
-    hashed = {each.type for each in found.signals} & PERCEPTUAL
-    skipped = {each.type for each in found.skipped if each.reason.undetermined}
+    result = fingerprint(cut)
+    hashed = {signal.type for signal in result.signals} & PERCEPTUAL
+    skipped = {skip.type for skip in result.skipped if skip.reason.undetermined}
     if len(cut) >= 24:
         assert hashed | skipped == PERCEPTUAL
-        if not found.damaged and not skipped:  # only bytes after the picture are missing
-            whole = fingerprint(ENCODED[name])
-            assert {s for s in found.signals if s.type in PERCEPTUAL} == {
-                s for s in whole.signals if s.type in PERCEPTUAL
+        if not result.damaged and not skipped:  # only bytes after the picture are missing
+            intact = fingerprint(ENCODED[name])
+            assert {s for s in result.signals if s.type in PERCEPTUAL} == {
+                s for s in intact.signals if s.type in PERCEPTUAL
             }
 
 
@@ -78,9 +78,9 @@ def test_bytes_changed_anywhere_never_raise(
     content = bytearray(ENCODED[name])
     for _ in range(flips.draw(st.integers(1, 8))):
         content[flips.draw(st.integers(0, len(content) - 1))] = flips.draw(st.integers(0, 255))
-    found = fingerprint(bytes(content))
-    hashed = {each.type for each in found.signals} & PERCEPTUAL
-    assert hashed | {each.type for each in found.skipped} >= PERCEPTUAL
+    result = fingerprint(bytes(content))
+    hashed = {signal.type for signal in result.signals} & PERCEPTUAL
+    assert hashed | {skip.type for skip in result.skipped} >= PERCEPTUAL
 
 
 def png_chunk(name: bytes, body: bytes, *, checksum: int | None = None) -> bytes:
@@ -89,16 +89,16 @@ def png_chunk(name: bytes, body: bytes, *, checksum: int | None = None) -> bytes
 
 
 def test_a_wrong_checksum_in_metadata_of_a_png_hides_nothing(fingerprint: Hash) -> None:
-    whole = ENCODED["png"]
-    broken = whole[:33] + png_chunk(b"tEXt", b"a\0b", checksum=1) + whole[33:]
+    content = ENCODED["png"]
+    broken = content[:33] + png_chunk(b"tEXt", b"a\0b", checksum=1) + content[33:]
     assert distance_to_the_whole(fingerprint, "png", broken) == 0
     assert fingerprint(broken).damaged
 
 
 def test_a_wrong_checksum_in_an_animated_png_hides_no_frame(fingerprint: Hash) -> None:
-    whole = ENCODED["png-animated"]
-    broken = whole[:33] + png_chunk(b"tEXt", b"a\0b", checksum=1) + whole[33:]
-    assert fingerprint(broken).signals[3:] == fingerprint(whole).signals[3:]
+    content = ENCODED["png-animated"]
+    broken = content[:33] + png_chunk(b"tEXt", b"a\0b", checksum=1) + content[33:]
+    assert fingerprint(broken).signals[3:] == fingerprint(content).signals[3:]
     assert fingerprint(broken).damaged
 
 
@@ -106,35 +106,37 @@ def test_declaring_missing_frames_does_not_hide_the_others(
     fingerprint: Hash,
 ) -> None:
     """Frames are spread over those promised, so the ones that exist may fall between."""
-    whole = ENCODED["png-animated"]
-    at = whole.index(b"acTL") + 4
-    lying = whole[: at - 8] + png_chunk(b"acTL", struct.pack(">II", 10**6, 0)) + whole[at + 12 :]
-    found = fingerprint(lying)
-    assert {each.type for each in found.skipped if each.reason.undetermined} == PERCEPTUAL
+    content = ENCODED["png-animated"]
+    at = content.index(b"acTL") + 4
+    lying = (
+        content[: at - 8] + png_chunk(b"acTL", struct.pack(">II", 10**6, 0)) + content[at + 12 :]
+    )
+    result = fingerprint(lying)
+    assert {skip.type for skip in result.skipped if skip.reason.undetermined} == PERCEPTUAL
 
 
 def test_nonsense_in_metadata_of_a_jpeg_hides_nothing(fingerprint: Hash) -> None:
     """Pillow warns of it, and where warnings are errors, as here, refuses the picture for it."""
-    whole = ENCODED["jpeg"]
+    content = ENCODED["jpeg"]
     nonsense = b"Exif\0\0II*\0\x08\0\0\0\x05\0" + b"\xff" * 20
     segment = b"\xff\xe1" + struct.pack(">H", len(nonsense) + 2) + nonsense
-    broken = whole[:2] + segment + whole[20:]
+    broken = content[:2] + segment + content[20:]
     assert distance_to_the_whole(fingerprint, "jpeg", broken) == 0
     assert fingerprint(broken).damaged
 
 
 @pytest.mark.parametrize("name", ["avif", "heic", "tiff-lzw"])
 def test_what_no_browser_would_show_is_undetermined(name: str, fingerprint: Hash) -> None:
-    found = fingerprint(truncated(ENCODED[name], 0.6))
-    assert {each.reason for each in found.skipped} == {Reason.DAMAGED}
-    assert not {each.type for each in found.signals} & PERCEPTUAL
-    assert not found.damaged
+    result = fingerprint(truncated(ENCODED[name], 0.6))
+    assert {skip.reason for skip in result.skipped} == {Reason.DAMAGED}
+    assert not {signal.type for signal in result.signals} & PERCEPTUAL
+    assert not result.damaged
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp"])
 def test_a_header_and_nothing_else_is_a_damaged_picture(name: str, fingerprint: Hash) -> None:
-    found = fingerprint(ENCODED[name][:20])
-    assert found.kind.startswith("image/")
-    assert {(each.type, each.reason) for each in found.skipped} == {
-        (each, Reason.DAMAGED) for each in PERCEPTUAL
+    result = fingerprint(ENCODED[name][:20])
+    assert result.kind.startswith("image/")
+    assert {(skip.type, skip.reason) for skip in result.skipped} == {
+        (name, Reason.DAMAGED) for name in PERCEPTUAL
     }

@@ -43,32 +43,36 @@ def bits_apart(one: str, other: str) -> int:
 
 
 def by_type(found: Fingerprint) -> dict[str, str]:
-    return {each.type: each.value for each in found.signals}
+    return {signal.type: signal.value for signal in found.signals}
 
 
 @pytest.mark.parametrize("name", STILL)
 def test_every_format_gives_its_kind_and_all_signals(name: str, fingerprint: Hash) -> None:
     encoded = encode(SOURCE, name)
-    found = fingerprint(encoded)
-    assert found.kind == KINDS[name.partition("-")[0]]
-    assert found.skipped == ()
-    assert not found.damaged
-    assert [each.type for each in found.signals] == [*DIGESTS, *PERCEPTUAL]
-    assert {each.variant for each in found.signals} == {""}
-    assert (found.key, found.size) == (hashlib.sha256(encoded).hexdigest(), len(encoded))
+    result = fingerprint(encoded)
+    assert result.kind == KINDS[name.partition("-")[0]]
+    assert result.skipped == ()
+    assert not result.damaged
+    assert [signal.type for signal in result.signals] == [*DIGESTS, *PERCEPTUAL]
+    assert {signal.variant for signal in result.signals} == {""}
+    assert (result.key, result.size) == (hashlib.sha256(encoded).hexdigest(), len(encoded))
 
 
-@pytest.mark.parametrize("name", [each for each in ENCODERS if each != "png-black-and-white"])
+@pytest.mark.parametrize(
+    "name", [encoder for encoder in ENCODERS if encoder != "png-black-and-white"]
+)
 def test_every_format_shows_the_same_picture(name: str, fingerprint: Hash) -> None:
     """Also 16 bits, palettes, CMYK: whatever the file stores, a screen shows the source."""
-    pdq = next(each for each in fingerprint(encode(SOURCE, name)).signals if each.type == "pdq")
+    pdq = next(
+        signal for signal in fingerprint(encode(SOURCE, name)).signals if signal.type == "pdq"
+    )
     expected = fingerprint(encode(SOURCE, "png"))
     assert pdq.quality == 100
     assert bits_apart(pdq.value, by_type(expected)["pdq"]) <= 31
 
 
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
-@pytest.mark.parametrize("name", [each for each in STILL if each not in {"png-16-bit", "heic"}])
+@pytest.mark.parametrize("name", [name for name in STILL if name not in {"png-16-bit", "heic"}])
 def test_signals_equal_those_of_the_reference_hashers(name: str, fingerprint: Hash) -> None:
     """As users of pdqhash and imagehash open a picture; transparency is dropped, not blended."""
     encoded = encode(SOURCE, name)
@@ -88,12 +92,12 @@ def test_signals_equal_those_of_the_reference_hashers(name: str, fingerprint: Ha
 @pytest.mark.parametrize("name", MOVING)
 def test_each_distinct_frame_is_hashed_once(name: str, fingerprint: Hash) -> None:
     """The third frame is the first again; a lossy format may have drawn it a little differently."""
-    found = fingerprint(encode(SOURCE, name))
-    frames = {each.variant for each in found.signals if each.type == "pdq"}
+    result = fingerprint(encode(SOURCE, name))
+    frames = {signal.variant for signal in result.signals if signal.type == "pdq"}
     assert {"frame:0", "frame:1"} <= frames
     if name in {"png-animated", "tiff-pages", "gif-animated"}:
         assert frames == {"frame:0", "frame:1"}
-    assert found.skipped == ()
+    assert result.skipped == ()
 
 
 def test_a_palette_with_transparency_does_not_warn(fingerprint: Hash) -> None:
@@ -108,16 +112,16 @@ def test_a_picture_is_hashed_without_its_exif_orientation(fingerprint: Hash) -> 
     exif[0x0112] = 6
     turned = by_type(fingerprint(encode(SOURCE, "jpeg", exif=exif.tobytes())))
     stored = by_type(fingerprint(encode(SOURCE, "jpeg")))
-    assert [turned[each] for each in PERCEPTUAL] == [stored[each] for each in PERCEPTUAL]
+    assert [turned[name] for name in PERCEPTUAL] == [stored[name] for name in PERCEPTUAL]
 
 
 def test_of_an_icon_the_largest_picture_is_hashed(fingerprint: Hash) -> None:
     file, largest = io.BytesIO(), SOURCE.resize((128, 128))
     largest.save(file, "ICO", sizes=[(16, 16), (128, 128), (48, 48)])
-    found = fingerprint(file.getvalue())
-    assert (found.kind, found.skipped) == ("image/vnd.microsoft.icon", ())
+    result = fingerprint(file.getvalue())
+    assert (result.kind, result.skipped) == ("image/vnd.microsoft.icon", ())
     expected = by_type(fingerprint(encode(largest, "png")))
-    assert [by_type(found)[each] for each in PERCEPTUAL] == [expected[each] for each in PERCEPTUAL]
+    assert [by_type(result)[name] for name in PERCEPTUAL] == [expected[name] for name in PERCEPTUAL]
 
 
 def zipped() -> bytes:
@@ -143,10 +147,10 @@ OTHERS = {
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_other_kinds_get_digests_and_skip_picture_hashes(kind: str, fingerprint: Hash) -> None:
-    found = fingerprint(OTHERS[kind])
-    assert found.kind == kind
-    assert [each.type for each in found.signals] == list(DIGESTS)
-    assert found.skipped == tuple(Skip(each, Reason.OTHER_KIND) for each in PERCEPTUAL)
+    result = fingerprint(OTHERS[kind])
+    assert result.kind == kind
+    assert [signal.type for signal in result.signals] == list(DIGESTS)
+    assert result.skipped == tuple(Skip(name, Reason.OTHER_KIND) for name in PERCEPTUAL)
 
 
 @pytest.mark.parametrize(
@@ -160,9 +164,9 @@ def test_other_kinds_get_digests_and_skip_picture_hashes(kind: str, fingerprint:
 def test_a_picture_without_a_decoder_is_not_another_kind(
     kind: str, content: bytes, fingerprint: Hash
 ) -> None:
-    found = fingerprint(content)
-    assert found.kind == kind
-    assert {each.reason for each in found.skipped} == {Reason.NO_DECODER}
+    result = fingerprint(content)
+    assert result.kind == kind
+    assert {skip.reason for skip in result.skipped} == {Reason.NO_DECODER}
 
 
 def test_heic_without_the_extra_is_a_picture_without_a_decoder(
@@ -170,20 +174,20 @@ def test_heic_without_the_extra_is_a_picture_without_a_decoder(
 ) -> None:
     encoded = encode(SOURCE, "heic")
     monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what import finds if it is missing
-    found = fingerprint(encoded)
-    assert found.kind == "image/heic"
-    assert found.skipped == tuple(
-        Skip(each, Reason.NO_DECODER, "image/heic") for each in PERCEPTUAL
+    result = fingerprint(encoded)
+    assert result.kind == "image/heic"
+    assert result.skipped == tuple(
+        Skip(name, Reason.NO_DECODER, "image/heic") for name in PERCEPTUAL
     )
 
 
 @pytest.mark.parametrize("name", ["jpeg", "png", "gif", "webp", "bmp"])
 def test_a_picture_with_an_archive_behind_it_is_the_picture(name: str, fingerprint: Hash) -> None:
     alone = encode(SOURCE, name)
-    both = fingerprint(alone + zipped())
-    assert both.kind == KINDS[name]
-    assert not both.skipped
-    assert by_type(both)["pdq"] == by_type(fingerprint(alone))["pdq"]
+    result = fingerprint(alone + zipped())
+    assert result.kind == KINDS[name]
+    assert not result.skipped
+    assert by_type(result)["pdq"] == by_type(fingerprint(alone))["pdq"]
 
 
 def test_two_letters_do_not_make_a_text_a_bitmap(fingerprint: Hash) -> None:
@@ -191,27 +195,27 @@ def test_two_letters_do_not_make_a_text_a_bitmap(fingerprint: Hash) -> None:
 
 
 def test_sha256_is_a_signal_only_if_wanted_but_always_the_key(fingerprint: Hash) -> None:
-    found = fingerprint(b"bytes", Plan(types=("md5",)))
-    assert [each.type for each in found.signals] == ["md5"]
-    assert found.key == hashlib.sha256(b"bytes").hexdigest()
+    result = fingerprint(b"bytes", Plan(types=("md5",)))
+    assert [signal.type for signal in result.signals] == ["md5"]
+    assert result.key == hashlib.sha256(b"bytes").hexdigest()
 
 
 def test_digests_alone_decode_nothing(fingerprint: Hash) -> None:
-    found = fingerprint(encode(SOURCE, "jpeg")[:900], Plan(types=("sha1",)))
-    assert (found.kind, found.skipped, found.damaged) == ("image/jpeg", (), False)
+    result = fingerprint(encode(SOURCE, "jpeg")[:900], Plan(types=("sha1",)))
+    assert (result.kind, result.skipped, result.damaged) == ("image/jpeg", (), False)
 
 
 def test_orientations_are_variants_of_pdq_and_in_the_recipe(fingerprint: Hash) -> None:
-    found = fingerprint(encode(SOURCE), Plan(types=("pdq", "dhash64"), orientations=True))
-    assert found.recipe == ("pdq/1", "dhash64/1", "pdq_turned/1")
-    assert [each.variant for each in found.signals if each.type == "pdq"] == [
+    result = fingerprint(encode(SOURCE), Plan(types=("pdq", "dhash64"), orientations=True))
+    assert result.recipe == ("pdq/1", "dhash64/1", "pdq_turned/1")
+    assert [signal.variant for signal in result.signals if signal.type == "pdq"] == [
         *["", "rotate90", "rotate180", "rotate270"],
         *["flip", "flop", "transpose", "transverse"],
     ]
-    assert sum(each.type == "dhash64" for each in found.signals) == 1
+    assert sum(signal.type == "dhash64" for signal in result.signals) == 1
 
 
 def test_a_flat_picture_has_a_pdq_that_is_recorded_and_not_asked(fingerprint: Hash) -> None:
     blank = Image.new("RGB", (300, 200), (90, 90, 90))
-    pdq = next(each for each in fingerprint(encode(blank)).signals if each.type == "pdq")
+    pdq = next(signal for signal in fingerprint(encode(blank)).signals if signal.type == "pdq")
     assert (pdq.quality, pdq.matchable) == (0, False)

@@ -36,7 +36,7 @@ def test_no_picture_of_640x480_faults_new_pages(tmp_path: Path, way: str) -> Non
     """Otherwise some hundred pages are cleared for every one."""
     path = tmp_path / "picture.jpg"
     path.write_bytes(encode(photo(1)))
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", COUNT, path, way], capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 10
+    assert float(result.stdout) < 10

@@ -32,11 +32,11 @@ def plan(**limits: float) -> Plan:
 
 
 def reasons(found: Fingerprint) -> set[tuple[str, Reason]]:
-    return {(each.type, each.reason) for each in found.skipped}
+    return {(skip.type, skip.reason) for skip in found.skipped}
 
 
 def frames(found: Fingerprint) -> list[str]:
-    return [each.variant for each in found.signals if each.type == "dhash64"]
+    return [signal.variant for signal in found.signals if signal.type == "dhash64"]
 
 
 OVER = {("pdq", Reason.OVER_LIMIT), ("dhash64", Reason.OVER_LIMIT)}
@@ -47,10 +47,10 @@ OVER = {("pdq", Reason.OVER_LIMIT), ("dhash64", Reason.OVER_LIMIT)}
 )
 def test_too_many_pixels_are_refused_and_the_digests_stay(name: str, fingerprint: Hash) -> None:
     encoded = encode(photo(1, (100, 80)), name)
-    found = fingerprint(encoded, plan(max_pixels=7999))
-    assert reasons(found) == OVER
-    assert [each.type for each in found.signals] == ["md5"]
-    assert "100x80" in found.skipped[0].detail
+    result = fingerprint(encoded, plan(max_pixels=7999))
+    assert reasons(result) == OVER
+    assert [signal.type for signal in result.signals] == ["md5"]
+    assert "100x80" in result.skipped[0].detail
     assert fingerprint(encoded, plan(max_pixels=8000)).skipped == ()
 
 
@@ -78,8 +78,8 @@ def huge(name: str) -> bytes:
 @pytest.mark.parametrize("name", ["png", "gif", "bmp", "jpeg"])
 def test_a_header_that_promises_gigapixels_takes_no_memory(name: str, fingerprint: Hash) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    found = fingerprint(huge(name), plan())
-    assert reasons(found) == OVER
+    result = fingerprint(huge(name), plan())
+    assert reasons(result) == OVER
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
 
 
@@ -95,27 +95,27 @@ def test_a_large_webp_canvas_is_refused_before_decoding(
 def test_an_icon_is_refused_by_its_content_not_its_directory(fingerprint: Hash) -> None:
     inside = huge("png")
     directory = struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32, len(inside), 22)
-    found = fingerprint(directory + inside, plan())
-    assert found.kind == "image/vnd.microsoft.icon"
-    assert reasons(found) == OVER
+    result = fingerprint(directory + inside, plan())
+    assert result.kind == "image/vnd.microsoft.icon"
+    assert reasons(result) == OVER
 
 
 def test_a_picture_of_too_many_bytes_keeps_its_digests(fingerprint: Hash) -> None:
     encoded = encode(photo(1, (200, 200)), "bmp")
-    found = fingerprint(encoded, plan(max_picture_size=len(encoded) - 1))
-    assert reasons(found) == OVER
-    assert [each.type for each in found.signals] == ["md5"]
-    assert found.size == len(encoded)
+    result = fingerprint(encoded, plan(max_picture_size=len(encoded) - 1))
+    assert reasons(result) == OVER
+    assert [signal.type for signal in result.signals] == ["md5"]
+    assert result.size == len(encoded)
     assert fingerprint(encoded, plan(max_picture_size=len(encoded))).skipped == ()
 
 
 @pytest.mark.parametrize("form", ["gif", "webp", "png", "tiff"])
 def test_frames_are_taken_evenly_with_the_first_and_the_last(form: str, fingerprint: Hash) -> None:
     encoded = animated([photo(i, (64, 48)) for i in range(10)], form)
-    found = fingerprint(encoded, plan(max_frames=4))
-    assert frames(found) == ["frame:0", "frame:3", "frame:6", "frame:9"]
-    assert reasons(found) == OVER
-    assert found.skipped[0].detail == "decoded 4 of 10 frames"
+    result = fingerprint(encoded, plan(max_frames=4))
+    assert frames(result) == ["frame:0", "frame:3", "frame:6", "frame:9"]
+    assert reasons(result) == OVER
+    assert result.skipped[0].detail == "decoded 4 of 10 frames"
     assert fingerprint(encoded, plan(max_frames=10)).skipped == ()
 
 
@@ -123,24 +123,24 @@ def test_harmless_frames_in_front_do_not_hide_the_last_one(fingerprint: Hash) ->
     hidden = photo(99, (96, 96))
     encoded = animated([photo(i, (96, 96)) for i in range(30)] + [hidden], "webp", lossless=True)
     last = fingerprint(encode(hidden, "png"), plan()).signals[-1].value
-    assert last in {each.value for each in fingerprint(encoded, plan(max_frames=3)).signals}
+    assert last in {signal.value for signal in fingerprint(encoded, plan(max_frames=3)).signals}
 
 
 def test_only_the_first_frames_of_a_very_large_animation(
     fingerprint: Hash,
 ) -> None:
     encoded = animated([photo(i, (320, 240)) for i in range(15)], "gif")
-    found = fingerprint(encoded, plan(max_pixels=320 * 240))
-    assert frames(found) == [f"frame:{number}" for number in range(10)]
-    assert reasons(found) == OVER
-    assert found.skipped[0].detail == "decoded 10 of 15 frames"
+    result = fingerprint(encoded, plan(max_pixels=320 * 240))
+    assert frames(result) == [f"frame:{number}" for number in range(10)]
+    assert reasons(result) == OVER
+    assert result.skipped[0].detail == "decoded 10 of 15 frames"
     assert fingerprint(encoded, plan(max_pixels=2 * 320 * 240)).skipped == ()
 
 
 def test_a_picture_of_thousands_of_scans_is_not_decoded(fingerprint: Hash) -> None:
-    found = fingerprint(progressive(7000, 3000), plan())
-    assert reasons(found) == OVER
-    assert "3005 scans of 7000x7000 pixels" in found.skipped[0].detail
+    result = fingerprint(progressive(7000, 3000), plan())
+    assert reasons(result) == OVER
+    assert "3005 scans of 7000x7000 pixels" in result.skipped[0].detail
 
 
 def test_scans_are_counted_only_where_they_are_scans(fingerprint: Hash) -> None:
@@ -153,9 +153,9 @@ def test_scans_are_counted_only_where_they_are_scans(fingerprint: Hash) -> None:
 
 
 def test_equal_frames_count_once_wherever_they_stand(fingerprint: Hash) -> None:
-    one, two = photo(1, (64, 48)), photo(2, (64, 48))
-    found = fingerprint(animated([one, two] * 6, "tiff"), plan())
-    assert frames(found) == ["frame:0", "frame:1"]
+    image, two = photo(1, (64, 48)), photo(2, (64, 48))
+    result = fingerprint(animated([image, two] * 6, "tiff"), plan())
+    assert frames(result) == ["frame:0", "frame:1"]
 
 
 def test_frames_that_take_too_long_are_accounted_for() -> None:
@@ -164,17 +164,17 @@ def test_frames_that_take_too_long_are_accounted_for() -> None:
     with tempfile.TemporaryFile() as file:
         file.write(animated([photo(i, (64, 48)) for i in range(20)], "tiff"))
         file.seek(0)
-        found = hasher.fingerprint(file.fileno())
-    assert frames(found)[0] == "frame:0"
-    assert len(frames(found)) < 20
-    assert reasons(found) == {("pdq", Reason.TIMED_OUT), ("dhash64", Reason.TIMED_OUT)}
+        fingerprint = hasher.fingerprint(file.fileno())
+    assert frames(fingerprint)[0] == "frame:0"
+    assert len(frames(fingerprint)) < 20
+    assert reasons(fingerprint) == {("pdq", Reason.TIMED_OUT), ("dhash64", Reason.TIMED_OUT)}
 
 
 def test_a_page_that_is_too_large_does_not_take_the_others_along(fingerprint: Hash) -> None:
     encoded = animated([photo(1, (64, 48)), photo(2, (640, 480))], "tiff")
-    found = fingerprint(encoded, plan(max_pixels=10_000))
-    assert frames(found) == ["frame:0"]
-    assert reasons(found) == OVER
+    result = fingerprint(encoded, plan(max_pixels=10_000))
+    assert frames(result) == ["frame:0"]
+    assert reasons(result) == OVER
 
 
 def test_a_file_system_that_refuses_is_an_error_of_the_caller() -> None:

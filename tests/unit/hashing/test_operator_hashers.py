@@ -65,14 +65,14 @@ def test_nonsense_is_a_skip_and_never_an_exception(answer: Callable[[], Any]) ->
     odd, account = Odd(answer), FingerprintBuilder()
     account.run_hasher(odd, lambda: odd.signals(Picture(lambda: photo(1, (8, 8)))))
     assert account.signals == ()
-    assert [each.reason for each in account.skipped] == [Reason.HASHER_FAILED]
+    assert [skip.reason for skip in account.skipped] == [Reason.HASHER_FAILED]
     assert account.skipped[0].detail.isprintable()
 
 
 def test_a_hasher_out_of_memory_is_over_its_limit() -> None:
     account = FingerprintBuilder()
     account.run_hasher(Odd(raising(MemoryError())), raising(MemoryError()))
-    assert [each.reason for each in account.skipped] == [Reason.OVER_LIMIT]
+    assert [skip.reason for skip in account.skipped] == [Reason.OVER_LIMIT]
 
 
 def test_an_interrupt_is_not_swallowed() -> None:
@@ -123,7 +123,7 @@ def test_a_digest_that_breaks_is_a_skip_not_an_unreadable_file(step: str) -> Non
     guarded.update(b"one")
     guarded.update(b"two")
     account.run_hasher(guarded.digest, guarded.signals)
-    assert [(each.reason, each.type) for each in account.skipped] == [
+    assert [(skip.reason, skip.type) for skip in account.skipped] == [
         (Reason.HASHER_FAILED, "breaking")
     ]
 
@@ -136,11 +136,11 @@ def by_command(script: str, **limits: float) -> Plan:
 
 def test_a_command_reads_the_file_itself_and_prints_the_hash(fingerprint: Hash) -> None:
     script = "import sys, zlib; print(f'{zlib.crc32(sys.stdin.buffer.read()):08X}')"
-    found = fingerprint(PICTURE, by_command(script))
+    result = fingerprint(PICTURE, by_command(script))
     import zlib
 
-    assert found.signals[-1] == Signal("own", f"{zlib.crc32(PICTURE):08x}")
-    assert found.recipe == ("md5/1", "own/1")
+    assert result.signals[-1] == Signal("own", f"{zlib.crc32(PICTURE):08x}")
+    assert result.recipe == ("md5/1", "own/1")
 
 
 @pytest.mark.parametrize(
@@ -156,40 +156,40 @@ def test_a_command_reads_the_file_itself_and_prints_the_hash(fingerprint: Hash) 
     ],
 )
 def test_a_command_that_prints_no_hash_is_a_skip(script: str, fingerprint: Hash) -> None:
-    found = fingerprint(PICTURE, by_command(script))
-    assert [each.type for each in found.signals] == ["md5"]
-    assert [(each.type, each.reason) for each in found.skipped] == [("own", Reason.HASHER_FAILED)]
+    result = fingerprint(PICTURE, by_command(script))
+    assert [signal.type for signal in result.signals] == ["md5"]
+    assert [(skip.type, skip.reason) for skip in result.skipped] == [("own", Reason.HASHER_FAILED)]
 
 
 @pytest.mark.alone  # measures time
 def test_a_command_that_hangs_is_killed_with_its_children(fingerprint: Hash) -> None:
     script = "import subprocess; subprocess.run(['sleep', '60'])"
     started = time.monotonic()
-    found = fingerprint(PICTURE, by_command(script, timeout=1))
+    result = fingerprint(PICTURE, by_command(script, timeout=1))
     assert time.monotonic() - started < 20
-    assert [each.reason for each in found.skipped] == [Reason.HASHER_FAILED]
+    assert [skip.reason for skip in result.skipped] == [Reason.HASHER_FAILED]
 
 
 def test_a_command_that_does_not_exist_is_a_skip(fingerprint: Hash) -> None:
     plan = Plan(types=("own",), commands=(("own", ("/no/such/program",)),))
-    assert [each.reason for each in fingerprint(PICTURE, plan).skipped] == [Reason.HASHER_FAILED]
+    assert [skip.reason for skip in fingerprint(PICTURE, plan).skipped] == [Reason.HASHER_FAILED]
 
 
 def test_a_command_gets_pictures_that_our_decoders_cannot_read(fingerprint: Hash) -> None:
     content = b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(200)
-    found = fingerprint(content, by_command("print('00ff')"))
-    assert found.signals[-1] == Signal("own", "00ff")
+    result = fingerprint(content, by_command("print('00ff')"))
+    assert result.signals[-1] == Signal("own", "00ff")
 
 
 def test_a_command_is_not_bothered_with_other_kinds(fingerprint: Hash) -> None:
-    found = fingerprint(b"text\n", by_command("print('00ff')"))
-    assert [(each.type, each.reason) for each in found.skipped] == [("own", Reason.OTHER_KIND)]
+    result = fingerprint(b"text\n", by_command("print('00ff')"))
+    assert [(skip.type, skip.reason) for skip in result.skipped] == [("own", Reason.OTHER_KIND)]
 
 
 def test_a_program_sees_no_content_on_any_file_system(fingerprint: Hash) -> None:
     script = "import os; print(os.readlink('/proc/self/fd/0').replace(' ', '_'))"
-    found = fingerprint(PICTURE, by_command(script))
-    assert found.signals[-1].value.startswith("/memfd:")
+    result = fingerprint(PICTURE, by_command(script))
+    assert result.signals[-1].value.startswith("/memfd:")
 
 
 def test_an_unknown_type_is_a_mistake_in_the_configuration() -> None:
@@ -214,7 +214,7 @@ def test_many_threads_may_fingerprint_at_once() -> None:
             file.seek(0)
             return hasher.fingerprint(file.fileno())
 
-    alone = [of(each) for each in contents]
+    alone = [of(content) for content in contents]
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(of, contents * 4)) == alone * 4
 

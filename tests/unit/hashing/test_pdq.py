@@ -58,11 +58,11 @@ def painted(seed: int, width: int, height: int) -> Pixels:
 def test_equals_metas_own_hasher_bit_by_bit_at_any_size(seed: int, width: int, height: int) -> None:
     pixels = painted(seed, width, height)
     value, quality = meta(pixels)
-    ours = pdq(pixels)
+    result = pdq(pixels)
     if quality >= PDQ_MIN_QUALITY:
-        assert (ours.hashes[""], ours.quality) == (value, quality)
+        assert (result.hashes[""], result.quality) == (value, quality)
     else:
-        assert ours.quality < PDQ_MIN_QUALITY
+        assert result.quality < PDQ_MIN_QUALITY
 
 
 @pytest.mark.parametrize(
@@ -75,9 +75,9 @@ def test_equals_metas_own_hasher_bit_by_bit_at_any_size(seed: int, width: int, h
 def test_equals_metas_own_hasher_at_sizes_where_windows_change(width: int, height: int) -> None:
     pixels = np.asarray(photo(width, (width, height)))
     value, quality = meta(pixels)
-    ours = pdq(pixels)
+    result = pdq(pixels)
     assert quality >= PDQ_MIN_QUALITY
-    assert (ours.hashes[""], ours.quality) == (value, quality)
+    assert (result.hashes[""], result.quality) == (value, quality)
 
 
 @settings(max_examples=25, deadline=None)
@@ -87,9 +87,9 @@ def test_the_reference_rounds_exactly_as_metas_own_hasher(
 ) -> None:
     """Not only the bits: the very frequencies, so that it may judge every close call."""
     pixels = painted(seed, width, height)
-    theirs = pdqhash.compute_float(pixels)[0][::-1].reshape(16, 16)
-    ours = pdq_reference.dct(pdq_reference.downsample(pixels))
-    assert np.array_equal(ours, theirs)
+    reference = pdqhash.compute_float(pixels)[0][::-1].reshape(16, 16)
+    array = pdq_reference.dct(pdq_reference.downsample(pixels))
+    assert np.array_equal(array, reference)
 
 
 def test_close_calls_are_decided_by_the_reference() -> None:
@@ -117,21 +117,21 @@ def test_a_flat_picture_has_too_little_quality_to_be_asked() -> None:
 
 def test_a_smaller_copy_is_near_and_another_picture_is_far() -> None:
     original = photo(5)
-    one, copy, other = (
-        int(pdq(np.asarray(each)).hashes[""], 16)
-        for each in (original, resized(original, 0.5), photo(6))
+    original_hash, copy, other_hash = (
+        int(pdq(np.asarray(image)).hashes[""], 16)
+        for image in (original, resized(original, 0.5), photo(6))
     )
-    assert (one ^ copy).bit_count() <= 31
-    assert (one ^ other).bit_count() >= 90
+    assert (original_hash ^ copy).bit_count() <= 31
+    assert (original_hash ^ other_hash).bit_count() >= 90
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_turned_hashes_equal_metas_dihedral_hashes(seed: int) -> None:
     pixels = np.asarray(photo(seed, (320 + 40 * seed, 280)))
-    theirs, quality = pdqhash.compute_dihedral(pixels)
-    ours = pdq(pixels, all_orientations=True)
-    assert list(ours.hashes.values()) == [as_hex(each) for each in theirs]
-    assert ours.quality == quality
+    reference, quality = pdqhash.compute_dihedral(pixels)
+    result = pdq(pixels, all_orientations=True)
+    assert list(result.hashes.values()) == [as_hex(peer_seconds) for peer_seconds in reference]
+    assert result.quality == quality
 
 
 @pytest.mark.parametrize("name", TURNS)
@@ -139,9 +139,9 @@ def test_each_turned_hash_is_that_of_the_picture_turned_that_way(name: str) -> N
     """Sampling is not symmetric to the pixel, so some bits differ, but none that hides a match."""
     picture = photo(11, (640, 512))
     all_orientations = np.asarray(picture.transpose(TURNS[name]))
-    named = pdq(np.asarray(picture), all_orientations=True).hashes
+    hashes = pdq(np.asarray(picture), all_orientations=True).hashes
     truth = int(pdq(all_orientations).hashes[""], 16)
-    distances = {each: (int(value, 16) ^ truth).bit_count() for each, value in named.items()}
+    distances = {name: (int(value, 16) ^ truth).bit_count() for name, value in hashes.items()}
     assert min(distances, key=lambda each: distances[each]) == name
     assert distances[name] <= 31
 

@@ -51,11 +51,11 @@ def test_quick_hashes_are_off_by_no_more_than_they_say(
         small = int(str(imagehash.phash(full)), 16), int(str(imagehash.dhash(full)), 16)
     grey = reduced(JpegImageFile(io.BytesIO(content)))
     assert grey is not None
-    made = quick_pdq(grey)
-    if made is not None:
-        assert (made.quality >= PDQ_MIN_QUALITY) == (expected >= PDQ_MIN_QUALITY)
+    result = quick_pdq(grey)
+    if result is not None:
+        assert (result.quality >= PDQ_MIN_QUALITY) == (expected >= PDQ_MIN_QUALITY)
         if expected >= PDQ_MIN_QUALITY:
-            assert (int(made.hashes[""], 16) ^ truth).bit_count() <= QUICK_ERROR_BITS["pdq"]
+            assert (int(result.hashes[""], 16) ^ truth).bit_count() <= QUICK_ERROR_BITS["pdq"]
     for name, value, quick in zip(("phash64", "dhash64"), small, quick64(grey), strict=True):
         if quick.uncertain_bits <= QUICK_ERROR_BITS[name]:
             assert (int(quick.value, 16) ^ value).bit_count() <= QUICK_ERROR_BITS[name]
@@ -91,9 +91,9 @@ def test_a_jpeg_is_decoded_no_larger_than_needed(size: tuple[int, int], step: in
 
 @pytest.mark.parametrize("name", ["jpeg", "jpeg-progressive", "jpeg-grey"])
 def test_these_take_the_quick_way(name: str, fingerprint: Hash) -> None:
-    found = fingerprint(encode(photo(21, (800, 700)), name), QUICK)
-    assert [each.variant for each in found.signals] == ["quick"] * 3
-    assert found.recipe == ("pdq/1/quick", "phash64/1/quick", "dhash64/1/quick")
+    result = fingerprint(encode(photo(21, (800, 700)), name), QUICK)
+    assert [signal.variant for signal in result.signals] == ["quick"] * 3
+    assert result.recipe == ("pdq/1/quick", "phash64/1/quick", "dhash64/1/quick")
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "jpeg-cmyk", "png-16-bit", "png-palette", "tiff"])
@@ -101,8 +101,8 @@ def test_of_these_pdq_is_exact_and_the_small_hashes_are_quick(name: str, fingerp
     content = encode(photo(21, (800, 700)), name)
     quick, exact = fingerprint(content, QUICK).signals, fingerprint(content, Plan(TYPES)).signals
     assert quick[0] == exact[0]
-    for one, other in zip(quick[1:], exact[1:], strict=True):
-        assert (int(one.value, 16) ^ int(other.value, 16)).bit_count() <= one.error_bits
+    for signal, peer in zip(quick[1:], exact[1:], strict=True):
+        assert (int(signal.value, 16) ^ int(peer.value, 16)).bit_count() <= signal.error_bits
 
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 900), (3, 500), (1, 1)])
@@ -136,10 +136,10 @@ def test_turned_hashes_are_quick_too(fingerprint: Hash) -> None:
     plan = Plan(("pdq",), orientations=True, quick=True)
     content = encode(photo(21, (800, 700)), "jpeg")
     exact = fingerprint(content, Plan(("pdq",), orientations=True)).signals
-    found = fingerprint(content, plan).signals
-    assert [each.variant for each in found][:2] == ["quick", "rotate90/quick"]
-    for one, other in zip(found, exact, strict=True):
-        assert (int(one.value, 16) ^ int(other.value, 16)).bit_count() <= one.error_bits == 10
+    signals = fingerprint(content, plan).signals
+    assert [signal.variant for signal in signals][:2] == ["quick", "rotate90/quick"]
+    for signal, other in zip(signals, exact, strict=True):
+        assert (int(signal.value, 16) ^ int(other.value, 16)).bit_count() <= signal.error_bits == 10
 
 
 def test_an_operators_hash_needs_one_full_decode() -> None:
@@ -152,15 +152,15 @@ def test_an_operators_hash_needs_one_full_decode() -> None:
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "P"])
 def test_rows_are_the_picture(mode: str) -> None:
     image = photo(2, (70, 50)).convert(mode)
-    whole = np.asarray(image.convert("RGB"))
+    array = np.asarray(image.convert("RGB"))
     rows = PixelRows(image, "RGB")
-    assert np.array_equal(np.asarray(rows), whole)
-    assert np.array_equal(rows[10:33], whole[10:33])
+    assert np.array_equal(np.asarray(rows), array)
+    assert np.array_equal(rows[10:33], array[10:33])
     assert PixelRows(image, "L").shape == (50, 70)
 
 
 def test_samples_of_a_large_picture_are_taken_strip_by_strip() -> None:
     """Equal whether the strips end with the picture or not."""
     image = photo(6, (900, 1001)).convert("L")
-    whole = quick64(GreyImage(np.asarray(image), 1001, 900))
-    assert quick64(GreyImage(PixelRows(image, "L"), 1001, 900)) == whole
+    picture = quick64(GreyImage(np.asarray(image), 1001, 900))
+    assert quick64(GreyImage(PixelRows(image, "L"), 1001, 900)) == picture

@@ -63,17 +63,21 @@ def near() -> Iterator[int]:
 def test_a_content_far_from_every_entry_is_hashed_once(
     quick: Recorder, exact: Recorder, near: int
 ) -> None:
-    both = QuickThenExact(quick, lambda: pytest.fail("started"), lambda _: False)
-    assert both.fingerprint(near).kind == "quick"
-    assert (both.recipe, both.layers, exact.calls) == (quick.recipe, quick.layers, [])
+    fingerprinter = QuickThenExact(quick, lambda: pytest.fail("started"), lambda _: False)
+    assert fingerprinter.fingerprint(near).kind == "quick"
+    assert (fingerprinter.recipe, fingerprinter.layers, exact.calls) == (
+        quick.recipe,
+        quick.layers,
+        [],
+    )
 
 
 @pytest.mark.parametrize("upload", [False, True])
 def test_a_content_near_an_entry_is_read_again_in_its_lane(
     quick: Recorder, exact: Recorder, near: int, *, upload: bool
 ) -> None:
-    both = QuickThenExact(quick, lambda: exact, lambda result: result.kind == "quick")
-    result = both.fingerprint(near, upload=upload)
+    fingerprinter = QuickThenExact(quick, lambda: exact, lambda result: result.kind == "quick")
+    result = fingerprinter.fingerprint(near, upload=upload)
     assert (result.kind, result.recipe) == ("exact", ("sha256/1", "pdq/1", "pdq/1/quick"))
     assert quick.calls == exact.calls == [(b"near", upload)]
 
@@ -87,10 +91,10 @@ def test_the_exact_fingerprinter_is_started_once(
         started.append(exact)
         return exact
 
-    both = QuickThenExact(quick, start, lambda _: True)
+    fingerprinter = QuickThenExact(quick, start, lambda _: True)
     for _ in range(3):
         os.lseek(near, 0, os.SEEK_SET)
-        both.fingerprint(near)
+        fingerprinter.fingerprint(near)
     assert len(started) == 1
 
 
@@ -105,11 +109,11 @@ def test_a_stream_is_refined_if_its_bytes_were_kept(
 
 
 def test_close_closes_both_and_starts_nothing(quick: Recorder, exact: Recorder, near: int) -> None:
-    both = QuickThenExact(quick, lambda: exact, lambda _: True)
-    both.close()
+    fingerprinter = QuickThenExact(quick, lambda: exact, lambda _: True)
+    fingerprinter.close()
     assert (quick.closed, exact.closed) == (True, False)
     with pytest.raises(WorkerError, match="closed"):
-        both.fingerprint(near)
+        fingerprinter.fingerprint(near)
     used = QuickThenExact(quick, lambda: exact, lambda _: True)
     used.fingerprint(near)
     used.close()

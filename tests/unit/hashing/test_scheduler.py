@@ -120,11 +120,11 @@ def test_a_ticket_without_input_is_not_overtaken() -> None:
 def test_few_waiting_inputs_are_shared_between_slots() -> None:
     """Or one worker would do everything while another has nothing to do."""
     sizes: list[int] = []
-    both = threading.Barrier(2, timeout=10)
+    barrier = threading.Barrier(2, timeout=10)
 
     def work(inputs: Sequence[int]) -> list[int]:
         sizes.append(len(inputs))
-        both.wait()
+        barrier.wait()
         return list(inputs)
 
     with waiting(FairScheduler(2, batch_size=8), *range(4), work=work, held=2):

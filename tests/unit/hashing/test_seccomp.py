@@ -68,14 +68,14 @@ DENIED = {
 
 def run(code: list[Instruction], audit: int, number: int, *arguments: int) -> int:
     """Interpret a filter (Documentation/networking/filter.rst)."""
-    told = {0: number, 4: audit, **{16 + 8 * i: each for i, each in enumerate(arguments)}}
+    memory = {0: number, 4: audit, **{16 + 8 * i: argument for i, argument in enumerate(arguments)}}
     at = accumulator = 0
     while True:
         operation, if_true, if_false, operand = code[at]
         at += 1
         match operation:
             case 0x20:
-                accumulator = told.get(operand, 0) & 0xFFFFFFFF
+                accumulator = memory.get(operand, 0) & 0xFFFFFFFF
             case 0x54:
                 accumulator &= operand
             case 0x15:
@@ -158,11 +158,11 @@ def test_only_digest_workers_may_create_a_memory_file(there: Architecture) -> No
 
 def test_the_numbers_are_those_that_libseccomp_knows(machine: str, there: Architecture) -> None:
     """It is asked here only: nothing of ours needs it."""
-    found = ctypes.util.find_library("seccomp")
-    if found is None:
+    path = ctypes.util.find_library("seccomp")
+    if path is None:
         pytest.skip("libseccomp is not installed")
-    library = ctypes.CDLL(found)
+    library = ctypes.CDLL(path)
     audit = ctypes.c_uint32(there.audit)
     for name, number in {**there.numbers, **DENIED[machine]}.items():
-        known = library.seccomp_syscall_resolve_name_arch(audit, name.encode())
-        assert known == number, name
+        expected = library.seccomp_syscall_resolve_name_arch(audit, name.encode())
+        assert expected == number, name

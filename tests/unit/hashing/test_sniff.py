@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from hashwacht.hashing.sniff import may_have_signature, sniff
 
-HEADS = [(each.offset, each.byte_match) for each in puremagic.magic_header_array]
-TAILS = [(-each.offset, each.byte_match) for each in puremagic.magic_footer_array]
+HEADS = [(entry.offset, entry.byte_match) for entry in puremagic.magic_header_array]
+TAILS = [(-entry.offset, entry.byte_match) for entry in puremagic.magic_footer_array]
 
 
 def found(content: bytes) -> bool:
@@ -31,9 +31,9 @@ def test_what_puremagic_knows_is_never_passed_over(content: bytes) -> None:
 def test_every_signature_is_found_at_its_offset(
     signature: tuple[int, bytes], rest: bytes, whole: bool
 ) -> None:
-    offset, known = signature
-    content = b"\xee" * offset + known + rest
-    assert may_have_signature(content if whole else content[: offset + len(known)])
+    offset, expected = signature
+    content = b"\xee" * offset + expected + rest
+    assert may_have_signature(content if whole else content[: offset + len(expected)])
 
 
 @pytest.mark.parametrize(("back", "known"), TAILS)

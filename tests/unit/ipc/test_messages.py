@@ -115,8 +115,8 @@ def exchanges(draw: st.DrawFn) -> tuple[CourierRequest, CourierReply]:
     reply: st.SearchStrategy[CourierReply]
     match request:
         case SignalLookupRequest(_, signals):
-            said = st.lists(heard, min_size=len(signals), max_size=len(signals))
-            reply = st.builds(SignalLookupReply, hexadecimal(64), said.map(tuple))
+            search_strategy = st.lists(heard, min_size=len(signals), max_size=len(signals))
+            reply = st.builds(SignalLookupReply, hexadecimal(64), search_strategy.map(tuple))
         case CheckRequest():
             reply = st.builds(CheckReply, st.builds(Diagnostic, words, st.booleans(), words, words))
         case DescribeRequest():
@@ -314,7 +314,7 @@ def test_text_of_a_service_is_made_to_fit() -> None:
     assert len(body) <= MAX_BODY
     decoded = decode_reply(body, request)
     assert isinstance(decoded, SignalLookupReply)
-    assert all(each.hits for each in decoded.replies)
+    assert all(signal_reply.hits for signal_reply in decoded.replies)
 
 
 def test_a_frame_of_another_version_or_length_is_refused() -> None:

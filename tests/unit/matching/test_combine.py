@@ -39,9 +39,9 @@ def test_the_outcome_does_not_depend_on_the_order_of_the_signals(said: list[Sign
 
 @given(heard)
 def test_no_match_of_any_signal_is_lost(said: list[SignalAnswer]) -> None:
-    kept = combine("m", said, asked_at=1.0).matches
-    assert set(kept) == {match for reply in said for match in reply.matches}
-    assert len(kept) == len(set(kept))
+    matches = combine("m", said, asked_at=1.0).matches
+    assert set(matches) == {match for reply in said for match in reply.matches}
+    assert len(matches) == len(set(matches))
 
 
 def test_a_match_outweighs_an_unanswered_signal() -> None:

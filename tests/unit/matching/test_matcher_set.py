@@ -114,7 +114,7 @@ def test_answers_of_removed_matchers_are_ignored() -> None:
     old = Answer("gone", Outcome.MATCH, NOW, "1")
     panel = MatcherSet([ConfiguredMatcher(Listed("a", frozenset({"md5"})))])
     (reply,) = panel.lookup([LookupRequest(fingerprint(MD5), (old,))], NOW)
-    assert [each.matcher for each in reply.answers] == ["a"]
+    assert [answer.matcher for answer in reply.answers] == ["a"]
 
 
 def test_replies_keep_the_order_of_the_requests() -> None:

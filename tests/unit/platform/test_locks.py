@@ -24,23 +24,23 @@ def test_a_lock_excludes_others_until_it_is_released(tmp_path: Path) -> None:
     with FileLock.acquire(path) or sys.exit("not locked"):
         assert FileLock.acquire(path) is None
         assert FileLock.acquire(path, shared=True, timeout=0.02) is None
-    again = FileLock.acquire(path)
-    assert again is not None
+    retaken = FileLock.acquire(path)
+    assert retaken is not None
     assert path.stat().st_mode & 0o777 == 0o600
-    again.release()
-    again.release()
+    retaken.release()
+    retaken.release()
 
 
 def test_shared_locks_exclude_only_exclusive_ones(tmp_path: Path) -> None:
     path = tmp_path / "lock"
     path.touch()
-    one = FileLock.acquire(path, shared=True, create=False)
-    other = FileLock.acquire(path, shared=True, create=False)
-    assert one is not None
-    assert other is not None
+    first = FileLock.acquire(path, shared=True, create=False)
+    second = FileLock.acquire(path, shared=True, create=False)
+    assert first is not None
+    assert second is not None
     assert FileLock.acquire(path) is None
-    one.release()
-    other.release()
+    first.release()
+    second.release()
 
 
 def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ def test_a_path_belongs_to_the_innermost_latest_mount(table: Mounts) -> None:
 
 
 def test_below_are_those_that_a_path_leads_to(table: Mounts) -> None:
-    below = [each.point for each in table.below(b"/srv")]
+    below = [mount.point for mount in table.below(b"/srv")]
     assert below == [b"/srv/a", b"/srv/b", b"/srv/chroot/proc", b"/srv/with space\n"]
-    assert [each.point for each in table.below(b"/srv/b")] == []
+    assert [mount.point for mount in table.below(b"/srv/b")] == []
     table.close()
 
 
@@ -87,11 +87,11 @@ def test_every_network_file_system_at_and_below_a_root_is_named(tmp_path: Path) 
         f"3 2 0:2 / {root}/a rw - tmpfs x rw\n"
         f"4 2 0:3 / {root}/b rw - 9p x rw\n"
     )
-    table, made = Mounts(str(file)), Root("home", bytes(root))
-    found = read_root_state(made, table)
-    assert isinstance(found, RootState)
+    table, watched_root = Mounts(str(file)), Root("home", bytes(root))
+    state = read_root_state(watched_root, table)
+    assert isinstance(state, RootState)
     detail = "{}: what others write is not announced"
-    assert network_mounts(made, found) == [
+    assert network_mounts(watched_root, state) == [
         MissedEvents("home", Cause.REMOTE, detail.format("nfs")),
         MissedEvents("home", Cause.REMOTE, detail.format("9p"), bytes(root / "b")),
     ]

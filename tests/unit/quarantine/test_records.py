@@ -115,10 +115,10 @@ def test_a_record_with_a_strange_value_is_read_or_damaged(
         if not isinstance(fields[name], dict) or not fields[name] or data.draw(st.booleans()):
             break
         fields = fields[name]
-    whole = json.loads(record.to_json())
-    _replace(whole, fields, name, data.draw(JSONS))
+    record_fields = json.loads(record.to_json())
+    _replace(record_fields, fields, name, data.draw(JSONS))
     try:
-        EntryRecord.from_json(json.dumps(whole).encode())
+        EntryRecord.from_json(json.dumps(record_fields).encode())
     except ValueError:
         return
 
@@ -128,8 +128,8 @@ def _replace(whole: object, inner: object, name: str, value: object) -> None:
     if whole == inner and isinstance(whole, dict):
         whole[name] = value
     elif isinstance(whole, dict):
-        for each in whole.values():
-            _replace(each, inner, name, value)
+        for field in whole.values():
+            _replace(field, inner, name, value)
 
 
 @given(st.binary(max_size=60))

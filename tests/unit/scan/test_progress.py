@@ -10,22 +10,22 @@ from support.clock import Clock
 
 def run(meter: Meter, clock: Clock, seconds: int, rate: int, begun: int = 0) -> Progress:
     """Let a run go on evenly, looked at ten times a second."""
-    shown = None
+    text = None
     for tick in range(1, seconds * 10 + 1):
         clock.now += 0.1
         files = begun + rate * tick // 10
-        shown = meter.snapshot(RunCounts(files=files, bytes=files * 1000), Phase.WALKING, b"/srv")
-    assert shown is not None
-    return shown
+        text = meter.snapshot(RunCounts(files=files, bytes=files * 1000), Phase.WALKING, b"/srv")
+    assert text is not None
+    return text
 
 
 def test_an_even_run_shows_its_rate_from_the_first_second() -> None:
     clock = Clock()
-    shown = run(Meter(clock), clock, 1, 200)
-    assert shown.files_rate == pytest.approx(200, rel=0.01)
-    assert shown.bytes_rate == pytest.approx(200_000, rel=0.01)
-    assert shown.elapsed == pytest.approx(1)
-    assert shown.directory == b"/srv"
+    progress = run(Meter(clock), clock, 1, 200)
+    assert progress.files_rate == pytest.approx(200, rel=0.01)
+    assert progress.bytes_rate == pytest.approx(200_000, rel=0.01)
+    assert progress.elapsed == pytest.approx(1)
+    assert progress.directory == b"/srv"
 
 
 def test_a_rate_follows_a_change_within_half_a_minute() -> None:
@@ -38,9 +38,9 @@ def test_a_rate_follows_a_change_within_half_a_minute() -> None:
 
 def test_the_time_left_is_estimated_by_the_whole_run_so_far() -> None:
     clock = Clock()
-    shown = run(Meter(clock, expected=3000), clock, 10, 100)
-    assert shown.expected == 3000
-    assert shown.remaining == pytest.approx(20, rel=0.01)
+    progress = run(Meter(clock, expected=3000), clock, 10, 100)
+    assert progress.expected == 3000
+    assert progress.remaining == pytest.approx(20, rel=0.01)
 
 
 @pytest.mark.parametrize("expected", [None, 0, 500])

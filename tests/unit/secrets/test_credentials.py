@@ -73,8 +73,8 @@ def private(path: Path, text: str = LINE, mode: int = 0o600) -> Path:
 
 
 def everywhere(tmp_path: Path, keyrings: str) -> SecretSources:
-    for each in ("systemd", "files"):
-        (tmp_path / each).mkdir()
+    for source in ("systemd", "files"):
+        (tmp_path / source).mkdir()
     private(tmp_path / "systemd" / "eokm", "systemd:1\n", 0o440)
     MemoryKeyring.kept["hashwacht", "eokm"] = "keyring:2"
     private(tmp_path / "files" / "eokm", "file:3\n")
@@ -90,7 +90,7 @@ def everywhere(tmp_path: Path, keyrings: str) -> SecretSources:
 
 def test_the_places_are_asked_in_their_order(tmp_path: Path, keyrings: str) -> None:
     sources = everywhere(tmp_path, keyrings)
-    assert [each.source for each in locate_credential("eokm", sources)] == list(SecretSource)
+    assert [status.source for status in locate_credential("eokm", sources)] == list(SecretSource)
     assert load_credential("eokm", sources) == Credential("systemd", "1")
     (tmp_path / "systemd" / "eokm").unlink()
     assert load_credential("eokm", sources) == Credential("keyring", "2")
@@ -109,7 +109,7 @@ def test_a_directory_loaded_by_systemd_is_found(
     assert load_credential("eokm", sources) == Credential("directory", "1")
     private(tmp_path / "eokm", "single:2")
     assert load_credential("eokm", sources) == Credential("single", "2")
-    assert [each.location for each in locate_credential("eokm", sources)] == [
+    assert [status.location for status in locate_credential("eokm", sources)] == [
         str(tmp_path / "eokm"),
         str(tmp_path / "hashwacht_eokm"),
     ]
@@ -117,10 +117,10 @@ def test_a_directory_loaded_by_systemd_is_found(
 
 def test_check_says_where_and_never_what(tmp_path: Path, keyrings: str) -> None:
     sources = everywhere(tmp_path, keyrings)
-    shown = repr(locate_credential("eokm", sources))
-    assert str(tmp_path / "files" / "eokm") in shown
+    output = repr(locate_credential("eokm", sources))
+    assert str(tmp_path / "files" / "eokm") in output
     for secret in ("systemd:1", "keyring:2", "file:3", "environment:4"):
-        assert secret not in shown
+        assert secret not in output
         assert secret not in repr(sources)
 
 
@@ -137,7 +137,7 @@ def test_a_file_accessible_to_others_is_refused_not_skipped(tmp_path: Path, mode
     with pytest.raises(CredentialError, match=f"mode {mode:04o}") as raised:
         load_credential("eokm", sources)
     assert "chmod 600" in raised.value.advice
-    assert [bool(each.problem) for each in locate_credential("eokm", sources)] == [True, False]
+    assert [bool(status.problem) for status in locate_credential("eokm", sources)] == [True, False]
 
 
 def test_a_file_of_mode_0400_is_fine(tmp_path: Path) -> None:
@@ -222,7 +222,7 @@ def test_store_replaces_a_file_without_leaving_another(tmp_path: Path) -> None:
     for password in ("old", "new"):
         store_credential("eokm", Credential("hoster", password), SecretSources(tmp_path))
     assert load_credential("eokm", SecretSources(tmp_path)).password == "new"
-    assert [each.name for each in tmp_path.iterdir()] == ["eokm"]
+    assert [path.name for path in tmp_path.iterdir()] == ["eokm"]
 
 
 def test_a_failed_store_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
@@ -232,7 +232,7 @@ def test_a_failed_store_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> N
         store_credential("eokm", Credential("hoster", SECRET), SecretSources(tmp_path))
     assert raised.value.advice
     assert SECRET not in repr(raised.value)
-    assert [each.name for each in tmp_path.iterdir()] == ["eokm"]
+    assert [path.name for path in tmp_path.iterdir()] == ["eokm"]
 
 
 def test_store_refuses_what_find_could_not_read(tmp_path: Path) -> None:
@@ -274,9 +274,9 @@ def test_a_keyring_error_does_not_repeat_its_message(keyrings: str) -> None:
 
 def test_no_keyring_is_loaded_unless_one_is_named(tmp_path: Path) -> None:
     private(tmp_path / "eokm")
-    loaded = {each for each in sys.modules if each.startswith("keyring.")}
+    loaded = {module for module in sys.modules if module.startswith("keyring.")}
     load_credential("eokm", SecretSources(tmp_path))
-    assert {each for each in sys.modules if each.startswith("keyring.")} == loaded
+    assert {module for module in sys.modules if module.startswith("keyring.")} == loaded
 
 
 def test_nowhere_to_store_is_an_error() -> None:
@@ -300,7 +300,7 @@ def test_what_is_written_is_read_and_never_shown(user: str, password: str) -> No
 def test_parsing_returns_a_credential_or_an_error_without_it(text: str) -> None:
     line = text.removesuffix("\n").removesuffix("\r")
     user, _, password = line.partition(":")
-    if user and password and all(each >= " " and each != "\x7f" for each in line):
+    if user and password and all(part >= " " and part != "\x7f" for part in line):
         assert Credential.parse(text) == Credential(user, password)
     else:
         with pytest.raises(CredentialError) as raised:

@@ -17,9 +17,9 @@ def test_the_same_values_have_the_same_digest() -> None:
 
 def test_any_other_value_has_another_digest() -> None:
     settings = Settings()
-    others = [
+    variants = [
         replace(settings, action_limits=ActionLimitSettings(per_hash=26)),
         replace(settings, state=StateSettings(Path("/elsewhere"))),
         replace(settings, state=StateSettings(Path("/odd-\udcff"))),
     ]
-    assert len({digest(each) for each in (settings, *others)}) == 4
+    assert len({digest(values) for values in (settings, *variants)}) == 4

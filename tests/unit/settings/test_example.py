@@ -40,7 +40,7 @@ def test_every_uncommented_value_of_the_example_is_the_default() -> None:
     plain = Settings()
     assert (settings.state, settings.scan) == (plain.state, plain.scan)
     assert settings.fingerprint == plain.fingerprint
-    assert settings.matchers == tuple(made(kind) for kind, made in MATCHER_KINDS.items())
+    assert settings.matchers == tuple(section(kind) for kind, section in MATCHER_KINDS.items())
     assert settings.matchers[0] == HashlistSettings("hashlist")
     assert settings.credentials == plain.credentials
     assert (settings.daemon, settings.hold) == (plain.daemon, plain.hold)
@@ -54,8 +54,8 @@ def test_every_key_of_every_matcher_is_in_the_example() -> None:
     tables = uncommented()["matchers"]
     for kind, section in MATCHER_KINDS.items():
         elsewhere = shared_keys() if kind in {"hma", "arachnid"} else ()
-        own = {key.name for key in keys_of(section) if key not in elsewhere}
-        assert set(tables[kind]) == {"kind", *own}
+        keys = {key.name for key in keys_of(section) if key not in elsewhere}
+        assert set(tables[kind]) == {"kind", *keys}
     assert {key.name for key in shared_keys()} <= set(tables["eokm"])
     assert "timeout" not in tables["arachnid"]
 

@@ -39,7 +39,7 @@ def faults(folder: Path, text: str) -> list[str]:
     with pytest.raises(InvalidConfiguration) as caught:
         loaded(folder, text)
     assert caught.value.advice
-    return [str(each).replace(f"{folder}/", "") for each in caught.value.faults]
+    return [str(fault).replace(f"{folder}/", "") for fault in caught.value.faults]
 
 
 def test_without_any_file_the_defaults_count() -> None:
@@ -62,9 +62,9 @@ def test_root_and_others_have_their_own_places() -> None:
 def test_the_file_in_the_usual_place_is_read(tmp_path: Path) -> None:
     (tmp_path / "hashwacht").mkdir()
     written(tmp_path / "hashwacht", "scan.jobs = 3")
-    found = load({"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/x"}, uid=USER)
-    assert found.settings.scan.jobs == 3
-    assert found.file == tmp_path / "hashwacht/hashwacht.toml"
+    configuration = load({"XDG_CONFIG_HOME": str(tmp_path), "HOME": "/x"}, uid=USER)
+    assert configuration.settings.scan.jobs == 3
+    assert configuration.file == tmp_path / "hashwacht/hashwacht.toml"
 
 
 def test_option_environment_file_systemd_default_in_this_order(
@@ -89,12 +89,12 @@ def test_option_environment_file_systemd_default_in_this_order(
 
 
 def test_the_variable_names_a_file_and_an_option_beats_it(tmp_path: Path) -> None:
-    one = written(tmp_path, "scan.jobs = 1")
-    other = tmp_path / "other.toml"
-    other.write_text("scan.jobs = 2")
-    environ = {"HOME": "/x", "HASHWACHT_CONFIG": str(one)}
+    path = written(tmp_path, "scan.jobs = 1")
+    file_path = tmp_path / "other.toml"
+    file_path.write_text("scan.jobs = 2")
+    environ = {"HOME": "/x", "HASHWACHT_CONFIG": str(path)}
     assert load(environ, uid=USER).settings.scan.jobs == 1
-    assert load(environ, uid=USER, file=other).settings.scan.jobs == 2
+    assert load(environ, uid=USER, file=file_path).settings.scan.jobs == 2
 
 
 def test_a_named_file_must_exist(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_units_are_parsed_at_the_edge(tmp_path: Path) -> None:
 def test_every_kind_of_matcher_keeps_its_name_and_order(tmp_path: Path) -> None:
     text = '[matchers.b]\nkind = "hma"\n[matchers.a]\nkind = "hashlist"\n'
     matchers = loaded(tmp_path, text).settings.matchers
-    assert [(type(each), each.name) for each in matchers] == [
+    assert [(type(matcher), matcher.name) for matcher in matchers] == [
         (HmaSettings, "b"),
         (HashlistSettings, "a"),
     ]
@@ -154,8 +154,8 @@ kind = "foo"
 [matchers.c]
 base_url = "https://x"
 """
-    told = "".join(f"{each}\n" for each in faults(tmp_path, text))
-    assert told == (Path(__file__).parent / "faults.txt").read_text()
+    output = "".join(f"{fault}\n" for fault in faults(tmp_path, text))
+    assert output == (Path(__file__).parent / "faults.txt").read_text()
 
 
 @pytest.mark.parametrize(
@@ -233,10 +233,10 @@ def test_a_hostile_key_cannot_write_to_the_terminal(tmp_path: Path) -> None:
 
 def test_every_row_has_its_origin_and_is_json(tmp_path: Path) -> None:
     text = '[scan]\nmax_rate = "5 files/s"\n[matchers.e]\nkind = "eokm"\nuse_test_list = true\n'
-    shown = {(*row.table, row.key): row for row in rows(loaded(tmp_path, text))}
-    assert shown["scan", "max_rate"].value == "5 files/s"
-    assert shown["scan", "max_rate"].origin.line == 2
-    assert shown["scan", "jobs"].origin.source is ValueSource.DEFAULT
-    assert shown["matchers", "e", "kind"].origin.line == 4
-    assert shown["matchers", "e", "use_test_list"].origin.line == 5
-    json.dumps([row.value for row in shown.values()])
+    by_key = {(*row.table, row.key): row for row in rows(loaded(tmp_path, text))}
+    assert by_key["scan", "max_rate"].value == "5 files/s"
+    assert by_key["scan", "max_rate"].origin.line == 2
+    assert by_key["scan", "jobs"].origin.source is ValueSource.DEFAULT
+    assert by_key["matchers", "e", "kind"].origin.line == 4
+    assert by_key["matchers", "e", "use_test_list"].origin.line == 5
+    json.dumps([row.value for row in by_key.values()])

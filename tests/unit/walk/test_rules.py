@@ -150,13 +150,13 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def plant(top: Path, tree: list[tuple[list[bytes], bool]]) -> None:
     for names, directory in tree:
-        whole = top.joinpath(*map(os.fsdecode, names))
+        path = top.joinpath(*map(os.fsdecode, names))
         with contextlib.suppress(FileExistsError, NotADirectoryError):
-            whole.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             if directory:
-                whole.mkdir()
-            elif not whole.exists():
-                whole.touch()
+                path.mkdir()
+            elif not path.exists():
+                path.touch()
 
 
 def entries(top: bytes) -> Iterator[tuple[bytes, bool]]:
@@ -173,7 +173,7 @@ CHECK_IGNORE = "check-ignore --no-index -v -n -z --stdin"
 
 def ask_git(top: Path, paths: list[bytes]) -> dict[bytes, int]:
     """Return the line number of the rule by which git decided, 0 for none, per path."""
-    done = subprocess.run(
+    result = subprocess.run(
         ["git", "-c", f"core.excludesFile={top}/rules", *CHECK_IGNORE.split()],
         cwd=top / "tree",
         env={**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"},
@@ -181,19 +181,19 @@ def ask_git(top: Path, paths: list[bytes]) -> dict[bytes, int]:
         capture_output=True,
         check=False,
     )
-    assert done.returncode in {0, 1}, done.stderr
-    fields = done.stdout.split(b"\0")[:-1]
+    assert result.returncode in {0, 1}, result.stderr
+    fields = result.stdout.split(b"\0")[:-1]
     return {b"/" + fields[at + 3]: int(fields[at + 1] or 0) for at in range(0, len(fields), 4)}
 
 
 def valid(texts: list[str]) -> list[str]:
     """Leave out what we refuse; the tests above say what that is."""
-    kept = []
+    patterns = []
     for text in texts:
         with contextlib.suppress(ConfigurationError):
             ExclusionRules(parse_rules([text], "test"))
-            kept.append(text)
-    return kept
+            patterns.append(text)
+    return patterns
 
 
 @settings(
@@ -207,9 +207,9 @@ def test_git_decides_every_path_of_any_tree_by_the_same_line(
 ) -> None:
     texts = valid(texts)
     top = repository / "tree"
-    for each in top.iterdir():
-        if each.name != ".git":
-            shutil.rmtree(each) if each.is_dir() else each.unlink()
+    for file_path in top.iterdir():
+        if file_path.name != ".git":
+            shutil.rmtree(file_path) if file_path.is_dir() else file_path.unlink()
     plant(top, tree)
     (repository / "rules").write_text("".join(f"{text}\n" for text in texts))
     paths = dict(entries(bytes(top)))

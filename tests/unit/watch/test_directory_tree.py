@@ -9,46 +9,50 @@ from hashwacht.watch.directory_tree import DirectoryTree, WatchedDirectory
 
 def tree(*paths: bytes) -> DirectoryTree:
     """Watch these directories below /srv, the outer ones first."""
-    made = DirectoryTree(b"/srv", WatchedDirectory(1, 0, 1))
+    tree = DirectoryTree(b"/srv", WatchedDirectory(1, 0, 1))
     for number, path in enumerate(paths, 2):
         above, _, name = path.rpartition(b"/")
-        parent = made.find(above)
+        parent = tree.find(above)
         assert parent is not None
-        made.attach(parent, name, WatchedDirectory(number, number, number))
-    return made
+        tree.attach(parent, name, WatchedDirectory(number, number, number))
+    return tree
 
 
 def at(directories: DirectoryTree, path: bytes) -> WatchedDirectory:
-    found = directories.find(path)
-    assert found is not None
-    return found
+    node = directories.find(path)
+    assert node is not None
+    return node
 
 
 def test_a_rename_moves_everything_below() -> None:
-    made = tree(b"/srv/a", b"/srv/a/b", b"/srv/a/b/c", b"/srv/z")
-    deep = at(made, b"/srv/a/b/c")
-    made.detach(at(made, b"/srv/a/b"))
-    assert made.path(deep) is None
-    assert made.attach(at(made, b"/srv/z"), b"y", WatchedDirectory(3, 9, 3)) is at(
-        made, b"/srv/z/y"
+    directories = tree(b"/srv/a", b"/srv/a/b", b"/srv/a/b/c", b"/srv/z")
+    deep = at(directories, b"/srv/a/b/c")
+    directories.detach(at(directories, b"/srv/a/b"))
+    assert directories.path(deep) is None
+    assert directories.attach(at(directories, b"/srv/z"), b"y", WatchedDirectory(3, 9, 3)) is at(
+        directories, b"/srv/z/y"
     )
-    assert made.path(deep, b"file") == b"/srv/z/y/c/file"
-    assert not made.detached()
+    assert directories.path(deep, b"file") == b"/srv/z/y/c/file"
+    assert not directories.detached()
 
 
 def test_a_directory_is_never_below_itself() -> None:
-    made = tree(b"/srv/a", b"/srv/a/b")
-    assert made.attach(at(made, b"/srv/a/b"), b"loop", WatchedDirectory(2, 9, 2)) is None
-    assert made.attach(at(made, b"/srv/a/b"), b"root", WatchedDirectory(1, 9, 1)) is None
-    assert made.path(at(made, b"/srv/a/b")) == b"/srv/a/b"
+    directories = tree(b"/srv/a", b"/srv/a/b")
+    assert (
+        directories.attach(at(directories, b"/srv/a/b"), b"loop", WatchedDirectory(2, 9, 2)) is None
+    )
+    assert (
+        directories.attach(at(directories, b"/srv/a/b"), b"root", WatchedDirectory(1, 9, 1)) is None
+    )
+    assert directories.path(at(directories, b"/srv/a/b")) == b"/srv/a/b"
 
 
 def test_the_root_of_all_has_plain_paths() -> None:
-    made = DirectoryTree(b"/", WatchedDirectory(1, 0, 1))
-    made.attach(made.root, b"a", WatchedDirectory(2, 0, 2))
-    assert made.path(made.root) == b"/"
-    assert made.path(made.root, b"x") == b"/x"
-    assert made.path(at(made, b"/a"), b"x") == b"/a/x"
+    tree = DirectoryTree(b"/", WatchedDirectory(1, 0, 1))
+    tree.attach(tree.root, b"a", WatchedDirectory(2, 0, 2))
+    assert tree.path(tree.root) == b"/"
+    assert tree.path(tree.root, b"x") == b"/x"
+    assert tree.path(at(tree, b"/a"), b"x") == b"/a/x"
 
 
 class Model(RuleBasedStateMachine):
@@ -81,14 +85,14 @@ class Model(RuleBasedStateMachine):
         return True
 
     def hang(self, wd: int, above: int, name: bytes) -> None:
-        for each, place in self.above.items():
+        for node, place in self.above.items():
             if place == (above, name):
-                self.above[each] = None
+                self.above[node] = None
         self.above[wd] = above, name
 
     def pick(self, number: int, *, root: bool = True) -> int:
-        known = [*([1] if root else []), *self.above]
-        return known[number % len(known)]
+        nodes = [*([1] if root else []), *self.above]
+        return nodes[number % len(nodes)]
 
     @rule(number=st.integers(0, 50), name=names)
     def make(self, number: int, name: bytes) -> None:
@@ -107,10 +111,10 @@ class Model(RuleBasedStateMachine):
         parent = self.real.get(above)
         assert parent is not None
         lay = self.above[wd]
-        given = self.real.attach(parent, name, WatchedDirectory(wd, 0, 0))
+        node = self.real.attach(parent, name, WatchedDirectory(wd, 0, 0))
         if not self.is_above(wd, above):
             self.hang(wd, above, name)
-        assert given is (self.real.get(wd) if self.above[wd] != lay else None)
+        assert node is (self.real.get(wd) if self.above[wd] != lay else None)
 
     @precondition(lambda self: self.above)
     @rule(what=st.integers(0, 50))
@@ -129,9 +133,9 @@ class Model(RuleBasedStateMachine):
         assert directory is not None
         self.real.remove(directory)
         del self.above[wd]
-        for each, place in self.above.items():
+        for node, place in self.above.items():
             if place is not None and place[0] == wd:
-                self.above[each] = None
+                self.above[node] = None
 
     @invariant()
     def paths_are_those_of_the_model(self) -> None:
@@ -142,9 +146,11 @@ class Model(RuleBasedStateMachine):
             path = self.path(wd)
             assert self.real.path(directory) == path
             assert path is None or self.real.find(path) is directory
-        adrift = {each.wd for each in self.real.detached()}
+        adrift = {directory.wd for directory in self.real.detached()}
         assert adrift == {wd for wd, place in self.above.items() if place is None}
-        reached = {each.wd for top in self.real.detached() for each in self.real.subtree(top)}
+        reached = {
+            directory.wd for top in self.real.detached() for directory in self.real.subtree(top)
+        }
         assert reached == {wd for wd in self.above if self.path(wd) is None}
 
 

@@ -16,8 +16,8 @@ from support.clock import Clock
 
 @pytest.fixture
 def mounts() -> Iterator[Mounts]:
-    with closing(Mounts()) as made:
-        yield made
+    with closing(Mounts()) as mounts:
+        yield mounts
 
 
 def test_the_last_file_that_has_no_path_is_made_up_for(mounts: Mounts, tmp_path: Path) -> None:
@@ -25,13 +25,15 @@ def test_the_last_file_that_has_no_path_is_made_up_for(mounts: Mounts, tmp_path:
     marks = FanotifyMarks([Root("web", bytes(tmp_path / "gone"))], -1, mounts, clock)
 
     def unlisted() -> list[MissedEvents]:
-        return [each for each in marks.look(mounts_changed=False) if each.cause is Cause.UNLISTED]
+        return [
+            missed for missed in marks.look(mounts_changed=False) if missed.cause is Cause.UNLISTED
+        ]
 
-    assert [each.detail for each in marks.unresolved({0: "too long"})] == ["too long"]
+    assert [missed.detail for missed in marks.unresolved({0: "too long"})] == ["too long"]
     assert marks.unresolved({0: "too long"}) == []
     clock.now += MARK_REPEAT - 1
     assert unlisted() == []
     clock.now += 1
-    assert [each.root for each in unlisted()] == ["web"]
+    assert [missed.root for missed in unlisted()] == ["web"]
     clock.now += MARK_REPEAT
     assert unlisted() == [], "there was no other one since"

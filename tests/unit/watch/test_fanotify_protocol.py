@@ -32,7 +32,7 @@ GAPS = st.builds(MissedEvents, st.text(), st.sampled_from(Cause), st.text(), st.
 
 def bodies(frames: Iterable[bytes]) -> list[bytes]:
     splitter = FrameSplitter()
-    return [body for each in frames for _, body in splitter.feed(each)]
+    return [body for frame in frames for _, body in splitter.feed(frame)]
 
 
 @given(st.lists(st.builds(Root, st.text(max_size=9), PATHS), max_size=5))
@@ -77,7 +77,7 @@ def test_many_long_paths_are_several_messages() -> None:
     assert len(frames) > 1
     assert max(map(len, frames)) < MAX_BODY
     replies = [decode_reply(body, 1) for body in bodies(frames)]
-    assert [each for reply in replies if isinstance(reply, list) for each in reply] == [
+    assert [message for reply in replies if isinstance(reply, list) for message in reply] == [
         announcement
     ] * 1000
 
@@ -140,7 +140,7 @@ def test_any_bytes_are_a_message_or_refused(body: bytes) -> None:
         with suppress(ProtocolError):
             reply = decode_reply(candidate, 3)
             assert (
-                all(each.root < 3 for each in reply)
+                all(message.root < 3 for message in reply)
                 if isinstance(reply, list)
                 else encode(reply) == candidate
             )

@@ -60,9 +60,9 @@ def test_long_names_fill_the_queue_sooner() -> None:
         queue.announce(file(b"x/%03d" % number + b"n" * 4000))
     queue.announce(file(b"y/short"))
     files, gaps = queue.drain(1000, 0)
-    assert sum(len(each.path) for each in files) <= 1000 * MEAN_SIZE
+    assert sum(len(file.path) for file in files) <= 1000 * MEAN_SIZE
     assert file(b"y/short") in files
-    assert [each.path for each in gaps] == [b"/root/x"]
+    assert [gap.path for gap in gaps] == [b"/root/x"]
 
 
 @given(st.integers(1, 50), st.integers(0, 400))
@@ -158,12 +158,12 @@ def test_a_consumer_waits_for_the_first_item() -> None:
 
 
 def waits(say: Callable[[AnnouncementQueue], None]) -> None:
-    queue, taken = AnnouncementQueue(10), []
-    taker = threading.Thread(target=lambda: taken.append(queue.drain(10, 10)))
+    queue, waits = AnnouncementQueue(10), []
+    taker = threading.Thread(target=lambda: waits.append(queue.drain(10, 10)))
     taker.start()
     say(queue)
     taker.join(5)
-    [(files, gaps)] = taken
+    [(files, gaps)] = waits
     assert len(files) + len(gaps) == 1
 
 
@@ -179,9 +179,9 @@ def test_nothing_is_lost(limit: int, steps: list[tuple[str, int] | int]) -> None
     def drain(number: int) -> None:
         files, gaps = queue.drain(number, 0)
         assert len(files) <= number
-        missed = {each.root for each in gaps}
-        owed.difference_update((each.root, each.path) for each in files)
-        owed.difference_update({each for each in owed if each[0] in missed})
+        missed = {missed.root for missed in gaps}
+        owed.difference_update((announcement.root, announcement.path) for announcement in files)
+        owed.difference_update({announcement for announcement in owed if announcement[0] in missed})
 
     for step in steps:
         if isinstance(step, int):
@@ -197,7 +197,7 @@ def test_nothing_is_lost(limit: int, steps: list[tuple[str, int] | int]) -> None
 
 def test_nothing_is_lost_between_threads() -> None:
     queue, names = AnnouncementQueue(500), 20_000
-    found: set[bytes] = set()
+    delivered: set[bytes] = set()
     gaps = 0
 
     def announce(root: str) -> None:
@@ -205,12 +205,12 @@ def test_nothing_is_lost_between_threads() -> None:
             queue.announce(file(b"%d" % number, root))
 
     threads = [threading.Thread(target=announce, args=(root,)) for root in ("one", "two")]
-    for each in threads:
-        each.start()
-    while any(each.is_alive() for each in threads) or len(queue):
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads) or len(queue):
         files, missed = queue.drain(100, 0.01)
-        found.update(each.path for each in files)
+        delivered.update(announcement.path for announcement in files)
         gaps += len(missed)
     gaps += len(queue.drain(0, 0)[1])
-    assert gaps or len(found) == 2 * names
-    assert len(found) <= 2 * names
+    assert gaps or len(delivered) == 2 * names
+    assert len(delivered) <= 2 * names

@@ -51,7 +51,7 @@ def test_a_killed_import_leaves_the_old_or_the_new_list(tmp_path: Path, importer
     started = time.monotonic()
     process = importer(directory, document, "police")
     process.communicate()
-    whole = time.monotonic() - started
+    duration = time.monotonic() - started
     assert _is_known(directory, new)
 
     chance, outcomes = random.Random(12), set[bool]()
@@ -59,16 +59,16 @@ def test_a_killed_import_leaves_the_old_or_the_new_list(tmp_path: Path, importer
         install_old()
         process = importer(directory, document, "police")
         # The instant is the point: any moment of the import, the commit included.
-        time.sleep(chance.uniform(0, whole))
+        time.sleep(chance.uniform(0, duration))
         process.kill()
         process.communicate()
-        known = _is_known(directory, new)
-        assert known != _is_known(directory, old)
+        is_complete = _is_known(directory, new)
+        assert is_complete != _is_known(directory, old)
         assert all(finding.ok for finding in lists.verify())
-        outcomes.add(known)
+        outcomes.add(is_complete)
     install_old()
-    kept = {lists.get("police").directory, "lists.json", "lock"}
-    assert _names(directory) == kept
+    names = {lists.get("police").directory, "lists.json", "lock"}
+    assert _names(directory) == names
     assert False in outcomes, "no kill came before the end: the test has proved nothing"
 
 

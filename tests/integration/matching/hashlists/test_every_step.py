@@ -63,12 +63,12 @@ def test_death_before_any_step_leaves_one_complete_list(tmp_path: Path) -> None:
     """First the old list always, then the new one always; the next import tidies up."""
     command = [sys.executable, "-c", DRIVER, str(tmp_path / "lists")]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr
-    states = json.loads(done.stdout)
+    result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode == 0, result.stderr
+    states = json.loads(result.stdout)
     assert len(states) > 15, "an import of this list takes more steps than that"
     assert {tidy for tidy, _, _ in states} == {3}
     old, new = [state[1] for state in states], [state[2] for state in states]
     assert old == sorted(old, reverse=True)
-    assert new == [not known for known in old]
+    assert new == [not hash_value for hash_value in old]
     assert set(old) == {True, False}

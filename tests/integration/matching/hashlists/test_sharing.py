@@ -67,8 +67,8 @@ def test_an_import_by_another_process_is_used_at_once(tmp_path: Path, importer: 
     assert matcher.lookup([(COMING,)])[0].outcome is Outcome.NO_MATCH
     document = tmp_path / "coming.txt"
     document.write_text(f"{COMING}\n")
-    said = importer(lists.directory, document, "hotline").communicate()[0]
-    assert said == "done\n"
+    output = importer(lists.directory, document, "hotline").communicate()[0]
+    assert output == "done\n"
     assert matcher.lookup([(COMING,)])[0].outcome is Outcome.MATCH
     lists.remove("hotline")
     assert matcher.lookup([(COMING,)])[0].outcome is Outcome.NO_MATCH
@@ -105,18 +105,18 @@ def _umask(mask: int) -> Iterator[None]:
 def test_no_file_is_open_to_others_at_any_time_of_an_import(tmp_path: Path) -> None:
     """Looked at while it goes on, with the laxest umask there is."""
     lists = HashLists(tmp_path / "lists")
-    seen = set[tuple[str, int]]()
+    modes = set[tuple[str, int]]()
 
     def look(_progress: ImportProgress) -> None:
-        seen.update(_modes(lists.directory))
+        modes.update(_modes(lists.directory))
 
     lines = "\n".join(f"{number:064x},{number},csam" for number in range(70_000))
     document = f"pdq,id,category\n{lines}".encode()
     with _umask(0):
         lists.import_list(io.BytesIO(document), ListMetadata("police"), on_progress=look)
-    seen.update(_modes(lists.directory))
-    assert {mode for _, mode in seen} == {0o600, 0o700}
-    names = {name for name, _ in seen}
+    modes.update(_modes(lists.directory))
+    assert {mode for _, mode in modes} == {0o600, 0o700}
+    names = {name for name, _ in modes}
     assert {"pdq.partial", "pdq.index", "pdq.refs", "labels", "lists.json", "lock"} <= names
 
 
@@ -135,8 +135,8 @@ def test_import_by_root_belongs_to_the_owner_of_the_directory(tmp_path: Path) ->
 def test_no_value_is_ever_shown(tmp_path: Path) -> None:
     lists = HashLists(tmp_path / "lists")
     _install(lists, "police", KEPT)
-    shown = repr((lists.all(), lists.verify(), HashListMatcher(lists.directory).check()))
-    assert KEPT.value not in shown
+    output = repr((lists.all(), lists.verify(), HashListMatcher(lists.directory).check()))
+    assert KEPT.value not in output
     with pytest.raises(ListError) as raised:
         lists.import_list(
             io.BytesIO(f"{KEPT.value}\nsha1 x{KEPT.value}".encode()), ListMetadata("x")
@@ -150,11 +150,11 @@ def test_damaged_list_is_never_a_no_match_and_is_found(tmp_path: Path, damage: s
     lists = HashLists(tmp_path / "lists")
     _install(lists, "police", KEPT)
     index = lists.directory / lists.get("police").directory / "sha1.index"
-    whole = index.read_bytes()
+    content = index.read_bytes()
     if damage == "cut":
-        index.write_bytes(whole[:100])
+        index.write_bytes(content[:100])
     elif damage == "flipped":
-        index.write_bytes(whole[:70] + b"\x01" + whole[71:])
+        index.write_bytes(content[:70] + b"\x01" + content[71:])
     elif damage == "missing":
         index.unlink()
     elif damage == "manifest":
@@ -213,8 +213,8 @@ def test_verify_finds_records_out_of_order(tmp_path: Path) -> None:
     lists = HashLists(tmp_path / "lists")
     _install(lists, "police", KEPT, COMING)
     index = lists.directory / lists.get("police").directory / "sha1.index"
-    whole = index.read_bytes()
-    index.write_bytes(whole[:64] + whole[84:104] + whole[64:84] + whole[104:])
+    content = index.read_bytes()
+    index.write_bytes(content[:64] + content[84:104] + content[64:84] + content[104:])
     details = [finding.detail for finding in lists.verify()]
     assert "sha1.index is not sorted" in details
 
@@ -224,9 +224,9 @@ def test_full_disk_is_a_plain_error_and_changes_nothing(tmp_path: Path, importer
     lists, document = HashLists(tmp_path / "lists"), tmp_path / "new.txt"
     _install(lists, "police", KEPT)
     document.write_text("".join(f"sha1 {number:040x}\n" for number in range(70_000)))
-    said = importer(lists.directory, document, "police", 500_000).communicate()[0]
-    assert said == "error the hash lists cannot be changed: File too large\n"
-    assert [each.entries for each in lists.all()] == [1]
+    output = importer(lists.directory, document, "police", 500_000).communicate()[0]
+    assert output == "error the hash lists cannot be changed: File too large\n"
+    assert [hash_list.entries for hash_list in lists.all()] == [1]
     assert len(_names(lists.directory)) == 3
 
 

@@ -108,10 +108,10 @@ def test_a_redirect_is_no_answer_and_not_followed(loop: LoopThread, status: int)
 
 
 def test_an_endless_answer_is_cut_off(loop: LoopThread) -> None:
-    sent: list[int] = []
-    with FaultServer(faults.endless(sent)) as server:
+    sizes: list[int] = []
+    with FaultServer(faults.endless(sizes)) as server:
         assert_undetermined(ask(loop, server.url))
-    assert sum(sent) < 32 * 1024 * 1024, "no more than what the kernel's buffers hold"
+    assert sum(sizes) < 32 * 1024 * 1024, "no more than what the kernel's buffers hold"
 
 
 def test_a_closed_port(loop: LoopThread) -> None:
@@ -149,10 +149,10 @@ def test_retry_after_is_honoured(loop: LoopThread, wait: str) -> None:
 def test_a_long_retry_after_opens_the_breaker(loop: LoopThread) -> None:
     with (
         FaultServer(faults.answer(Response(503, b"", (("Retry-After", "86400"),)))) as server,
-        closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(1000, 1.0, 900))) as asked,
+        closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(1000, 1.0, 900))) as client,
     ):
-        [first] = asked.lookup([(KNOWN,)])
-        [second] = asked.lookup([(KNOWN,)])
+        [first] = client.lookup([(KNOWN,)])
+        [second] = client.lookup([(KNOWN,)])
     assert_undetermined(first)
     assert_undetermined(second)
     assert "not asked for another 900 s" in second.detail
@@ -165,52 +165,52 @@ def test_the_breaker_stops_requests_and_recovers(loop: LoopThread) -> None:
     rule = BreakerPolicy(failures=3, delay=0.5)
     with (
         FaultServer(faults.answer(Response(500))) as server,
-        closing(matcher(loop, server.url, breaker_policy=rule)) as asked,
+        closing(matcher(loop, server.url, breaker_policy=rule)) as client,
     ):
-        during = asked.lookup(batch)
+        during = client.lookup(batch)
         hammered = len(server.record.requests)
-        still = asked.lookup(batch[:2])
+        still = client.lookup(batch[:2])
         assert len(server.record.requests) == hammered
         server.fault = faults.behave(service)
         time.sleep(rule.delay)  # the pause itself is what is tested; no event tells its end
-        after = asked.lookup(batch)
-    assert {each.outcome for each in during + still} == {Outcome.UNDETERMINED}
+        after = client.lookup(batch)
+    assert {answer.outcome for answer in during + still} == {Outcome.UNDETERMINED}
     assert "failures in a row, the last one: HTTP status 500" in still[0].detail
     assert hammered < 30
-    assert [each.outcome for each in after[:2]] == [Outcome.MATCH, Outcome.NO_MATCH]
-    assert {each.outcome for each in after[1:]} == {Outcome.NO_MATCH}
+    assert [answer.outcome for answer in after[:2]] == [Outcome.MATCH, Outcome.NO_MATCH]
+    assert {answer.outcome for answer in after[1:]} == {Outcome.NO_MATCH}
 
 
 def test_an_open_breaker_keeps_the_reason_of_a_refusal(loop: LoopThread) -> None:
     with (
         FaultServer(faults.answer(Response(401))) as server,
-        closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(failures=1))) as asked,
+        closing(matcher(loop, server.url, breaker_policy=BreakerPolicy(failures=1))) as client,
     ):
-        answers = asked.lookup([(KNOWN,), (UNKNOWN,)] * 20)
-    assert {each.reason for each in answers} == {Reason.REFUSED}
+        answers = client.lookup([(KNOWN,), (UNKNOWN,)] * 20)
+    assert {answer.reason for answer in answers} == {Reason.REFUSED}
 
 
 def test_a_failed_probe_opens_the_breaker_again(loop: LoopThread) -> None:
     with FaultServer(faults.answer(Response(500))) as server:
         rule = BreakerPolicy(failures=1, delay=0.2)
-        with closing(matcher(loop, server.url, breaker_policy=rule, concurrency=1)) as asked:
-            asked.lookup([(KNOWN,)])
+        with closing(matcher(loop, server.url, breaker_policy=rule, concurrency=1)) as client:
+            client.lookup([(KNOWN,)])
             time.sleep(rule.delay)  # as above
             before = len(server.record.requests)
-            asked.lookup([(Signal("md5", f"{n:032x}"),) for n in range(50)])
+            client.lookup([(Signal("md5", f"{n:032x}"),) for n in range(50)])
             assert len(server.record.requests) - before == 1
 
 
 def test_a_server_that_comes_back_on_the_same_port_is_used_again(loop: LoopThread) -> None:
     service = Eokm(frozenset({KNOWN.value}), ACCOUNT)
     with HttpServer(service) as first:
-        asked = matcher(loop, first.url)
-        assert asked.lookup([(KNOWN,)])[0].outcome is Outcome.MATCH
-    assert_undetermined(asked.lookup([(KNOWN,)])[0])
+        client = matcher(loop, first.url)
+        assert client.lookup([(KNOWN,)])[0].outcome is Outcome.MATCH
+    assert_undetermined(client.lookup([(KNOWN,)])[0])
     with HttpServer(service, port=first.port):
-        assert asked.lookup([(KNOWN,)])[0].outcome is Outcome.MATCH
-        assert asked.lookup([(UNKNOWN,)])[0].outcome is Outcome.NO_MATCH
-        asked.close()
+        assert client.lookup([(KNOWN,)])[0].outcome is Outcome.MATCH
+        assert client.lookup([(UNKNOWN,)])[0].outcome is Outcome.NO_MATCH
+        client.close()
 
 
 @pytest.mark.alone
@@ -218,10 +218,10 @@ def test_a_lookup_ends_at_its_deadline_whatever_its_size(loop: LoopThread) -> No
     timeouts = Timeouts(connect=5, read=5, request=5, lookup=0.5)
     with (
         FaultServer(faults.black_hole()) as server,
-        closing(matcher(loop, server.url, timeouts=timeouts)) as asked,
+        closing(matcher(loop, server.url, timeouts=timeouts)) as client,
     ):
         begun = time.monotonic()
-        answers = asked.lookup([(Signal("md5", f"{n:032x}"),) for n in range(500)])
+        answers = client.lookup([(Signal("md5", f"{n:032x}"),) for n in range(500)])
         assert time.monotonic() - begun < 2
     assert len(answers) == 500
     for answer in answers:
@@ -268,12 +268,12 @@ def test_an_authority_unknown_to_the_system_is_refused(
 def test_a_client_certificate_is_presented(
     loop: LoopThread, authority: trustme.CA, tmp_path: Path
 ) -> None:
-    trust, ours = tmp_path / "ca.pem", tmp_path / "client.pem"
+    trust, path = tmp_path / "ca.pem", tmp_path / "client.pem"
     authority.cert_pem.write_to_path(trust)
-    authority.issue_cert("hoster.example").private_key_and_cert_chain_pem.write_to_path(ours)
+    authority.issue_cert("hoster.example").private_key_and_cert_chain_pem.write_to_path(path)
     tls = faults.server_tls(authority, clients=authority)
     with HttpServer(Eokm(frozenset({KNOWN.value}), ACCOUNT), tls=tls) as server:
-        answer = ask(loop, server.url, ca_file=trust, client_cert=ours)
+        answer = ask(loop, server.url, ca_file=trust, client_cert=path)
         assert answer.outcome is Outcome.MATCH
         assert_undetermined(ask(loop, server.url, ca_file=trust))
     assert len(server.record.requests) == 1
@@ -285,7 +285,7 @@ def test_an_unusable_certificate_file_is_a_configuration_error(
 ) -> None:
     for path in (tmp_path / "missing.pem", tmp_path / "empty.pem"):
         (tmp_path / "empty.pem").touch()
-        with closing(matcher(loop, "https://127.0.0.1:1", **{file: path})) as asked:
+        with closing(matcher(loop, "https://127.0.0.1:1", **{file: path})) as client:
             with pytest.raises(ConfigurationError) as raised:
-                asked.lookup([(KNOWN,)])
+                client.lookup([(KNOWN,)])
             assert raised.value.advice

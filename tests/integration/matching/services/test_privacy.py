@@ -44,8 +44,8 @@ def test_eokm_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> Non
         service = ServiceConfig(server.url, credential=ACCOUNT)
         with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
             matcher.lookup([(MD5,)])
-    [asked] = server.record.requests
-    assert asked.raw.decode("ascii") == wire(
+    [request] = server.record.requests
+    assert request.raw.decode("ascii") == wire(
         server.port,
         "POST /v1/check/md5",
         f"authorization: Basic {TOKEN}",
@@ -61,9 +61,9 @@ def test_hma_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None
         closing(ServiceMatcher("hma", ServiceConfig(server.url), HmaProtocol(), loop)) as matcher,
     ):
         matcher.lookup([(PDQ,)])
-    [asked] = server.record.requests
+    [request] = server.record.requests
     first = f"GET /m/lookup?signal={PDQ.value}&signal_type=pdq"
-    assert asked.raw.decode("ascii") == wire(server.port, first)
+    assert request.raw.decode("ascii") == wire(server.port, first)
 
 
 def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
@@ -71,9 +71,9 @@ def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) ->
         service = ServiceConfig(server.url, credential=ACCOUNT)
         with closing(ServiceMatcher("shield", service, ArachnidProtocol(), loop)) as matcher:
             matcher.lookup([(PDQ,)])
-    [asked] = server.record.requests
+    [request] = server.record.requests
     body = json.dumps({"hashes": [base64.b64encode(bytes.fromhex(PDQ.value)).decode()]})
-    assert asked.raw.decode("ascii") == wire(
+    assert request.raw.decode("ascii") == wire(
         server.port,
         "POST /v1/pdq/",
         f"authorization: Basic {TOKEN}",
@@ -114,11 +114,14 @@ def test_a_proxy_sees_neither_hash_nor_credential(
 ) -> None:
     trust = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(trust)
-    theirs = Credential("proxy-user", "proxy-password")
+    proxy_credential = Credential("proxy-user", "proxy-password")
     tls = faults.server_tls(authority)
     eokm = Eokm(frozenset({MD5.value}), ACCOUNT)
-    with HttpServer(eokm, tls=tls) as server, ConnectProxy(theirs) as proxy:
-        for credential, outcome in ((theirs, Outcome.MATCH), (None, Outcome.UNDETERMINED)):
+    with HttpServer(eokm, tls=tls) as server, ConnectProxy(proxy_credential) as proxy:
+        for credential, outcome in (
+            (proxy_credential, Outcome.MATCH),
+            (None, Outcome.UNDETERMINED),
+        ):
             service = ServiceConfig(
                 server.url,
                 credential=ACCOUNT,
@@ -133,10 +136,10 @@ def test_a_proxy_sees_neither_hash_nor_credential(
     assert "the proxy failed or refused" in answer.detail
     assert len(server.record.requests) == 1
     assert "proxy-authorization" not in server.record.requests[0].headers
-    for asked in proxy.record.requests:
-        assert asked.method == "CONNECT"
-        assert not leaks(asked.raw.decode())
-        assert asked.headers["user-agent"] == f"hashwacht/{__version__}"
+    for request in proxy.record.requests:
+        assert request.method == "CONNECT"
+        assert not leaks(request.raw.decode())
+        assert request.headers["user-agent"] == f"hashwacht/{__version__}"
 
 
 def test_a_cookie_is_not_kept(loop: LoopThread) -> None:
@@ -147,7 +150,10 @@ def test_a_cookie_is_not_kept(loop: LoopThread) -> None:
     ):
         matcher.lookup([(MD5,)])
         matcher.lookup([(MD5,)])
-    assert [set(each.headers) & {"cookie"} for each in server.record.requests] == [set(), set()]
+    assert [set(request.headers) & {"cookie"} for request in server.record.requests] == [
+        set(),
+        set(),
+    ]
 
 
 RESPONSES: list[Callable[[Request], Response]] = [
@@ -170,8 +176,8 @@ def test_no_secret_and_no_hash_is_logged_even_at_debug(
             ServiceMatcher("hma", service, HmaProtocol(), loop),
         )
         for matcher in matchers:
-            shown = repr(matcher.lookup([(MD5, PDQ)])) + repr(matcher.check())
-            assert not leaks(shown)
+            output = repr(matcher.lookup([(MD5, PDQ)])) + repr(matcher.check())
+            assert not leaks(output)
             matcher.close()
     assert not leaks(caplog.text)
     assert MD5.value not in caplog.text
@@ -185,8 +191,8 @@ def test_no_secret_is_in_any_repr_or_traceback(loop: LoopThread) -> None:
     with pytest.raises(RuntimeError) as raised:
         matcher.lookup([(MD5,)])
     assert not leaks("".join(traceback.format_exception(raised.value)))
-    for shown in (repr(service), str(service), repr(matcher), repr(ACCOUNT), f"{ACCOUNT}"):
-        assert not leaks(shown)
+    for text in (repr(service), str(service), repr(matcher), repr(ACCOUNT), f"{ACCOUNT}"):
+        assert not leaks(text)
 
 
 def test_connections_are_kept_alive_and_bounded(loop: LoopThread) -> None:
@@ -205,7 +211,7 @@ def test_a_duplicate_in_a_batch_is_asked_once(loop: LoopThread) -> None:
             plain = Signal("md5", MD5.value)
             answers = matcher.lookup([(MD5,), (plain,), (MD5, plain)])
     assert len(server.record.requests) == 1
-    assert [[match.signal for match in each.matches] for each in answers] == [
+    assert [[match.signal for match in answer.matches] for answer in answers] == [
         [MD5],
         [plain],
         [MD5, plain],

@@ -40,7 +40,7 @@ def test_a_lookup_works_inside_a_running_event_loop(loop: LoopThread) -> None:
         async def program() -> list[Outcome]:
             here = matcher.lookup([(MD5,)])
             there = await asyncio.to_thread(matcher.lookup, [(MD5,)])
-            return [each.outcome for each in here + there]
+            return [answer.outcome for answer in here + there]
 
         assert asyncio.run(program()) == [Outcome.MATCH, Outcome.MATCH]
 
@@ -53,9 +53,9 @@ def test_a_silent_service_does_not_delay_another_one(
         HttpServer(Hma({"B": {f"pdq:{PDQ.value}": 1}})) as alive,
         closing(ServiceMatcher("eokm", ServiceConfig(dead.url), EokmProtocol(), loop)) as silent,
         closing(ServiceMatcher("hma", ServiceConfig(alive.url), HmaProtocol(), loop)) as talking,
-        ThreadPoolExecutor(1) as other,
+        ThreadPoolExecutor(1) as executor,
     ):
-        stuck = other.submit(silent.lookup, [(MD5,)])
+        stuck = executor.submit(silent.lookup, [(MD5,)])
         assert talking.lookup([(PDQ,)])[0].outcome is Outcome.MATCH
         assert not stuck.done()
         silent.close()
@@ -122,14 +122,14 @@ except KeyboardInterrupt:  # a lookup that times out returns an answer instead
 
 def test_parent_and_child_of_a_fork_both_go_on_asking() -> None:
     with HttpServer(lambda _: Response(200, b"true")) as server:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-c", FORK, server.url],
             capture_output=True,
             text=True,
             timeout=20,
             check=False,
         )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert len(server.record.requests) == 160
 
 
@@ -145,6 +145,6 @@ def test_an_interrupt_ends_a_lookup() -> None:
             assert program.stdout.readline() == "asking\n"
             wait_for(lambda: bool(server.record.requests))
             program.send_signal(signal.SIGINT)
-            said = program.stdout.readline()
-        assert said == "interrupted 1\n"
+            output = program.stdout.readline()
+        assert output == "interrupted 1\n"
         assert program.returncode == 0

@@ -35,8 +35,8 @@ def _sorted(added: list[list[bytes]], key: int, memory: int = 1000) -> list[byte
 @given(runs, blocks)
 @settings(max_examples=150, deadline=None)
 def test_all_records_come_back_sorted_and_once(added: list[list[bytes]], memory: int) -> None:
-    wanted = sorted({record for run in added for record in run})
-    assert _sorted(added, WIDTH, memory) == wanted
+    expected = sorted({record for run in added for record in run})
+    assert _sorted(added, WIDTH, memory) == expected
 
 
 @given(runs, blocks)

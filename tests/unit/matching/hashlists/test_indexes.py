@@ -38,7 +38,7 @@ def _index(directory: Path, values: Rows, scan_below: int = 1) -> IndexFile:
     width = values.shape[1]
     with path.open("w+b") as file:
         blocks = np.array_split(np.unique(values, axis=0), 3)
-        layout = write_records(file, [each for each in blocks if len(each)], width, len(values))
+        layout = write_records(file, [array for array in blocks if len(array)], width, len(values))
         build_bands(file, layout, scan_below)
     return IndexFile(path, width)
 
@@ -62,7 +62,7 @@ def _clustered(count: int, width: int, rng: np.random.Generator) -> Rows:
     """Correlated values: a few centres, and neighbours of them."""
     centres = _random(3, width, rng)
     chosen = centres[rng.integers(0, 3, count)]
-    return np.array([_near(each, int(rng.integers(0, 24)), rng) for each in chosen])
+    return np.array([_near(row, int(rng.integers(0, 24)), rng) for row in chosen])
 
 
 def _one_sided(count: int, width: int, rng: np.random.Generator) -> Rows:
@@ -94,13 +94,13 @@ def test_radius_search_finds_exactly_what_brute_force_finds(
     rng = _from(seed)
     values = np.unique(KINDS[kind](count, bits // 8, rng), axis=0)
     index = RadiusIndex(_index(directory, values))
-    for asked in (radius, min(wide, bits // 4)):
-        for distance in range(min(asked + 3, bits)):
+    for limit in (radius, min(wide, bits // 4)):
+        for distance in range(min(limit + 3, bits)):
             query = _near(values[rng.integers(len(values))], distance, rng)
             distances = np.bitwise_count(values ^ query).sum(axis=1)
-            rows, found = index.rows(query.tobytes(), asked)
-            assert sorted(rows.tolist()) == np.flatnonzero(distances <= asked).tolist()
-            assert found.tolist() == distances[rows].tolist() == sorted(found.tolist())
+            rows, array = index.rows(query.tobytes(), limit)
+            assert sorted(rows.tolist()) == np.flatnonzero(distances <= limit).tolist()
+            assert array.tolist() == distances[rows].tolist() == sorted(array.tolist())
 
 
 @pytest.mark.parametrize(("width", "radius"), [(32, 31), (8, 8)])
@@ -136,9 +136,9 @@ def test_bands_are_disjoint_and_allowances_exceed_the_radius(
     used = [place for band in bit_positions(layout.keys) for place in band]
     assert len(set(used)) == len(used) == sum(layout.keys)
     assert set(used) <= set(range(width * 8))
-    for asked in (radius, radius + more):
-        dealt = allowances(layout, asked)
-        assert dealt is None or sum(dealt) == asked + 1
+    for limit in (radius, radius + more):
+        dealt = allowances(layout, limit)
+        assert dealt is None or sum(dealt) == limit + 1
     assert IndexLayout.parse(layout.header()) == layout
 
 
@@ -183,8 +183,8 @@ def test_exact_search_finds_exactly_the_equal_rows(
     unique = np.unique(table, axis=0)
     index = ExactIndex(_index(directory, table))
     for query in (*unique[::7], np.array(asked, np.uint8)):
-        wanted = np.flatnonzero((unique == query).all(axis=1)).tolist()
-        assert list(index.rows(query.tobytes())) == wanted
+        expected = np.flatnonzero((unique == query).all(axis=1)).tolist()
+        assert list(index.rows(query.tobytes())) == expected
 
 
 def test_value_found_across_two_records_is_not_taken_for_one(directory: Path) -> None:
@@ -218,13 +218,13 @@ def test_short_list_has_no_bands(directory: Path) -> None:
 def test_damaged_index_file_is_refused(tmp_path: Path, damage: str) -> None:
     layout = _index(tmp_path, _random(1_000, 20, _from(1)), 10**9).layout
     path = tmp_path / "x.index"
-    whole = path.read_bytes()
+    content = path.read_bytes()
     broken = {
-        "cut": whole[:-1],
-        "longer": whole + b"\0",
-        "magic": b"x" + whole[1:],
-        "count": whole[:16] + b"\xff" * 8 + whole[24:],
-        "fan-out": whole[: layout.fan_out_at] + b"\xff" * 8 + whole[layout.fan_out_at + 8 :],
+        "cut": content[:-1],
+        "longer": content + b"\0",
+        "magic": b"x" + content[1:],
+        "count": content[:16] + b"\xff" * 8 + content[24:],
+        "fan-out": content[: layout.fan_out_at] + b"\xff" * 8 + content[layout.fan_out_at + 8 :],
         "empty": b"",
     }
     path.write_bytes(broken[damage])

@@ -79,9 +79,9 @@ def test_content_is_judged_by_the_types_that_some_list_holds(
 def test_a_known_good_list_alone_judges_nothing(lists: HashLists, matcher: HashListMatcher) -> None:
     _install(lists, ListMetadata("themes", known_good=True), str(MD5), str(PDQ))
     assert _ask(matcher, SHA1).reason is Reason.NOT_JUDGED
-    known = _ask(matcher, MD5)
-    assert known.outcome is Outcome.UNDETERMINED
-    assert known.matches == (Match("hashlist", MD5, 0, "known-good", "themes", "", True),)
+    answer = _ask(matcher, MD5)
+    assert answer.outcome is Outcome.UNDETERMINED
+    assert answer.matches == (Match("hashlist", MD5, 0, "known-good", "themes", "", True),)
     assert not matcher.check().ok
 
 
@@ -101,11 +101,11 @@ def test_known_good_picture_hash_excuses_only_itself(
     ("kind", "radius"), [("pdq", 31), ("phash64", 4), ("dhash64", 4), ("sha1", 0)]
 )
 def test_default_radius(lists: HashLists, matcher: HashListMatcher, kind: str, radius: int) -> None:
-    known = Signal(kind, "5a" * (BUILT_IN[kind].bits // 8))
-    _install(lists, ListMetadata("police"), str(known))
-    at_the_edge = _ask(matcher, _flipped(known, radius))
+    signal = Signal(kind, "5a" * (BUILT_IN[kind].bits // 8))
+    _install(lists, ListMetadata("police"), str(signal))
+    at_the_edge = _ask(matcher, _flipped(signal, radius))
     assert [match.distance for match in at_the_edge.matches] == [radius]
-    assert _ask(matcher, _flipped(known, radius + 1)).outcome is Outcome.NO_MATCH
+    assert _ask(matcher, _flipped(signal, radius + 1)).outcome is Outcome.NO_MATCH
 
 
 def test_radius_given_at_import_and_changed_later(
@@ -193,20 +193,20 @@ def test_closed_matcher_says_so(lists: HashLists, matcher: HashListMatcher) -> N
 
 def test_revision_follows_the_lists(lists: HashLists, matcher: HashListMatcher) -> None:
     """Every change gives another, the former state the former one, the same content the same."""
-    seen = [matcher.revision]
+    revisions = [matcher.revision]
     _install(lists, ListMetadata("a"), str(MD5))
-    seen.append(matcher.revision)
+    revisions.append(matcher.revision)
     _install(lists, ListMetadata("b"), str(SHA1))
-    seen.append(matcher.revision)
+    revisions.append(matcher.revision)
     _install(lists, ListMetadata("b", category="other"), str(SHA1))
-    seen.append(matcher.revision)
+    revisions.append(matcher.revision)
     _install(lists, ListMetadata("b", category="other"), str(SHA1), str(PDQ))
-    seen.append(matcher.revision)
-    assert len(set(seen)) == len(seen)
+    revisions.append(matcher.revision)
+    assert len(set(revisions)) == len(revisions)
     lists.remove("b")
-    assert matcher.revision == seen[1]
+    assert matcher.revision == revisions[1]
     _install(lists, ListMetadata("a"), str(MD5))
-    assert matcher.revision == seen[1]
+    assert matcher.revision == revisions[1]
 
 
 _VALUES = st.lists(
@@ -229,12 +229,12 @@ def test_after_an_import_exactly_its_values_match(
     def signal(kind: str, byte: bytes) -> Signal:
         return Signal(kind, (byte * (BUILT_IN[kind].bits // 8)).hex())
 
-    _install(lists, ListMetadata("police"), *(str(signal(*each)) for each in known))
-    held = {kind for kind, _ in known}
-    answers = matcher.lookup([(signal(*each),) for each in (*known, *asked)])
-    for each, answer in zip((*known, *asked), answers, strict=True):
-        if each in known:
+    _install(lists, ListMetadata("police"), *(str(signal(*value)) for value in known))
+    types = {kind for kind, _ in known}
+    answers = matcher.lookup([(signal(*value),) for value in (*known, *asked)])
+    for value, answer in zip((*known, *asked), answers, strict=True):
+        if value in known:
             assert answer.outcome is Outcome.MATCH
         else:
-            wanted = Outcome.NO_MATCH if each[0] in held else Outcome.UNDETERMINED
-            assert answer.outcome is wanted
+            outcome = Outcome.NO_MATCH if value[0] in types else Outcome.UNDETERMINED
+            assert answer.outcome is outcome

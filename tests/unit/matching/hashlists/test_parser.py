@@ -35,11 +35,11 @@ def _read(
     content: bytes, reading: ParseOptions = SNIFFED, types: Mapping[str, SignalType] = BUILT_IN
 ) -> tuple[list[ListEntry], list[RejectedLine]]:
     entries, malformed = list[ListEntry](), list[RejectedLine]()
-    for each in ListFile(io.BytesIO(content), reading, types):
-        if isinstance(each, RejectedLine):
-            malformed.append(each)
+    for entry in ListFile(io.BytesIO(content), reading, types):
+        if isinstance(entry, RejectedLine):
+            malformed.append(entry)
         else:
-            entries.append(each)
+            entries.append(entry)
     return entries, malformed
 
 
@@ -140,7 +140,7 @@ def test_a_malformed_line_has_number_and_reason(line: bytes, reason: str) -> Non
 def test_a_malformed_json_line_is_rejected_completely(line: str, reason: str) -> None:
     entries, malformed = _read(line.encode(), ParseOptions(format=ListFormat.JSONL))
     assert entries == []
-    assert [(each.line, each.reason[: len(reason)]) for each in malformed] == [(1, reason)]
+    assert [(line.line, line.reason[: len(reason)]) for line in malformed] == [(1, reason)]
 
 
 @pytest.mark.parametrize("row", [f"{MD5}", f"a,{MD5},b", f'"a,{MD5}', ",", f"\n,{SHA1}"])
@@ -196,8 +196,8 @@ def test_any_bytes_are_entries_malformed_lines_or_a_list_error(
     except ListError:
         assert form in {None, ListFormat.CSV}
         return
-    assert all(len(each.value) * 8 == BUILT_IN[each.type].bits for each in entries)
-    assert all(1 <= each.line <= content.count(b"\n") + 1 for each in malformed)
+    assert all(len(entry.value) * 8 == BUILT_IN[entry.type].bits for entry in entries)
+    assert all(1 <= line.line <= content.count(b"\n") + 1 for line in malformed)
 
 
 _LABELS: SearchStrategy[str] = st.text(
@@ -217,12 +217,12 @@ def _as_csv(entries: Sequence[ListEntry], delimiter: str) -> str:
     text = io.StringIO()
     rows = csv.writer(text, delimiter=delimiter)
     rows.writerow(["type", "value", "id", "category"])
-    rows.writerows((each.type, each.value.hex(), each.id, each.category) for each in entries)
+    rows.writerows((entry.type, entry.value.hex(), entry.id, entry.category) for entry in entries)
     return text.getvalue()
 
 
 def _as_json(entries: Sequence[ListEntry], *, ascii_only: bool) -> str:
-    rows = ({**each._asdict(), "value": each.value.hex()} for each in entries)
+    rows = ({**entry._asdict(), "value": entry.value.hex()} for entry in entries)
     return "".join(json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows)
 
 
@@ -237,13 +237,13 @@ def _as_json(entries: Sequence[ListEntry], *, ascii_only: bool) -> str:
 def test_what_is_written_in_any_format_is_read_back(
     entries: list[ListEntry], delimiter: str, ascii_only: bool, end: str, mark: str
 ) -> None:
-    plain = [each._replace(id="", category="") for each in entries]
-    text = "".join(f"{each.type} {each.value.hex()}\n" for each in entries)
-    written = (
+    plain = [entry._replace(id="", category="") for entry in entries]
+    text = "".join(f"{entry.type} {entry.value.hex()}\n" for entry in entries)
+    cases_written = (
         (_as_csv(entries, delimiter).replace("\r\n", "\n"), entries),
         (_as_json(entries, ascii_only=ascii_only), entries),
         (text, plain),
     )
-    for document, wanted in written:
+    for document, expected in cases_written:
         content = (mark + document.replace("\n", end)).encode()
-        assert _read(content) == (wanted, [])
+        assert _read(content) == (expected, [])

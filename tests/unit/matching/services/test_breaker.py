@@ -142,9 +142,9 @@ def test_a_short_retry_after_counts_as_any_failure() -> None:
 def test_open_fault_has_remaining_time_and_last_reason() -> None:
     breaker, clock = failing(3, ServiceFault("refused with HTTP status 401", Reason.REFUSED))
     clock.now += 4
-    said = breaker.open_fault()
-    assert said.reason is Reason.REFUSED
-    assert said.detail == (
+    service_fault = breaker.open_fault()
+    assert service_fault.reason is Reason.REFUSED
+    assert service_fault.detail == (
         "not asked for another 6 s after 3 failures in a row,"
         " the last one: refused with HTTP status 401"
     )

@@ -48,8 +48,8 @@ def test_eokm_true_is_a_match(body: bytes) -> None:
 
 @given(st.binary(max_size=12))
 def test_eokm_anything_but_the_two_words_is_undetermined(body: bytes) -> None:
-    wanted = {b"true": Outcome.MATCH, b"false": Outcome.NO_MATCH}
-    assert eokm(body).outcome is wanted.get(body.strip(), Outcome.UNDETERMINED)
+    expected = {b"true": Outcome.MATCH, b"false": Outcome.NO_MATCH}
+    assert eokm(body).outcome is expected.get(body.strip(), Outcome.UNDETERMINED)
 
 
 def test_eokm_formats_and_path_can_be_configured() -> None:
@@ -85,11 +85,11 @@ def test_hma_a_known_signal_that_cannot_be_asked_is_refused(signal: SignalKey) -
 
 
 def test_hma_match_has_bank_content_distance_and_category() -> None:
-    said = {
+    answers = {
         "TERROR": [{"bank_content_id": 9, "distance": "31"}],
         "CSAM": [{"bank_content_id": 7, "distance": "0"}, {"bank_content_id": 8, "distance": "-"}],
     }
-    assert hma(said, categories={"TERROR": "terror"}).matches == (
+    assert hma(answers, categories={"TERROR": "terror"}).matches == (
         Match("hma", PDQ, 31, "terror", "TERROR", "9"),
         Match("hma", PDQ, 0, "csam", "CSAM", "7"),
         Match("hma", PDQ, None, "csam", "CSAM", "8"),
@@ -97,9 +97,9 @@ def test_hma_match_has_bank_content_distance_and_category() -> None:
 
 
 def test_hma_a_bank_that_is_not_named_is_not_harmless() -> None:
-    said = {"NEW": [{"bank_content_id": 1, "distance": "4"}]}
-    assert hma(said, categories={"OTHER": "spam"}).matches[0].category == "csam"
-    assert hma(said, category="unsorted").matches[0].category == "unsorted"
+    answers = {"NEW": [{"bank_content_id": 1, "distance": "4"}]}
+    assert hma(answers, categories={"OTHER": "spam"}).matches[0].category == "csam"
+    assert hma(answers, category="unsorted").matches[0].category == "unsorted"
 
 
 def test_hma_banks_are_asked_for_by_name() -> None:
@@ -197,8 +197,8 @@ def test_arachnid_names_a_new_word_but_repeats_nothing_else() -> None:
 
 
 def test_arachnid_a_hash_that_is_not_mentioned_was_not_answered() -> None:
-    other = base64.b64encode(b"x" * 32).decode()
-    body = json.dumps({"scanned_hashes": {other: None}}).encode()
+    value = base64.b64encode(b"x" * 32).decode()
+    body = json.dumps({"scanned_hashes": {value: None}}).encode()
     answer = CannedMatcher("shield", ArachnidProtocol(), body).lookup([(PDQ,)])[0]
     assert answer.outcome is Outcome.UNDETERMINED
 
