@@ -61,8 +61,8 @@ def test_many_accounts_with_one_content_reach_a_limit(tmp_path: Path) -> None:
     assert json.loads(limit.case)["case"] == 1
     assert len(bench.notices) == 201, "the first file of each account is news"
     assert bench.events().count("limit-reached") == 1
-    found = [entry.facts["state"] for entry in bench.audit.entries() if entry.act == "found"]
-    assert (found.count("pending"), found.count("waiting")) == (25, 175)
+    logged = [entry.facts["state"] for entry in bench.audit.entries() if entry.act == "found"]
+    assert (logged.count("pending"), logged.count("waiting")) == (25, 175)
     bench.processor.retry_due(bench.clock.now + 10**6)
     assert states(bench) == {"quarantined": 25, "waiting": 175}, "it waits however long"
     bench.close()
@@ -264,21 +264,23 @@ def test_limits_count_accounts_and_never_copies(
         now += pause
         recent = [act for act in counted if act[2] > now - 100]
         sharing = {act[1] for act in recent if act[0] == letter} - {uid}
-        others = {act[1] for act in recent} - {uid}
+        other_accounts = {act[1] for act in recent} - {uid}
         location = location_of(letter, number, uid, action, now)
         permission = limiter.check(location, now)
         if permission.limit is None:
             locations.record(replace(location, counted_at=now))
             counted.append((letter, uid, now, action))
-            own = [act for act in counted if act[1] == uid and act[2] > now - 100]
-            assert action is Action.HOLD or len(own) <= per_account
+            own_actions = [act for act in counted if act[1] == uid and act[2] > now - 100]
+            assert action is Action.HOLD or len(own_actions) <= per_account
             assert len(sharing | {uid}) <= per_hash
-            assert len(others | {uid}) <= per_root
+            assert len(other_accounts | {uid}) <= per_root
             continue
         if permission.is_hold_only:
             assert action is Action.QUARANTINE
         else:
-            assert len(sharing) >= per_hash or len(others) >= per_root, "other accounts are many"
+            assert len(sharing) >= per_hash or len(other_accounts) >= per_root, (
+                "other accounts are many"
+            )
         limit = permission.limit.id
         reached.record_decision(limit, ApprovalDecision.DISCARDED, now, "", "")
         reached.record_decision(limit, ApprovalDecision.REINSTATED, now, "", "")

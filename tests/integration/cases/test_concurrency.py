@@ -69,13 +69,18 @@ def test_parallel_processors_act_once_per_file(tmp_path: Path) -> None:
     assert len(bench.store.cases.load_latest(9)) == 2
     assert Counter(record.path for record in bench.vault.records()) == Counter(paths)
     locations = [
-        each
+        location
         for case in bench.store.cases.load_latest(9)
-        for each in bench.store.locations.load_by_content(case.key)
+        for location in bench.store.locations.load_by_content(case.key)
     ]
-    quarantined = [each.path for each in locations if each.state is LocationState.QUARANTINED]
+    quarantined = [
+        location.path for location in locations if location.state is LocationState.QUARANTINED
+    ]
     assert Counter(quarantined) == Counter(paths)
-    assert {each.state for each in locations} <= {LocationState.QUARANTINED, LocationState.GONE}
+    assert {location.state for location in locations} <= {
+        LocationState.QUARANTINED,
+        LocationState.GONE,
+    }
     assert bench.audit.verify() is None
     bench.close()
 

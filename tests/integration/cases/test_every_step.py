@@ -37,9 +37,9 @@ class KilledActions:
         def act(*arguments: Any, **named: Any) -> Any:
             if self._when == "before":
                 os.kill(os.getpid(), signal.SIGKILL)
-            done = do(*arguments, **named)
+            outcome = do(*arguments, **named)
             os.kill(os.getpid(), signal.SIGKILL)
-            return done
+            return outcome
 
         return act
 
@@ -145,7 +145,7 @@ def test_a_stuck_recovery_sends_one_notice(tmp_path: Path, keys: KeyPair) -> Non
         for _ in range(3):
             bench.retry()
             bench.clock.now += 601
-        (notice,) = [each for each in bench.notices if each.kind is NoticeKind.TROUBLE]
+        (notice,) = [notice for notice in bench.notices if notice.kind is NoticeKind.TROUBLE]
         assert str(at(path).parent) in notice.summary
         moved.rename(bench.files)
         bench.retry()
@@ -199,9 +199,9 @@ def test_destroying(tmp_path: Path, keys: KeyPair, when: str) -> None:
     with opened(tmp_path, keys) as bench:
         bench.retry()
         (location,) = bench.locations()
-        gone = when == "after"
-        assert location.state is (LocationState.DESTROYED if gone else LocationState.QUARANTINED)
-        if not gone:
+        removed = when == "after"
+        assert location.state is (LocationState.DESTROYED if removed else LocationState.QUARANTINED)
+        if not removed:
             destroy(bench)
         (entry,) = [entry for entry in bench.audit.entries() if entry.act == "destroyed"]
         assert entry.facts["receipt"]
@@ -219,14 +219,14 @@ def test_a_restore_resolves_an_interrupted_action_at_its_path(
         bench.file("a.png", b"other")
     killed(tmp_path, keys, ("quarantine", "after"), lambda bench: bench.apply(path))
     with opened(tmp_path, keys) as bench:
-        other, case = bench.store.cases.load_latest(9)
+        latest, case = bench.store.cases.load_latest(9)
         (location,) = bench.store.locations.load_by_content(case.key)
         assert (
             bench.decisions().restore(location, RestoreRequest("why", (keys.secret,))).failure
             is None
         )
         bench.retry()
-        (interrupted,) = bench.store.locations.load_by_content(other.key)
+        (interrupted,) = bench.store.locations.load_by_content(latest.key)
         assert interrupted.state is LocationState.QUARANTINED
 
 

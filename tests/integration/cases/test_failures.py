@@ -85,9 +85,9 @@ def _sweep(vault: Path, clock: Callable[[], float]) -> float:
 @pytest.mark.alone
 def test_a_file_with_a_mount_on_top_is_held(bench: CaseBench) -> None:
     path, behind = bench.file("a.png", b"below"), bench.file("b.png")
-    done = subprocess.run(["mount", "--bind", behind, path], capture_output=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot mount: {done.stderr.decode()}")
+    result = subprocess.run(["mount", "--bind", behind, path], capture_output=True, check=False)
+    if result.returncode:
+        pytest.skip(f"cannot mount: {result.stderr.decode()}")
     try:
         assert bench.apply(path) is Action.HOLD
         assert mode(path) == 0

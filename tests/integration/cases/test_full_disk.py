@@ -52,10 +52,10 @@ def test_what_cannot_be_recorded_is_not_done(bench: CaseBench) -> None:
     paths = [bench.file(f"{number}.png", b"content %d" % number) for number in range(40)]
     bench.apply(paths[0])
     filler = fill(bench)
-    done = 1 + observed(bench, paths[1:])
-    assert done < len(paths), "the disk was full"
-    assert at(paths[done]).exists()
-    assert len(bench.store.cases.load_latest(99)) == done, "the failed one left nothing behind"
+    files = 1 + observed(bench, paths[1:])
+    assert files < len(paths), "the disk was full"
+    assert at(paths[files]).exists()
+    assert len(bench.store.cases.load_latest(99)) == files, "the failed one left nothing behind"
     filler.unlink()
     for path in paths[1:]:
         assert bench.apply(path) is Action.QUARANTINE

@@ -24,7 +24,7 @@ CONTENTS = (b"near", b"known 1", b"known 2")
 
 def arrive(files: Path, number: int) -> dict[Path, bytes]:
     """Upload some files."""
-    arrived = {files / f"{number:04}-{each}": CONTENTS[each % 3] for each in range(FILES)}
+    arrived = {files / f"{number:04}-{index}": CONTENTS[index % 3] for index in range(FILES)}
     for path, content in arrived.items():
         path.write_bytes(content)
     return arrived
@@ -80,11 +80,11 @@ def check(bench: CaseBench, uploaded: dict[Path, bytes]) -> None:
             assert records[location.vault].attributes.mode == 0o644
     assert [*bench.files.glob(".hashwacht-*")] == []
     assert bench.audit.verify() is None
-    told = Counter(
+    actions = Counter(
         (entry.facts["case"], entry.facts["file"])
         for entry in bench.audit.entries()
         if entry.act in {"held", "quarantined"}
     )
-    assert len(told) == len(uploaded), "every action is in the log"
+    assert len(actions) == len(uploaded), "every action is in the log"
     # A crash between the log and the commit has it told again, with the same numbers.
-    assert sum(told.values()) - len(told) <= KILLS
+    assert sum(actions.values()) - len(actions) <= KILLS

@@ -39,9 +39,9 @@ def stored(bench: CaseBench, path: bytes) -> JudgedFile:
 def test_a_recheck_releases_a_file_known_by_path_only(bench: CaseBench) -> None:
     path = bench.file("a.png")
     before = mode(path)
-    known = replace(stored(bench, path), id=NOWHERE)
+    file = replace(stored(bench, path), id=NOWHERE)
     bench.apply(path, NEAR)
-    assert bench.recheck(path, known, NO_MATCH) is Action.ALLOW
+    assert bench.recheck(path, file, NO_MATCH) is Action.ALLOW
     assert mode(path) == before
     assert [location.state for location in bench.locations()] == [LocationState.RELEASED]
 
@@ -49,20 +49,20 @@ def test_a_recheck_releases_a_file_known_by_path_only(bench: CaseBench) -> None:
 def test_a_recheck_releases_a_file_that_has_got_another_name(bench: CaseBench) -> None:
     path = bench.file("a.png")
     before = mode(path)
-    known = replace(stored(bench, path), id=NOWHERE)
+    file = replace(stored(bench, path), id=NOWHERE)
     bench.apply(path, NEAR)
     moved = at(path).rename(bench.files / "b.png")
-    assert bench.recheck(path, known, NO_MATCH) is Action.ALLOW
+    assert bench.recheck(path, file, NO_MATCH) is Action.ALLOW
     assert mode(bytes(moved)) == before
 
 
 def test_a_recheck_that_matches_does_not_hold_twice(bench: CaseBench) -> None:
     path = bench.file("a.png")
-    known = stored(bench, path)
+    file = stored(bench, path)
     bench.apply(path, NEAR)
     acts = bench.events()
     bench.clock.now += 2 * bench.limits.window
-    assert bench.recheck(path, known, NEAR) is Action.HOLD
+    assert bench.recheck(path, file, NEAR) is Action.HOLD
     assert bench.events() == acts
 
 
@@ -102,7 +102,7 @@ def test_a_holding_policy_does_not_seal_at_a_retry(
     bench.seal_for(bench.keys.public)
     bench.retry(60, root=HOLD)
     assert mode(path) == 0
-    assert [(each.state, each.action) for each in bench.locations()] == [
+    assert [(location.state, location.action) for location in bench.locations()] == [
         (LocationState.HELD, Action.HOLD)
     ]
 
@@ -132,17 +132,17 @@ def test_a_failed_release_survives_an_undetermined_verdict(bench: CaseBench) -> 
 def test_a_later_known_good_list_releases_and_notifies(
     bench: CaseBench,
 ) -> None:
-    held, sealed = bench.file("a.png"), bench.file("b.png", b"other")
-    before = mode(held)
-    bench.apply(held, NEAR)
+    kept_file, sealed = bench.file("a.png"), bench.file("b.png", b"other")
+    before = mode(kept_file)
+    bench.apply(kept_file, NEAR)
     bench.apply(sealed)
     good = Match("hashlist", Signal("md5", "0" * 32), 0, "", "wordpress", "", known_good=True)
-    known = match(Signal("pdq", "0" * 64, 100), known_good=[good])
-    assert bench.apply(held, known) is Action.ALLOW
-    assert mode(held) == before
+    verdict = match(Signal("pdq", "0" * 64, 100), known_good=[good])
+    assert bench.apply(kept_file, verdict) is Action.ALLOW
+    assert mode(kept_file) == before
     bench.notices.clear()
     bench.file("b.png", b"other")
-    bench.apply(sealed, known)
+    bench.apply(sealed, verdict)
     (notice,) = bench.notices
     assert notice.kind is NoticeKind.CASE
     assert "no longer matches" in notice.summary
@@ -242,12 +242,12 @@ def test_a_file_without_permissions_or_hold_is_left_alone(bench: CaseBench) -> N
 
 def test_a_policy_change_releases_undetermined_files(bench: CaseBench) -> None:
     """An outage that takes sites down is ended by changing the policy, not by its end."""
-    path, other = bench.file("a.png"), bench.file("b.png")
+    path, second = bench.file("a.png"), bench.file("b.png")
     before = mode(path)
     bench.apply(path, UNANSWERED, root=HOLD)
-    bench.apply(other, NEAR)
+    bench.apply(second, NEAR)
     bench.retry(root=HOLD)
     assert mode(path) == 0
     bench.retry(root=OBSERVE)
     assert mode(path) == before
-    assert mode(other) == 0
+    assert mode(second) == 0

@@ -22,16 +22,16 @@ def keep(bench: CaseBench, content: bytes, outcome: Outcome, asked: float = LATE
     """Keep an upload in the state, as the middleware and the recheck do."""
     key = sha256(content).hexdigest()
     signal = Signal("sha256", key)
-    made = Fingerprint(key, len(content), "image/png", ("sha256/1",), (signal,))
+    fingerprint = Fingerprint(key, len(content), "image/png", ("sha256/1",), (signal,))
     matches = outcome is Outcome.MATCH
-    found = (Match("hashlist", signal, 0, "csam", "police", "17"),) if matches else ()
+    hits = (Match("hashlist", signal, 0, "csam", "police", "17"),) if matches else ()
     silent = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
     bench.uploads.record(key, TOLD)
     store = bench.store
     with store.transaction():
-        number = store.contents.record([made], 1.0)[key].id
-        store.answers.record([(number, Answer("hashlist", outcome, asked, "1", found, silent))])
-        verdict = Verdict(outcome, found, silent)
+        number = store.contents.record([fingerprint], 1.0)[key].id
+        store.answers.record([(number, Answer("hashlist", outcome, asked, "1", hits, silent))])
+        verdict = Verdict(outcome, hits, silent)
         store.contents.record_verdicts(
             [StoredVerdict(number, verdict, store.knowledge_ids.resolve("e"), 1.0)]
         )
@@ -45,7 +45,7 @@ def test_a_match_opens_one_case_with_the_upload_request(bench: CaseBench) -> Non
         bench.retry(UPLOAD_CHECK_INTERVAL)
     case = bench.case()
     assert (case.key, case.state) == (key, CaseState.OPEN)
-    assert [each.list for each in case.evidence.matches] == ["police"]
+    assert [match.list for match in case.evidence.matches] == ["police"]
     (notice,) = bench.notices
     assert notice.summary.endswith("uploaded through a web application")
     (upload,) = json.loads(notice.case)["uploads"]
@@ -66,14 +66,14 @@ def test_a_decision_about_an_upload_stays(bench: CaseBench) -> None:
 def test_reports_are_removed_once_the_content_is_unknown(
     bench: CaseBench,
 ) -> None:
-    known = keep(bench, b"known", Outcome.MATCH)
+    key = keep(bench, b"known", Outcome.MATCH)
     silent = keep(bench, b"silent", Outcome.UNDETERMINED)
     keep(bench, b"unknown", Outcome.NO_MATCH)
     uploading = keep(bench, b"told before its verdict is kept", Outcome.NO_MATCH, EARLIER)
     elsewhere = sha256(b"the state does not know it").hexdigest()
     bench.uploads.record(elsewhere, TOLD)
     bench.retry()
-    assert set(bench.uploads.keys()) == {known, silent, uploading, elsewhere}
+    assert set(bench.uploads.keys()) == {key, silent, uploading, elsewhere}
 
 
 def test_reports_of_a_former_match_stay(bench: CaseBench) -> None:
@@ -89,9 +89,9 @@ def test_reports_of_a_former_match_stay(bench: CaseBench) -> None:
 
 
 def test_one_upload_case_is_opened_at_once(bench: CaseBench) -> None:
-    key, other = (keep(bench, each, Outcome.MATCH) for each in (b"known", b"other"))
+    key, second = (keep(bench, content, Outcome.MATCH) for content in (b"known", b"other"))
     untold = sha256(b"nobody told about it").hexdigest()
-    for each in (key, key, untold):
-        bench.processor.open_upload_case(each)
+    for case_key in (key, key, untold):
+        bench.processor.open_upload_case(case_key)
     assert bench.case().key == key
-    assert bench.store.cases.load_by_key(other) is None
+    assert bench.store.cases.load_by_key(second) is None

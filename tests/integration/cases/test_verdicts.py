@@ -49,8 +49,12 @@ def test_a_match_opens_a_case_and_seals_its_file(bench: CaseBench) -> None:
     (notice,) = bench.notices
     assert notice.kind is NoticeKind.CASE
     assert notice.summary.endswith(f"account {location.account}: {os.fsdecode(path)}")
-    told = json.loads(notice.case)
-    assert (told["type"], told["v"], told["files"][0]["state"]) == ("case", 1, "quarantined")
+    document = json.loads(notice.case)
+    assert (document["type"], document["v"], document["files"][0]["state"]) == (
+        "case",
+        1,
+        "quarantined",
+    )
 
 
 def test_applying_the_same_verdict_again_changes_nothing(bench: CaseBench) -> None:
@@ -109,7 +113,7 @@ def test_a_held_file_is_released_when_it_stops_matching(bench: CaseBench) -> Non
     (location,) = bench.locations()
     assert location.state is LocationState.RELEASED
     assert bench.case().evidence.outcome is Outcome.NO_MATCH
-    assert [each.list for each in bench.case().evidence.withdrawn] == ["police"]
+    assert [match.list for match in bench.case().evidence.withdrawn] == ["police"]
     assert "no longer matches" in bench.notices[-1].summary
     assert bench.events()[-2:] == ["case-changed", "released"]
 
@@ -177,22 +181,22 @@ def test_a_suppressed_match_is_recorded_once_without_action(bench: CaseBench) ->
 def test_a_recheck_finds_a_matching_file_by_its_path(bench: CaseBench) -> None:
     path = bench.file("a.png")
     fd = os.open(path, os.O_RDONLY)
-    found = bench.judged(path, fd)
+    file = bench.judged(path, fd)
     os.close(fd)
     at(path).chmod(0o600)  # touched since, the same content
-    assert bench.recheck(path, found, found.verdict) is Action.QUARANTINE
+    assert bench.recheck(path, file, file.verdict) is Action.QUARANTINE
     assert not os.path.lexists(path)
 
 
 def test_a_recheck_records_files_that_are_gone_or_replaced(bench: CaseBench) -> None:
     first, second = bench.file("a.png"), bench.file("b.png")
     fd = os.open(first, os.O_RDONLY)
-    found = bench.judged(first, fd)
+    file = bench.judged(first, fd)
     os.close(fd)
     at(first).unlink()
     bench.file("b.png", b"harmless")
     for path in (first, second):
-        assert bench.recheck(path, found, found.verdict) is Action.ALLOW
+        assert bench.recheck(path, file, file.verdict) is Action.ALLOW
     assert [location.state for location in bench.locations()] == [
         LocationState.GONE,
         LocationState.GONE,
@@ -219,7 +223,7 @@ def test_more_evidence_extends_the_case(bench: CaseBench) -> None:
     more = match(signal)
     more = replace(more, matches=(*more.matches, Match("eokm", signal, None, "csam")))
     bench.apply(path, more, root=OBSERVE)
-    assert {each.matcher for each in bench.case().evidence.matches} == {"hashlist", "eokm"}
+    assert {match.matcher for match in bench.case().evidence.matches} == {"hashlist", "eokm"}
     assert bench.events() == ["case-opened", "found", "case-changed"]
 
 

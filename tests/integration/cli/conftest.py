@@ -19,15 +19,15 @@ def program(tmp_path: Path) -> Program:
 @pytest.fixture
 def key(program: Program) -> Path:
     """Make a key pair as an operator does, and configure a root that is quarantined."""
-    made = program.run("quarantine", "keygen", "key.txt", "--json")
-    assert made.returncode == 0, made.stderr
-    (told,) = objects(made.stdout)
+    result = program.run("quarantine", "keygen", "key.txt", "--json")
+    assert result.returncode == 0, result.stderr
+    (pair,) = objects(result.stdout)
     (program.home / "files").mkdir()
     with program.configuration.open("a") as file:
         file.write(
             f'[roots.www]\npath = "{program.home}/files"\non_exact_match ='
             f' "quarantine"\non_similar_match = "hold"\n'
-            f'[quarantine]\nrecipients = ["{told["public_key"]}"]\n[action_limits]\nper_hash = 2\n'
+            f'[quarantine]\nrecipients = ["{pair["public_key"]}"]\n[action_limits]\nper_hash = 2\n'
         )
     return program.home / "key.txt"
 

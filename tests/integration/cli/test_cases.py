@@ -23,15 +23,15 @@ def test_a_sealed_file_is_listed_shown_and_restored(
     bench.apply(path)
     (listed,) = objects(program.run("cases", "list", "--state", "open", "--json").stdout)
     assert (listed["type"], listed["case"], listed["files_total"]) == ("case", 1, 1)
-    shown = program.run("cases", "show", "1").stdout.decode()
-    assert "csam  hashlist/police #17  sha256 equal" in shown
-    assert "a\\xff\\x1b.png" in shown
-    assert "known content" not in shown
+    output = program.run("cases", "show", "1").stdout.decode()
+    assert "csam  hashlist/police #17  sha256 equal" in output
+    assert "a\\xff\\x1b.png" in output
+    assert "known content" not in output
     assert program.run("cases", "show", bench.case().key, "--json").returncode == 0
-    done = program.run("cases", "restore", "1")
-    assert (done.returncode, b"--identity" in done.stderr) == (2, True)
-    done = program.run("cases", "restore", "1", "--identity", key)
-    assert (done.returncode, done.stderr) == (0, b"")
+    result = program.run("cases", "restore", "1")
+    assert (result.returncode, b"--identity" in result.stderr) == (2, True)
+    result = program.run("cases", "restore", "1", "--identity", key)
+    assert (result.returncode, result.stderr) == (0, b"")
     assert at(path).read_bytes() == b"known content"
     assert stat.S_IMODE(at(path).stat().st_mode) == 0o640
     assert bench.apply(path).value == "allow", "it is left alone there"
@@ -44,19 +44,19 @@ def test_a_file_is_restored_to_another_path(program: Program, bench: CaseBench, 
         bench.apply(bench.file(name))
     words = ("cases", "restore", "1", "--identity", key, "--to", "elsewhere")
     assert program.run(*words).returncode == 2
-    done = program.run(*words, "--file", "2", "--json")
-    assert done.returncode == 0, done.stderr
-    (told,) = objects(done.stdout)
-    assert (told["file"], told["done"]) == (2, True)
+    result = program.run(*words, "--file", "2", "--json")
+    assert result.returncode == 0, result.stderr
+    (document,) = objects(result.stdout)
+    assert (document["file"], document["done"]) == (2, True)
     assert (program.home / "elsewhere").read_bytes() == b"known"
 
 
 def test_a_wrong_key_restores_nothing(program: Program, bench: CaseBench) -> None:
     bench.apply(bench.file("a.png"))
     program.run("quarantine", "keygen", "other.txt")
-    done = program.run("cases", "restore", "1", "--identity", "other.txt")
-    assert done.returncode == 2
-    assert b"NOT DONE, wrong-key" in done.stdout
+    result = program.run("cases", "restore", "1", "--identity", "other.txt")
+    assert result.returncode == 2
+    assert b"NOT DONE, wrong-key" in result.stdout
     (place,) = bench.locations()
     assert place.state == "quarantined"
     assert program.run("quarantine", "verify").returncode == 0
@@ -69,11 +69,11 @@ def test_restore_recreates_a_missing_directory_on_request(
     path = bench.file("album/a.png")
     bench.apply(path)
     at(path).parent.rmdir()
-    done = program.run("cases", "restore", "1", "--identity", key)
-    assert (done.returncode, b"NOT DONE, no-parent" in done.stdout) == (2, True)
-    assert b"--parents" in done.stdout
-    done = program.run("cases", "restore", "1", "--identity", key, "--parents")
-    assert (done.returncode, at(path).read_bytes()) == (0, b"known")
+    result = program.run("cases", "restore", "1", "--identity", key)
+    assert (result.returncode, b"NOT DONE, no-parent" in result.stdout) == (2, True)
+    assert b"--parents" in result.stdout
+    result = program.run("cases", "restore", "1", "--identity", key, "--parents")
+    assert (result.returncode, at(path).read_bytes()) == (0, b"known")
     assert stat.S_IMODE(at(path).parent.stat().st_mode) == 0o750
 
 
@@ -88,12 +88,12 @@ def test_files_sealed_for_different_keys_are_restored_together(
     bench.seal_for(public)
     bench.apply(new)
     listed = objects(program.run("quarantine", "list", "--json").stdout)
-    assert {each["recipients"][0] for each in listed} == {bench.keys.public, public}
-    done = program.run("cases", "restore", "1", "--identity", "new.txt")
-    assert (done.returncode, b"NOT DONE, wrong-key" in done.stdout) == (2, True)
+    assert {line["recipients"][0] for line in listed} == {bench.keys.public, public}
+    result = program.run("cases", "restore", "1", "--identity", "new.txt")
+    assert (result.returncode, b"NOT DONE, wrong-key" in result.stdout) == (2, True)
     assert (at(old).exists(), at(new).exists()) == (False, True)
-    done = program.run("cases", "restore", "1", "--identity", key, "--identity", "new.txt")
-    assert (done.returncode, at(old).exists()) == (0, True)
+    result = program.run("cases", "restore", "1", "--identity", key, "--identity", "new.txt")
+    assert (result.returncode, at(old).exists()) == (0, True)
 
 
 @pytest.mark.parametrize("number", ["9", "3"])
@@ -104,8 +104,8 @@ def test_a_place_that_is_not_so_is_named(
     for name in ("a.png", "b.png", "c.png"):
         bench.apply(bench.file(name))
     words = ("cases", "restore", "1", "--identity", key, "--file", "1", "--file", number)
-    done = program.run(*words)
-    assert (done.returncode, f"file {number} of case 1".encode() in done.stderr) == (2, True)
+    result = program.run(*words)
+    assert (result.returncode, f"file {number} of case 1".encode() in result.stderr) == (2, True)
     assert bench.locations()[0].state == "quarantined"
 
 
@@ -117,8 +117,8 @@ def test_a_reason_that_says_nothing_is_none(
     program: Program, bench: CaseBench, words: tuple[str, ...]
 ) -> None:
     bench.apply(bench.file("a.png"))
-    done = program.run("cases", *words)
-    assert (done.returncode, b"is empty" in done.stderr) == (2, True)
+    result = program.run("cases", *words)
+    assert (result.returncode, b"is empty" in result.stderr) == (2, True)
     assert [place.state for place in bench.locations()] == ["quarantined"]
 
 
@@ -126,8 +126,8 @@ def test_what_is_destroyed_before_the_rest_says_so(program: Program, bench: Case
     bench.apply(bench.file("a.png"))
     bench.clock.now = 4_000_000_000.0
     bench.apply(bench.file("b.png"))
-    done = program.run("cases", "destroy", "1", *REASON, "--yes")
-    assert (done.returncode, b"1 more file to be kept until" in done.stdout) == (0, True)
+    result = program.run("cases", "destroy", "1", *REASON, "--yes")
+    assert (result.returncode, b"1 more file to be kept until" in result.stdout) == (0, True)
     assert [place.state for place in bench.locations()] == ["destroyed", "quarantined"]
     assert bench.case().state == "open"
 
@@ -146,8 +146,8 @@ def test_a_new_file_at_the_path_is_never_overwritten(
     path = bench.file("a.png")
     bench.apply(path)
     bench.file("a.png", b"new and harmless")
-    done = program.run("cases", "restore", "1", "--identity", key)
-    assert (done.returncode, b"NOT DONE, taken" in done.stdout) == (2, True)
+    result = program.run("cases", "restore", "1", "--identity", key)
+    assert (result.returncode, b"NOT DONE, taken" in result.stdout) == (2, True)
     assert at(path).read_bytes() == b"new and harmless"
 
 
@@ -157,17 +157,20 @@ def test_released_means_everything_is_back_and_left_alone(
     paths = [bench.file(f"{number}.png") for number in range(4)]
     for path in paths:
         bench.apply(path)
-    assert [each.state for each in bench.locations()] == [*["quarantined"] * 2, *["waiting"] * 2]
+    assert [location.state for location in bench.locations()] == [
+        *["quarantined"] * 2,
+        *["waiting"] * 2,
+    ]
     assert program.run("cases", "release", "1", "--identity", key).returncode == 2, "a reason"
-    done = program.run("cases", "release", "1", "--identity", key, *REASON)
-    assert done.returncode == 0, done.stdout
+    result = program.run("cases", "release", "1", "--identity", key, *REASON)
+    assert result.returncode == 0, result.stdout
     assert all(at(path).exists() for path in paths)
     for path in paths:
         assert bench.apply(path).value == "allow"
     assert bench.apply(bench.file("new.png")).value == "allow"
-    (shown,) = objects(program.run("cases", "show", "1", "--json").stdout)
-    assert shown["state"] == "released"
-    assert "because it is a test" in shown["notes"][0]["text"]
+    (document,) = objects(program.run("cases", "show", "1", "--json").stdout)
+    assert document["state"] == "released"
+    assert "because it is a test" in document["notes"][0]["text"]
     assert program.run("cases", "close", "1", *REASON).returncode == 0
     assert bench.apply(bench.file("newer.png")).value == "observe", "the guard still holds"
     assert bench.case().state == "open"
@@ -179,16 +182,16 @@ def test_destruction_asks_keeps_its_time_and_leaves_a_receipt(
     bench.apply(bench.file("a.png"))
     (place,) = bench.locations()
     bench.clock.now += 1
-    done = program.run("cases", "destroy", "1", *REASON)
-    assert (done.returncode, b"--yes" in done.stderr) == (2, True)
-    done = program.run("cases", "destroy", "1", *REASON, "--yes", "--json")
-    assert done.returncode == 0, done.stderr
-    (told,) = objects(done.stdout)
-    assert (told["state"], told["receipt"]["vault"]) == ("destroyed", place.vault)
-    assert told["receipt"]["sha256"] == bench.case().key
+    result = program.run("cases", "destroy", "1", *REASON)
+    assert (result.returncode, b"--yes" in result.stderr) == (2, True)
+    result = program.run("cases", "destroy", "1", *REASON, "--yes", "--json")
+    assert result.returncode == 0, result.stderr
+    (document,) = objects(result.stdout)
+    assert (document["state"], document["receipt"]["vault"]) == ("destroyed", place.vault)
+    assert document["receipt"]["sha256"] == bench.case().key
     assert bench.case().state == "closed"
-    entry = [each for each in bench.audit.entries() if each.act == "destroyed"][-1]
-    assert entry.facts["receipt"] == told["receipt"]
+    entry = [entry for entry in bench.audit.entries() if entry.act == "destroyed"][-1]
+    assert entry.facts["receipt"] == document["receipt"]
     assert entry.facts["reason"] == "because it is a test"
     (sealed,) = objects(program.run("quarantine", "list", "--json").stdout)
     assert sealed["state"] == "destroyed"
@@ -202,8 +205,8 @@ def test_what_is_to_be_kept_is_not_destroyed_before_its_time(
     bench.clock.now = 4_000_000_000.0
     bench.apply(bench.file("a.png"))
     assert program.run("cases", "list", "--expired", "--json").stdout == b""
-    done = program.run("cases", "destroy", "1", *REASON, "--yes")
-    assert (done.returncode, b"must be kept until" in done.stderr) == (2, True)
+    result = program.run("cases", "destroy", "1", *REASON, "--yes")
+    assert (result.returncode, b"must be kept until" in result.stderr) == (2, True)
     assert (
         program.run("cases", "destroy", "1", *REASON, "--yes", "--ignore-retention").returncode == 0
     )
@@ -222,11 +225,11 @@ def test_expired_names_what_may_be_destroyed(program: Program, bench: CaseBench)
 
 def test_notes_are_kept_with_their_author(program: Program, bench: CaseBench) -> None:
     bench.apply(bench.file("a.png"))
-    done = program.run("cases", "note", "1", "reported \x1b[31m", SUDO_USER="anna")
-    assert done.returncode == 0
-    shown = program.run("cases", "show", "1").stdout
-    assert b"(sudo: anna): reported \\x1b[31m" in shown
-    assert b"\x1b" not in shown
+    result = program.run("cases", "note", "1", "reported \x1b[31m", SUDO_USER="anna")
+    assert result.returncode == 0
+    output = program.run("cases", "show", "1").stdout
+    assert b"(sudo: anna): reported \\x1b[31m" in output
+    assert b"\x1b" not in output
 
 
 def test_notes_of_a_case_are_in_its_json(program: Program, bench: CaseBench) -> None:
@@ -234,7 +237,7 @@ def test_notes_of_a_case_are_in_its_json(program: Program, bench: CaseBench) -> 
     (noted,) = objects(program.run("cases", "note", "1", "reported", "--json").stdout)
     (closed,) = objects(program.run("cases", "close", "1", *REASON, "--json").stdout)
     assert [noted["state"], closed["state"]] == ["open", "closed"]
-    assert [each["text"] for each in closed["notes"]] == [
+    assert [note["text"] for note in closed["notes"]] == [
         "reported",
         "case-closed: because it is a test",
     ]
@@ -258,8 +261,8 @@ def test_without_a_state_there_is_nothing_to_list(program: Program) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_what_root_types_leaves_the_state_to_its_owner(program: Program, bench: CaseBench) -> None:
     state = program.home / "state"
-    for each in (state, *state.iterdir()):
-        os.chown(each, 65534, 65534)
+    for path in (state, *state.iterdir()):
+        os.chown(path, 65534, 65534)
     bench.audit.path.unlink(missing_ok=True)
     (state / "cases.lock").unlink(missing_ok=True)
     bench.apply(bench.file("a.png"))
@@ -270,6 +273,6 @@ def test_what_root_types_leaves_the_state_to_its_owner(program: Program, bench: 
 
 def test_json_of_a_case_has_one_shape(program: Program, bench: CaseBench) -> None:
     bench.apply(bench.file("a.png"))
-    (shown,) = objects(program.run("cases", "show", "1", "--json").stdout)
+    (document,) = objects(program.run("cases", "show", "1", "--json").stdout)
     (notice,) = bench.notices
-    assert json.loads(notice.case) == shown
+    assert json.loads(notice.case) == document

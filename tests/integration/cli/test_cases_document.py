@@ -25,15 +25,15 @@ COMMANDS = sorted(set(re.findall(r"`hashwacht ([a-z]+ [a-z-]+)", TEXT)))
 def shape(value: Any) -> Any:
     """Give the keys and types of JSON."""
     if isinstance(value, dict):
-        return {key: shape(each) for key, each in value.items()}
+        return {key: shape(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [shape(each) for each in value]
+        return [shape(item) for item in value]
     return type(value)
 
 
 def test_its_example_of_a_case_has_the_shape_of_a_real_one() -> None:
     (block, *_) = re.findall(r"```json\n(\{\n.*?\n\})\n```", TEXT, re.DOTALL)
-    told = UploadContext("2026", "192.0.2.7", 1, "anna", "/", "file", "a.jpg", "image/jpeg")
+    context = UploadContext("2026", "192.0.2.7", 1, "anna", "/", "file", "a.jpg", "image/jpeg")
     match = Match("hashlist", Signal("pdq", "0" * 64, 100), 4, "csam", "police", "17")
     place = FileLocation(
         1,
@@ -53,19 +53,19 @@ def test_its_example_of_a_case_has_the_shape_of_a_real_one() -> None:
     evidence = Evidence(Outcome.MATCH, (match,))
     case = Case(7, "0" * 64, 1, "image/jpeg", CaseState.OPEN, 1.0, 1.0, evidence)
     counts = {LocationState.QUARANTINED: 1}
-    real = CaseFile(case, (place,), counts, (Note(1.0, "root", "x"),), (told,)).to_json()
+    real = CaseFile(case, (place,), counts, (Note(1.0, "root", "x"),), (context,)).to_json()
     assert shape(json.loads(block)) == shape(json.loads(json.dumps(real)))
-    assert asdict(told).keys() == real["uploads"][0].keys()
+    assert asdict(context).keys() == real["uploads"][0].keys()
 
 
 @pytest.mark.parametrize("states", [CaseState, LocationState])
 def test_every_state_is_explained(states: type[CaseState | LocationState]) -> None:
-    assert [each for each in states if f"`{each}`" not in TEXT] == []
+    assert [state for state in states if f"`{state}`" not in TEXT] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_in_it_exists(command: str) -> None:
     group, name = command.split()
-    found = root.get_command(click.Context(root), group)
-    assert isinstance(found, click.Group)
-    assert found.get_command(click.Context(found), name) is not None
+    subgroup = root.get_command(click.Context(root), group)
+    assert isinstance(subgroup, click.Group)
+    assert subgroup.get_command(click.Context(subgroup), name) is not None

@@ -21,14 +21,14 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 def completed(program: Program, words: str) -> set[str]:
     """Complete the last word in a real bash."""
     script = BASH.format(words=words, at=len(words.split(" ")))
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "--norc", "-c", script],
         env=program.environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    return set(done.stdout.split())
+    return set(result.stdout.split())
 
 
 def test_bash_completes_commands(program: Program) -> None:
@@ -46,14 +46,14 @@ def test_fish_completes_commands(program: Program) -> None:
     if shutil.which("fish") is None:
         pytest.skip("fish is not installed")
     script = "hashwacht completion fish | source; complete --do-complete 'hashwacht sc'"
-    done = subprocess.run(
+    result = subprocess.run(
         ["fish", "--no-config", "-c", script],
         env=program.environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert {line.split("\t")[0] for line in done.stdout.splitlines()} == {"scan", "scans"}
+    assert {line.split("\t")[0] for line in result.stdout.splitlines()} == {"scan", "scans"}
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -11,46 +11,46 @@ from support.program import PROGRAM, Program, objects
 
 
 def test_a_line_on_standard_input_is_stored_for_its_owner_alone(program: Program) -> None:
-    done = program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
-    assert done.returncode == 0
+    result = program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
+    assert result.returncode == 0
     stored = program.home / "credentials" / "eokm"
     assert stored.read_text() == "somebody:s3cret\n"
     assert stored.stat().st_mode & 0o777 == 0o600
-    assert b"s3cret" not in done.stdout + done.stderr
+    assert b"s3cret" not in result.stdout + result.stderr
 
 
 def test_a_malformed_line_is_refused_without_showing_it(program: Program) -> None:
-    done = program.run("credentials", "set", "eokm", given=b"s3cret\n")
-    assert done.returncode == 2
-    assert b"s3cret" not in done.stdout + done.stderr
+    result = program.run("credentials", "set", "eokm", given=b"s3cret\n")
+    assert result.returncode == 2
+    assert b"s3cret" not in result.stdout + result.stderr
     assert not (program.home / "credentials").exists()
 
 
 def test_on_a_terminal_the_password_is_asked_for_unseen(program: Program) -> None:
-    ours, theirs = pty.openpty()
+    master, slave = pty.openpty()
     process = subprocess.Popen(
         [PROGRAM, "credentials", "set", "eokm"],
         env=program.environment,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
         start_new_session=True,
     )
-    os.close(theirs)
-    seen = b""
+    os.close(slave)
+    output = b""
     for prompt, answer in (
         (b"User", b"somebody\n"),
         (b"Password", b"s3cret\n"),
         (b"Repeat", b"s3cret\n"),
     ):
-        while prompt not in seen:
-            seen += os.read(ours, 1000)
-        os.write(ours, answer)
-    while b"stored in" not in seen:
-        seen += os.read(ours, 1000)
+        while prompt not in output:
+            output += os.read(master, 1000)
+        os.write(master, answer)
+    while b"stored in" not in output:
+        output += os.read(master, 1000)
     assert process.wait(timeout=30) == 0
-    os.close(ours)
-    assert b"s3cret" not in seen
+    os.close(master)
+    assert b"s3cret" not in output
     assert (program.home / "credentials" / "eokm").read_text() == "somebody:s3cret\n"
 
 
@@ -61,25 +61,25 @@ def test_check_looks_for_all_that_matchers_need(program: Program, tmp_path: Path
         '[matchers.a]\nkind = "arachnid"\n[matchers.h]\nkind = "hma"\n'
     )
     program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
-    done = program.run("credentials", "check", "--json")
-    assert done.returncode == 2
-    told = {each["name"]: each["usable"] for each in objects(done.stdout)}
-    assert told == {"eokm": True, "arachnid": False}
+    result = program.run("credentials", "check", "--json")
+    assert result.returncode == 2
+    usable = {line["name"]: line["usable"] for line in objects(result.stdout)}
+    assert usable == {"eokm": True, "arachnid": False}
 
 
 def test_a_file_readable_by_others_is_refused_with_advice(program: Program) -> None:
     program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
     (program.home / "credentials" / "eokm").chmod(0o644)
-    done = program.run("credentials", "check", "eokm")
-    assert done.returncode == 2
-    assert b"0644" in done.stdout
-    assert b"chmod 600" in done.stdout
+    result = program.run("credentials", "check", "eokm")
+    assert result.returncode == 2
+    assert b"0644" in result.stdout
+    assert b"chmod 600" in result.stdout
 
 
 def test_what_is_forgotten_is_gone(program: Program) -> None:
     program.run("credentials", "set", "eokm", given=b"somebody:s3cret\n")
     assert program.run("credentials", "remove", "eokm").returncode == 0
     assert not (program.home / "credentials" / "eokm").exists()
-    done = program.run("credentials", "remove", "eokm")
-    assert done.returncode == 2
-    assert b"credentials check" in done.stderr
+    result = program.run("credentials", "remove", "eokm")
+    assert result.returncode == 2
+    assert b"credentials check" in result.stderr

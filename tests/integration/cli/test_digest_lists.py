@@ -17,8 +17,8 @@ def digests_only(program: Program) -> Program:
     config = program.home / "hashwacht.toml"
     config.write_text("[fingerprint]\nalways_compute = []\n")
     program.environment["HASHWACHT_CONFIG"] = str(config)
-    done = program.run("lists", "import", "digests", "-", given=f"md5 {'0' * 32}\n".encode())
-    assert done.returncode == 0, done.stderr
+    result = program.run("lists", "import", "digests", "-", given=f"md5 {'0' * 32}\n".encode())
+    assert result.returncode == 0, result.stderr
     return program
 
 
@@ -35,8 +35,8 @@ def root(program: Program) -> Path:
 def test_pictures_are_not_decoded_and_none_is_undetermined(
     digests_only: Program, root: Path
 ) -> None:
-    done = digests_only.run("scan", "--profile", root)
-    assert done.returncode == 0, done.stdout
+    result = digests_only.run("scan", "--profile", root)
+    assert result.returncode == 0, result.stdout
     (picture,) = objects(digests_only.run("check", "--json", root / "undecodable.jp2").stdout)
     assert picture["outcome"] == "no-match"
 

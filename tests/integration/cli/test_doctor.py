@@ -21,24 +21,24 @@ def findings(program: Program, *, code: int) -> list[dict[str, Any]]:
 
 def wrong(found: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Give what wants attention; each of it must say what to do."""
-    assert all(each["advice"] for each in found if not each["ok"])
-    return {each["subject"]: each["detail"] for each in found if not each["ok"]}
+    assert all(finding["advice"] for finding in found if not finding["ok"])
+    return {finding["subject"]: finding["detail"] for finding in found if not finding["ok"]}
 
 
 def install_list(program: Program) -> None:
-    given = b"sha256 " + b"0" * 64 + b"\n"
-    assert program.run("lists", "import", "known", "-", given=given).returncode == 0
+    lines = b"sha256 " + b"0" * 64 + b"\n"
+    assert program.run("lists", "import", "known", "-", given=lines).returncode == 0
 
 
 def test_all_is_well_with_a_list(program: Program) -> None:
     install_list(program)
-    found = findings(program, code=0)
-    assert wrong(found) == {}
-    subjects = {each["subject"] for each in found}
+    report = findings(program, code=0)
+    assert wrong(report) == {}
+    subjects = {finding["subject"] for finding in report}
     assert {"configuration", "state", "space", "open files", "memory"} <= subjects
     assert {f"decoder {name}" for name in ("jpeg", "png", "gif", "webp", "avif")} <= subjects
-    told = program.run("doctor").stdout.decode()
-    assert told.endswith("All checks passed.\n")
+    text = program.run("doctor").stdout.decode()
+    assert text.endswith("All checks passed.\n")
 
 
 def test_nothing_can_match_without_a_list(program: Program) -> None:
@@ -61,6 +61,6 @@ def test_a_service_is_reported_only_if_it_does_not_answer(program: Program) -> N
 
 def test_a_missing_credential_is_reported_with_the_command(program: Program) -> None:
     program.configuration.write_text(EOKM.format(url="http://127.0.0.1:9"))
-    found = findings(program, code=2)
-    assert wrong(found)["credentials eokm"] == "not found in any source"
-    assert any("hashwacht credentials set eokm" in each["advice"] for each in found)
+    report = findings(program, code=2)
+    assert wrong(report)["credentials eokm"] == "not found in any source"
+    assert any("hashwacht credentials set eokm" in finding["advice"] for finding in report)

@@ -43,55 +43,61 @@ def test_help_loads_no_heavy_modules() -> None:
         "heavy = {'numpy', 'PIL', 'rich', 'httpx', 'keyring', 'jinja2', 'sqlite3', 'pathspec'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stderr == "[]\n"
-    assert "Examples:" in done.stdout
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stderr == "[]\n"
+    assert "Examples:" in result.stdout
 
 
 @pytest.mark.parametrize("words", [["scan"], ["lists", "import"], ["config", "show"], ["check"]])
 def test_help_of_a_command_has_examples(program: Program, words: list[str]) -> None:
-    done = program.run(*words, "--help")
-    assert done.returncode == 0
-    assert f"hashwacht {' '.join(words)}" in done.stdout.decode().partition("Examples:")[2]
+    result = program.run(*words, "--help")
+    assert result.returncode == 0
+    assert f"hashwacht {' '.join(words)}" in result.stdout.decode().partition("Examples:")[2]
 
 
 def test_an_error_says_what_is_wrong_and_what_to_do_next(program: Program) -> None:
-    done = program.run("lists", "show", "none")
-    assert done.returncode == 2
-    assert done.stdout == b""
-    message, advice = done.stderr.decode().splitlines()
+    result = program.run("lists", "show", "none")
+    assert result.returncode == 2
+    assert result.stdout == b""
+    message, advice = result.stderr.decode().splitlines()
     assert message == "hashwacht: no hash list named 'none'"
     assert advice
 
 
 def test_an_error_is_an_object_with_json(program: Program) -> None:
-    done = program.run("lists", "show", "--json", "none")
-    (told,) = objects(done.stderr)
-    assert done.stdout == b""
-    assert (told["v"], told["type"], told["exit_code"]) == (1, "error", done.returncode)
-    assert told["message"]
-    assert told["advice"]
+    result = program.run("lists", "show", "--json", "none")
+    (document,) = objects(result.stderr)
+    assert result.stdout == b""
+    assert (document["v"], document["type"], document["exit_code"]) == (
+        1,
+        "error",
+        result.returncode,
+    )
+    assert document["message"]
+    assert document["advice"]
 
 
 def test_a_mistyped_command_suggests_the_nearest_one(program: Program) -> None:
-    done = program.run("scna", "/")
-    assert done.returncode == 2
-    assert b"did you mean scan?" in done.stderr
-    assert b"hashwacht --help" in done.stderr
+    result = program.run("scna", "/")
+    assert result.returncode == 2
+    assert b"did you mean scan?" in result.stderr
+    assert b"hashwacht --help" in result.stderr
 
 
 def test_a_mistyped_option_is_an_error_of_the_call(program: Program) -> None:
-    done = program.run("scans", "--jsn")
-    assert done.returncode == 2
-    assert b"--json" in done.stderr
+    result = program.run("scans", "--jsn")
+    assert result.returncode == 2
+    assert b"--json" in result.stderr
 
 
 def test_common_options_count_before_and_after_the_command(
     program: Program, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other.toml"
-    other.write_text("scan.jobs = 3\n")
-    for words in (("--config", other, "config", "show"), ("config", "show", "--config", other)):
+    path = tmp_path / "other.toml"
+    path.write_text("scan.jobs = 3\n")
+    for words in (("--config", path, "config", "show"), ("config", "show", "--config", path)):
         assert b"jobs = 3" in program.run(*words).stdout
 
 
@@ -117,21 +123,21 @@ def test_an_internal_error_has_a_traceback_only_with_verbose(program: Program) -
 
 def test_a_closed_output_pipe_is_no_error(program: Program) -> None:
     script = f"{PROGRAM} config example | head -1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-c", f"for n in $(seq 5); do {script}; done"],
         env=program.environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stderr == ""
-    assert set(done.stdout.splitlines()[1::2]) <= {"0", "2"}
+    assert result.stderr == ""
+    assert set(result.stdout.splitlines()[1::2]) <= {"0", "2"}
 
 
 def test_a_closed_pipe_ends_it_quietly_and_not_well(program: Program) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run(
+    result = subprocess.run(
         [PROGRAM, "config", "example"],
         env=program.environment,
         stdout=writing,
@@ -139,32 +145,32 @@ def test_a_closed_pipe_ends_it_quietly_and_not_well(program: Program) -> None:
         check=False,
     )
     os.close(writing)
-    assert done.stderr == b""
-    assert done.returncode == 2
+    assert result.stderr == b""
+    assert result.returncode == 2
 
 
 def test_a_terminal_that_knows_no_such_letter_gets_an_escape(program: Program) -> None:
     program.configuration.write_text('[scan]\nexclude = ["größe", "✓"]\n')
-    done = program.run("config", "show", LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
-    assert done.returncode == 0
-    assert b"\\u2713" in done.stdout
+    result = program.run("config", "show", LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0")
+    assert result.returncode == 0
+    assert b"\\u2713" in result.stdout
 
 
 def test_an_interruption_ends_it_with_its_own_code(program: Program) -> None:
     """A command that waits for a password at a terminal is interrupted there."""
-    ours, theirs = pty.openpty()
+    master, slave = pty.openpty()
     process = subprocess.Popen(
         [PROGRAM, "credentials", "set", "eokm"],
         env=program.environment,
-        stdin=theirs,
+        stdin=slave,
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=slave,
         start_new_session=True,
     )
-    os.close(theirs)
-    seen = b""
-    while b"User" not in seen:
-        seen += os.read(ours, 1000)
+    os.close(slave)
+    output = b""
+    while b"User" not in output:
+        output += os.read(master, 1000)
     while process.poll() is None:  # a signal just before it waits is noticed only with the next
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -173,4 +179,4 @@ def test_an_interruption_ends_it_with_its_own_code(program: Program) -> None:
     assert process.stdout is not None
     assert process.stdout.read() == b""
     process.stdout.close()
-    os.close(ours)
+    os.close(master)

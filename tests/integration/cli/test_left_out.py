@@ -55,22 +55,22 @@ def _root_only() -> None:
 @pytest.fixture
 def known(program: Program) -> Program:
     digest = hashlib.sha256(b"known\n").hexdigest()
-    done = program.run("lists", "import", "known", "-", given=f"sha256 {digest}\n".encode())
-    assert done.returncode == 0, done.stderr
+    result = program.run("lists", "import", "known", "-", given=f"sha256 {digest}\n".encode())
+    assert result.returncode == 0, result.stderr
     return program
 
 
 def run(program: Program, image: str) -> list[dict[str, Any]]:
     """Run SCRIPT in a mount namespace of its own and return the printed objects."""
     private = ["unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]
-    done = subprocess.run(
+    result = subprocess.run(
         [*private, program.home / "root", image, PROGRAM],
         env=program.environment,
         capture_output=True,
         timeout=120,
         check=True,
     )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def outline(objects: list[dict[str, Any]]) -> list[object]:
@@ -91,9 +91,9 @@ def outline(objects: list[dict[str, Any]]) -> list[object]:
 
 def test_what_is_left_out_is_named_and_seeing_nothing_is_an_error(known: Program) -> None:
     """Mounts of other local file systems belong to a scan, unless it is limited to one."""
-    local, one = ["one", "two", (2, 0), [], 1], [(0, 0), ["one", "two"], 2]
+    local, first = ["one", "two", (2, 0), [], 1], [(0, 0), ["one", "two"], 2]
     printed = outline(run(known, ""))
-    assert [*sorted(printed[:2], key=str), *printed[2:]] == [*local, *one, False]
+    assert [*sorted(printed[:2], key=str), *printed[2:]] == [*local, *first, False]
 
 
 def test_subvolumes_always_belong_to_a_scan(known: Program) -> None:

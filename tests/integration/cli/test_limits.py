@@ -18,8 +18,8 @@ def test_a_flood_is_let_go(program: Program, bench: CaseBench) -> None:
     (limit,) = objects(program.run("limits", "list", "--json").stdout)
     assert (limit["scope"], limit["waiting"], limit["decision"]) == ("hash", 4, "open")
     assert program.run("limits", "approve", "1").returncode == 2, "a reason"
-    done = program.run("limits", "approve", "1", *REASON)
-    assert (done.returncode, done.stdout) == (0, b"limit 1: 4 files approved\n")
+    result = program.run("limits", "approve", "1", *REASON)
+    assert (result.returncode, result.stdout) == (0, b"limit 1: 4 files approved\n")
     assert not any(at(path).exists() for path in paths)
     assert program.run("limits", "list", "--json").stdout == b""
     assert program.run("limits", "approve", "1", *REASON).returncode == 2
@@ -30,8 +30,8 @@ def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, bench: Case
         bench.apply(bench.file(f"{number}.png", uid=5000 + number))
     (program.home / "state/quarantine").rename(program.home / "away")
     (program.home / "state/quarantine").touch()  # where the vault was, nothing can be written
-    done = program.run("limits", "approve", "1", *REASON)
-    assert b"limit 1: 3 files approved\n3 actions failed" in done.stdout
+    result = program.run("limits", "approve", "1", *REASON)
+    assert b"limit 1: 3 files approved\n3 actions failed" in result.stdout
     assert [location.state for location in bench.locations()][2:] == ["held"] * 3
 
 
@@ -40,17 +40,17 @@ def test_a_flood_is_stood_down_and_recalled(program: Program, bench: CaseBench) 
     for path in paths:
         bench.apply(path)
     assert program.run("limits", "discard", "1", *REASON).returncode == 0
-    assert [each.state for each in bench.locations()][2:] == ["observed"] * 3
+    assert [location.state for location in bench.locations()][2:] == ["observed"] * 3
     assert bench.apply(bench.file("new.png", uid=6000)).value == "observe"
     assert at(paths[4]).exists()
     assert program.run("limits", "reinstate", "1", *REASON).returncode == 0
-    left = [each for each in bench.locations() if each.state == "quarantined"]
+    left = [location for location in bench.locations() if location.state == "quarantined"]
     assert len(left) == 2 + 2, "the limit counts again"
     assert [
-        each["decision"] for each in objects(program.run("limits", "list", "--json").stdout)
+        line["decision"] for line in objects(program.run("limits", "list", "--json").stdout)
     ] == ["open"]
     everything = objects(program.run("limits", "list", "--all", "--json").stdout)
-    assert {each["decision"] for each in everything} == {"open", "recalled"}
+    assert {line["decision"] for line in everything} == {"open", "recalled"}
 
 
 def test_the_key_file_is_private_and_never_overwritten(program: Program, key: Path) -> None:
@@ -58,8 +58,8 @@ def test_the_key_file_is_private_and_never_overwritten(program: Program, key: Pa
     before = key.read_text()
     assert program.run("quarantine", "keygen", "key.txt").returncode == 2
     assert key.read_text() == before
-    done = program.run("quarantine", "keygen", "-")
-    assert b"AGE-SECRET-KEY-1" in done.stdout
+    result = program.run("quarantine", "keygen", "-")
+    assert b"AGE-SECRET-KEY-1" in result.stdout
 
 
 def test_an_entry_that_is_out_of_sight_is_given_up_with_a_reason(
@@ -72,12 +72,12 @@ def test_an_entry_that_is_out_of_sight_is_given_up_with_a_reason(
     bench.files.rename(program.home / "far/files")
     assert program.run("quarantine", "verify").returncode == 2
     assert program.run("quarantine", "abandon", location.vault).returncode == 2, "a reason"
-    done = program.run("quarantine", "abandon", "0" * 16, *REASON)
-    assert (done.returncode, b"verify" in done.stderr) == (2, True)
-    done = program.run("quarantine", "abandon", location.vault, *REASON)
-    assert (done.returncode, b"abandoned" in done.stdout) == (0, True), done
+    result = program.run("quarantine", "abandon", "0" * 16, *REASON)
+    assert (result.returncode, b"verify" in result.stderr) == (2, True)
+    result = program.run("quarantine", "abandon", location.vault, *REASON)
+    assert (result.returncode, b"abandoned" in result.stdout) == (0, True), result
     assert program.run("quarantine", "verify").returncode == 0
-    (entry,) = [each for each in bench.audit.entries() if each.act == "given-up"]
+    (entry,) = [entry for entry in bench.audit.entries() if entry.act == "given-up"]
     assert (entry.facts["vault"], entry.facts["reason"]) == (location.vault, "because it is a test")
 
 
@@ -87,41 +87,43 @@ def test_a_damaged_vault_is_found(program: Program, bench: CaseBench) -> None:
     with sealed.open("r+b") as file:
         file.seek(30)
         file.write(b"x")
-    done = program.run("quarantine", "verify")
-    assert (done.returncode, b"WRONG" in done.stdout) == (2, True)
+    result = program.run("quarantine", "verify")
+    assert (result.returncode, b"WRONG" in result.stdout) == (2, True)
 
 
 def test_the_audit_log_is_shown_verified_and_compared(program: Program, bench: CaseBench) -> None:
     bench.apply(bench.file("a.png"))
-    kept = program.home / "kept"
-    kept.write_bytes(program.run("audit", "checkpoint").stdout)
+    path = program.home / "kept"
+    path.write_bytes(program.run("audit", "checkpoint").stdout)
     program.run("cases", "note", "1", "x")
     kept_json = program.home / "kept.json"
     kept_json.write_bytes(program.run("audit", "checkpoint", "--json").stdout)
-    for each in (kept, kept_json):
-        assert program.run("audit", "verify", "--checkpoint", each).returncode == 0
-    shown = objects(program.run("audit", "show", "--json").stdout)
-    assert [each["act"] for each in shown] == ["case-opened", "found", "quarantined", "noted"]
+    for file_path in (path, kept_json):
+        assert program.run("audit", "verify", "--checkpoint", file_path).returncode == 0
+    entries = objects(program.run("audit", "show", "--json").stdout)
+    assert [line["act"] for line in entries] == ["case-opened", "found", "quarantined", "noted"]
     assert len(objects(program.run("audit", "show", "-n", "1", "--json").stdout)) == 1
     (noted,) = objects(program.run("audit", "show", "--act", "noted", "--json").stdout)
     assert noted["facts"]["text"] == "x"
-    done = program.run("audit", "show", "--act", "note")
-    assert (done.returncode, b"noted" in done.stderr) == (2, True), "no silence for a wrong word"
+    result = program.run("audit", "show", "--act", "note")
+    assert (result.returncode, b"noted" in result.stderr) == (2, True), (
+        "no silence for a wrong word"
+    )
     assert program.run("audit", "show", "--act", "destroyed").stdout == b"No matching entries.\n"
     log = program.home / "state" / "audit.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)
     log.write_bytes(b"".join(lines[:-1]))
     assert program.run("audit", "verify").returncode == 0
-    done = program.run("audit", "verify", "--checkpoint", kept_json)
-    assert (done.returncode, b"of the checkpoint are missing" in done.stdout) == (2, True)
+    result = program.run("audit", "verify", "--checkpoint", kept_json)
+    assert (result.returncode, b"of the checkpoint are missing" in result.stdout) == (2, True)
     log.write_bytes(lines[0] + lines[2])
-    done = program.run("audit", "verify")
-    assert (done.returncode, b"BROKEN at line 2" in done.stdout) == (2, True)
+    result = program.run("audit", "verify")
+    assert (result.returncode, b"BROKEN at line 2" in result.stdout) == (2, True)
     log.write_bytes(lines[0] + bytes(8 << 20))
-    done = program.run("audit", "verify")
-    assert (done.returncode, b"BROKEN at line 2" in done.stdout) == (2, True)
-    kept.write_text("nonsense\n")
-    assert program.run("audit", "verify", "--checkpoint", kept).returncode == 2
+    result = program.run("audit", "verify")
+    assert (result.returncode, b"BROKEN at line 2" in result.stdout) == (2, True)
+    path.write_text("nonsense\n")
+    assert program.run("audit", "verify", "--checkpoint", path).returncode == 2
 
 
 def test_changes_of_lists_are_in_the_audit_log(program: Program) -> None:
@@ -129,9 +131,9 @@ def test_changes_of_lists_are_in_the_audit_log(program: Program) -> None:
     program.run("lists", "import", "police", "-", given=f"pdq {value}\n".encode())
     program.run("lists", "set-radius", "police", "pdq", "8")
     program.run("lists", "remove", "police")
-    shown = program.run("audit", "show", "--json").stdout
-    assert value.encode() not in shown
-    acts = [(each["act"], each["facts"]["list"]) for each in objects(shown)]
+    output = program.run("audit", "show", "--json").stdout
+    assert value.encode() not in output
+    acts = [(line["act"], line["facts"]["list"]) for line in objects(output)]
     assert acts == [
         ("list-imported", "police"),
         ("list-changed", "police"),

@@ -12,15 +12,15 @@ def test_profile_names_every_part_and_the_kinds_of_contents(program: Program) ->
     root.mkdir()
     for number in range(3):
         Path(root / f"{number}.txt").write_text(f"text {number}")
-    told = program.run("scan", "--profile", "--json", root).stdout
-    (profile,) = [each for each in objects(told) if each["type"] == "profile"]
+    output = program.run("scan", "--profile", "--json", root).stdout
+    (profile,) = [line for line in objects(output) if line["type"] == "profile"]
     parts = profile["parts"]
-    assert {each["part"] for each in parts} == {
+    assert {part["part"] for part in parts} == {
         *("walk", "state, asked", "read, digest, decode, hash", "match", "state, written")
     }
-    assert [each["kind"] for each in parts if each["kind"]] == ["text/plain"]
-    assert all(each["seconds"] > 0 for each in parts)
-    shown = program.run("scan", "--profile", root).stderr.decode()
-    assert "Time by step" in shown
-    assert "walk" in shown
+    assert [part["kind"] for part in parts if part["kind"]] == ["text/plain"]
+    assert all(part["seconds"] > 0 for part in parts)
+    text = program.run("scan", "--profile", root).stderr.decode()
+    assert "Time by step" in text
+    assert "walk" in text
     assert "Time by step" not in program.run("scan", root).stderr.decode()

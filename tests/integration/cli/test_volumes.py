@@ -66,8 +66,8 @@ def scan(program: Program, root: Path) -> tuple[int, int]:
 @pytest.fixture
 def listed(program: Program) -> Program:
     digest = hashlib.sha256(KNOWN).hexdigest()
-    done = program.run("lists", "import", "known", "-", given=f"sha256 {digest}\n".encode())
-    assert done.returncode == 0, done.stderr
+    result = program.run("lists", "import", "known", "-", given=f"sha256 {digest}\n".encode())
+    assert result.returncode == 0, result.stderr
     return program
 
 

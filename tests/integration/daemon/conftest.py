@@ -12,9 +12,9 @@ from support.daemon.daemon_harness import DaemonHarness
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Give an empty directory to be watched."""
-    made = tmp_path / "storage"
-    made.mkdir()
-    return made
+    path = tmp_path / "storage"
+    path.mkdir()
+    return path
 
 
 @pytest.fixture

@@ -33,15 +33,15 @@ class Clock:
 
 @pytest.fixture
 def clock(bench: DaemonHarness) -> Clock:
-    bench.clock = made = Clock()
-    return made
+    bench.clock = clock = Clock()
+    return clock
 
 
 @set_to
 def test_what_waits_in_the_journal_is_judged(
     bench: DaemonHarness, root: Path, clock: Clock, by: float
 ) -> None:
-    bench.counting = held = HeldFingerprinter(bench.fingerprinter())
+    bench.counting = fingerprinter = HeldFingerprinter(bench.fingerprinter())
     with bench.running():
         bench.wait_until_done()
         for number in range(600):
@@ -49,7 +49,7 @@ def test_what_waits_in_the_journal_is_judged(
         bench.wait_for(lambda: sum(bench.store.journal.count().values()) == 600, "journaled")
         clock.ahead = by
         (root / "later").write_bytes(b"later")
-        held.released.set()
+        fingerprinter.released.set()
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
 
@@ -57,7 +57,7 @@ def test_what_waits_in_the_journal_is_judged(
 def test_what_waited_before_a_restart_is_judged(
     bench: DaemonHarness, root: Path, clock: Clock
 ) -> None:
-    bench.counting = held = HeldFingerprinter(bench.fingerprinter())
+    bench.counting = fingerprinter = HeldFingerprinter(bench.fingerprinter())
     clock.ahead = HOURS
     with bench.running():
         bench.wait_until_done()
@@ -65,7 +65,7 @@ def test_what_waited_before_a_restart_is_judged(
             (root / f"{number}").write_bytes(b"%d" % number)
         bench.wait_for(lambda: sum(bench.store.journal.count().values()) == 600, "journaled")
     clock.ahead = 0.0
-    held.released.set()
+    fingerprinter.released.set()
     with bench.running():
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()

@@ -22,8 +22,8 @@ def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonHarness, root:
             folder.mkdir()
             folder.rmdir()
 
-    other = threading.Thread(target=come_and_go)
-    other.start()
+    thread = threading.Thread(target=come_and_go)
+    thread.start()
     try:
         for _ in range(3000):
             comparison = Comparison(
@@ -38,4 +38,4 @@ def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonHarness, root:
             assert comparison.walk(bytes(folder)).unlisted == []
     finally:
         ended.set()
-        other.join()
+        thread.join()

@@ -36,8 +36,8 @@ def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonHarness, ro
         journal.postpone({task.entry: due})
         dispatcher.read_finished(FilePostponed(task, due))
         dispatcher.done([FilePostponed(task, due)], parts)
-        again, _, _ = handed_out(dispatcher, IDLE / 2)
-        assert (again.entry.path, again.entry.attempts) == (task.entry.path, 1)
+        file, _, _ = handed_out(dispatcher, IDLE / 2)
+        assert (file.entry.path, file.entry.attempts) == (task.entry.path, 1)
     finally:
         stop.set()
         dispatcher.wakeup.set()

@@ -54,13 +54,13 @@ def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: P
 def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonHarness, root: Path) -> None:
     with bench.running():
         bench.wait_until_done()
-        with closing(sqlite3.connect(bench.state / "state.db", isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with closing(sqlite3.connect(bench.state / "state.db", isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
             for number in range(50):
                 (root / f"{number}").write_bytes(b"%d" % number)
             time.sleep(6.0)  # longer than SQLite itself waits
             assert bench.unasked(root)
-            other.execute("ROLLBACK")
+            connection.execute("ROLLBACK")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
 
@@ -81,9 +81,9 @@ def test_workers_that_are_killed_cost_no_verdict(program: DaemonProgram, tmp_pat
 
         def kill() -> None:
             while not ended.wait(0.15):
-                for each in scanner.children(recursive=True):
+                for worker in scanner.children(recursive=True):
                     try:
-                        each.send_signal(signal.SIGKILL)
+                        worker.send_signal(signal.SIGKILL)
                     except psutil.NoSuchProcess:
                         continue
 

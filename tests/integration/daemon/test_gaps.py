@@ -47,7 +47,7 @@ def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, 
     assert before >= 30
     assert bench.counting.read == 2, "what is unchanged costs no reading"
     assert b"7" not in bench.store.files.load_directory(bytes(root))
-    gap = next(each for each in bench.store.gaps.load_latest(9) if each.cause is Cause.DOWNTIME)
+    gap = next(gap for gap in bench.store.gaps.load_latest(9) if gap.cause is Cause.DOWNTIME)
     assert gap.began == last
     assert gap.closed is not None
 
@@ -89,15 +89,15 @@ def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonHarness, root
 
 
 def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonHarness, root: Path) -> None:
-    bench.counting = held = HeldFingerprinter(bench.fingerprinter(), but="upload")
+    bench.counting = fingerprinter = HeldFingerprinter(bench.fingerprinter(), but="upload")
     for number in range(400):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
         bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) == 400, "found by the walk")
         (root / "upload").write_bytes(b"upload")
         bench.wait_for(lambda: bench.casework.found, "told")
-        assert {each.path for each in bench.casework.found} == {bytes(root / "upload")}
-        held.released.set()
+        assert {file.path for file in bench.casework.found} == {bytes(root / "upload")}
+        fingerprinter.released.set()
         bench.wait_for(lambda: not bench.unasked(root), "asked")
 
 
@@ -192,8 +192,8 @@ def test_directories_that_are_gone_are_forgotten(bench: DaemonHarness, root: Pat
         bench.wait_until_done()
     assert bench.store.files.load_directory(bytes(root / "stays/below"))
     assert not bench.store.files.load_directory(bytes(root / "goes/below"))
-    known = bench.store.files.load_directories(bytes(root), b"", 99)
-    assert bytes(root / "goes/below") not in known
+    directories = bench.store.files.load_directories(bytes(root), b"", 99)
+    assert bytes(root / "goes/below") not in directories
 
 
 def test_an_unlistable_directory_stays_a_gap_until_it_is_listed(
@@ -206,7 +206,7 @@ def test_an_unlistable_directory_stays_a_gap_until_it_is_listed(
     (root / "locked").chmod(0)
     with bench.running():
         bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")
-        (gap,) = [each for each in bench.store.gaps.load_open() if each.cause is Cause.UNLISTED]
+        (gap,) = [gap for gap in bench.store.gaps.load_open() if gap.cause is Cause.UNLISTED]
         assert gap.path == bytes(root / "locked")
     (root / "locked").chmod(0o700)
     with bench.running():

@@ -38,24 +38,24 @@ class Uploader(threading.Thread):
             folder = self.root / f"{chance.randrange(20)}" / f"{self.files // 100}"
             folder.mkdir(parents=True, exist_ok=True)
             path = folder / f"{self.files}"
-            known = chance.random() < 0.05
-            content = chance.choice(KNOWN) if known else b"%d" % self.files
+            listed = chance.random() < 0.05
+            content = chance.choice(KNOWN) if listed else b"%d" % self.files
             if chance.random() < 0.5:
                 path.write_bytes(content)
             else:
                 (folder / f".{self.files}.part").write_bytes(content)
                 (folder / f".{self.files}.part").rename(path)
-            if known:
+            if listed:
                 self.known.add(bytes(path))
             if chance.random() < 0.02:
                 elsewhere = self.root / f"moved {self.files}"
                 folder.rename(elsewhere)
                 prefix = bytes(folder) + b"/"
                 self.known = {
-                    bytes(elsewhere) + b"/" + each.removeprefix(prefix)
-                    if each.startswith(prefix)
-                    else each
-                    for each in self.known
+                    bytes(elsewhere) + b"/" + content.removeprefix(prefix)
+                    if content.startswith(prefix)
+                    else content
+                    for content in self.known
                 }
 
 

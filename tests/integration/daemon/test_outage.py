@@ -36,7 +36,7 @@ class Returning(Service):
 
 def keys(bench: DaemonHarness) -> list[str]:
     """Give what waits for an answer, in its order."""
-    return [bench.key(each.content) for each in bench.store.pending.load_next(FILES + 99)]
+    return [bench.key(content.content) for content in bench.store.pending.load_next(FILES + 99)]
 
 
 def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonHarness, root: Path) -> None:
@@ -56,21 +56,21 @@ def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonHarness, ro
         bench.wait_until_done()
         assert bench.casework.paths(Outcome.UNDETERMINED), "casework is told meanwhile"
         order = keys(bench)
-        asked = len(bench.matcher.asked)
+        asked_count = len(bench.matcher.asked)
         for number in range(0, FILES, 2):
             (root / f"upload{number:03}").unlink()
         (root / "early3").unlink()
         bench.counting.read = 0
         service.returns_for = order[0]
         bench.wait_for(lambda: not bench.store.pending.count(), "asked")
-    assert asked < 20 * FILES, "while nobody answers, he is not asked all the time"
-    answered = list(dict.fromkeys(bench.matcher.answered))
-    assert answered == order
+    assert asked_count < 20 * FILES, "while nobody answers, he is not asked all the time"
+    questions = list(dict.fromkeys(bench.matcher.answered))
+    assert questions == order
     assert set(order[-5:]) == {digest(b"early %d" % number) for number in range(5)}
     assert bench.counting.read == 0, "nothing is read for it"
-    late = [each for each in bench.casework.found if each.verdict.outcome is Outcome.MATCH]
-    assert {each.path for each in late} == {bytes(root / "upload007"), bytes(root / "early3")}
-    assert all(each.fd is None for each in late)
+    late = [file for file in bench.casework.found if file.verdict.outcome is Outcome.MATCH]
+    assert {file.path for file in late} == {bytes(root / "upload007"), bytes(root / "early3")}
+    assert all(file.fd is None for file in late)
 
 
 def wait_in_two_lanes(bench: DaemonHarness, root: Path) -> None:
@@ -108,8 +108,8 @@ def test_a_recovered_matcher_is_asked_about_the_oldest_first(
     service.returns_for = order[PROBE]
     with bench.running():
         bench.wait_for(lambda: not bench.store.pending.count(), "asked")
-    answered = list(dict.fromkeys(service.answered))
-    assert answered == order[PROBE : 2 * PROBE] + order[:PROBE] + order[2 * PROBE :]
+    questions = list(dict.fromkeys(service.answered))
+    assert questions == order[PROBE : 2 * PROBE] + order[:PROBE] + order[2 * PROBE :]
 
 
 def test_a_new_list_is_asked_while_a_service_fails(bench: DaemonHarness, root: Path) -> None:
@@ -168,9 +168,9 @@ def test_a_new_list_is_asked_about_all_contents_at_once(bench: DaemonHarness, ro
         bench.matcher.known.add(digest(b"42"))
         bench.matcher.revision = "2"
         bench.wait_for(lambda: bench.casework.found, "found")
-    (found,) = bench.casework.found
-    assert (found.path, found.verdict.outcome) == (bytes(root / "42"), Outcome.MATCH)
-    assert {answer.revision for answer in found.answers} == {"1", "2"}
+    (file,) = bench.casework.found
+    assert (file.path, file.verdict.outcome) == (bytes(root / "42"), Outcome.MATCH)
+    assert {answer.revision for answer in file.answers} == {"1", "2"}
     assert bench.counting.read == 0
 
 

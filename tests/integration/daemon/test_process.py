@@ -18,11 +18,11 @@ from support.daemon.daemon_program import DaemonProgram
 
 @pytest.fixture
 def program(tmp_path: Path) -> DaemonProgram:
-    made = DaemonProgram(tmp_path)
+    daemon = DaemonProgram(tmp_path)
     (tmp_path / "storage").mkdir()
-    made.watch("uploads", tmp_path / "storage")
-    made.know(b"known")
-    return made
+    daemon.watch("uploads", tmp_path / "storage")
+    daemon.know(b"known")
+    return daemon
 
 
 def test_a_match_becomes_a_case_with_audit_entries(program: DaemonProgram, tmp_path: Path) -> None:
@@ -50,8 +50,8 @@ def test_a_match_becomes_a_case_with_audit_entries(program: DaemonProgram, tmp_p
 def test_a_reload_brings_new_roots_and_a_mistake_changes_nothing(
     program: DaemonProgram, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
+    path = tmp_path / "other"
+    path.mkdir()
     with program.scanner() as process, closing(program.state()) as store:
         before = program.configuration.read_text()
         program.configuration.write_text(before + "[nonsense]\n")
@@ -59,12 +59,12 @@ def test_a_reload_brings_new_roots_and_a_mistake_changes_nothing(
         (tmp_path / "storage/a").write_bytes(b"a")
         program.wait_for(lambda: not unasked(store, tmp_path / "storage"), "asked all the same")
         program.configuration.write_text(before)
-        program.watch("other", other)
-        (other / "early").write_bytes(b"early")
+        program.watch("other", path)
+        (path / "early").write_bytes(b"early")
         process.send_signal(signal.SIGHUP)
-        program.wait_for(lambda: not unasked(store, other), "asked")
-        (other / "late").write_bytes(b"late")
-        program.wait_for(lambda: not unasked(store, other), "asked")
+        program.wait_for(lambda: not unasked(store, path), "asked")
+        (path / "late").write_bytes(b"late")
+        program.wait_for(lambda: not unasked(store, path), "asked")
         assert process.poll() is None
         acts = [entry.act for entry in AuditLog(tmp_path / "state" / FILE_NAME).entries()]
         assert acts.count("daemon-reloaded") == 1
@@ -72,9 +72,9 @@ def test_a_reload_brings_new_roots_and_a_mistake_changes_nothing(
 
 def test_a_second_scanner_on_the_same_state_is_refused(program: DaemonProgram) -> None:
     with program.scanner():
-        done = program.run("daemon", "scanner")
-    assert done.returncode == 2
-    assert b"is using the state directory" in done.stderr
+        result = program.run("daemon", "scanner")
+    assert result.returncode == 2
+    assert b"is using the state directory" in result.stderr
 
 
 @pytest.mark.alone  # measures time

@@ -15,19 +15,19 @@ from support.daemon.daemon_harness import DaemonHarness, digest
 def test_a_root_that_is_added_is_compared_and_watched(
     bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "early").write_bytes(b"early")
+    path = tmp_path / "other"
+    path.mkdir()
+    (path / "early").write_bytes(b"early")
     with bench.running():
         bench.wait_until_done()
-        bench.roots = (*bench.roots, RootSettings("other", other))
+        bench.roots = (*bench.roots, RootSettings("other", path))
         bench.reload = bench.parts()
-        bench.wait_for(lambda: not bench.unasked(other), "compared")
-        (other / "late").write_bytes(b"late")
+        bench.wait_for(lambda: not bench.unasked(path), "compared")
+        (path / "late").write_bytes(b"late")
         (root / "late").write_bytes(b"late too")
         bench.wait_for(lambda: len(bench.casework.found) >= 3, "told")
         bench.wait_until_done()
-    assert {each.root for each in bench.casework.found} == {"uploads", "other"}
+    assert {file.root for file in bench.casework.found} == {"uploads", "other"}
     started = [gap for gap in bench.store.gaps.load_latest(9) if gap.cause is Cause.STARTED]
     assert {gap.root for gap in started} == {"uploads", "other"}
 
@@ -35,12 +35,12 @@ def test_a_root_that_is_added_is_compared_and_watched(
 def test_a_removed_root_is_not_watched_and_has_no_open_gaps(
     bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    bench.roots = (*bench.roots, RootSettings("other", other))
+    path = tmp_path / "other"
+    path.mkdir()
+    bench.roots = (*bench.roots, RootSettings("other", path))
     with bench.running():
         bench.wait_until_done()
-        other.rmdir()
+        path.rmdir()
         bench.wait_for(bench.blind, "missed")
         bench.roots = bench.roots[:1]
         bench.reload = bench.parts()

@@ -38,7 +38,7 @@ def walking(bench: DaemonHarness, lane: Lane, brief: float) -> Iterator[None]:
 
 
 def waiting(bench: DaemonHarness, lane: Lane) -> set[bytes]:
-    return {each.path for each in bench.store.journal.load_due_trees(lane, time.time(), 99)}
+    return {entry.path for entry in bench.store.journal.load_due_trees(lane, time.time(), 99)}
 
 
 def moved_in(bench: DaemonHarness, root: Path) -> None:
@@ -59,7 +59,7 @@ def test_a_directory_that_takes_long_leaves_the_upload_lane(
     with walking(bench, Lane.RECONCILE, brief=0.0):
         bench.wait_for(lambda: not waiting(bench, Lane.RECONCILE), "walked")
     due = [bench.store.journal.load_due(lane, time.time(), 99) for lane in Lane]
-    assert {each.path for found in due for each in found} == {
+    assert {entry.path for entries in due for entry in entries} == {
         bytes(root / "archive" / f"{number}" / "f") for number in range(20)
     }
 

@@ -27,25 +27,25 @@ def test_a_file_that_is_dropped_in_is_judged(bench: DaemonHarness, root: Path) -
         bench.wait_until_done()
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
     assert bench.casework.paths(Outcome.NO_MATCH) == {bytes(root / "b")}
-    assert {each.root for each in bench.casework.found} == {"uploads"}
+    assert {file.root for file in bench.casework.found} == {"uploads"}
     assert bench.unasked(root) == set()
 
 
 def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonHarness, root: Path) -> None:
-    seen: list[bytes] = []
+    bodies: list[bytes] = []
 
     def swap_and_read(found: JudgedFile) -> None:
         (root / "a").rename(root / "b")
         (root / "a").write_bytes(b"something else")
-        seen.append(os.pread(bench.casework.fd_of(found), 100, 0))
+        bodies.append(os.pread(bench.casework.fd_of(found), 100, 0))
         bench.casework.problem = lambda _: None
 
     bench.casework.problem = swap_and_read
     with bench.running():
         (root / "a").write_bytes(b"what was hashed")
-        bench.wait_for(lambda: seen, "told")
+        bench.wait_for(lambda: bodies, "told")
         bench.wait_until_done()
-    assert seen == [b"what was hashed"]
+    assert bodies == [b"what was hashed"]
     assert bench.unasked(root) == set()
 
 
@@ -88,8 +88,8 @@ def test_a_file_is_not_read_before_its_writer_is_done(bench: DaemonHarness, root
             assert bench.counting.read == 0
         bench.wait_for(lambda: bench.casework.found, "told")
         bench.wait_until_done()
-    (found,) = bench.casework.found
-    assert found.fingerprint.size == 120
+    (judged,) = bench.casework.found
+    assert judged.fingerprint.size == 120
     assert bench.counting.read == 1
 
 
@@ -100,7 +100,7 @@ def test_a_file_open_for_writing_is_read_when_it_has_settled(
         file.write(b"never closed")
         expected = digest(b"never closed")
         bench.wait_for(
-            lambda: expected in {each.fingerprint.key for each in bench.casework.found},
+            lambda: expected in {file.fingerprint.key for file in bench.casework.found},
             "told although it is open",
         )
 
@@ -143,9 +143,9 @@ def test_a_file_under_constant_writing_is_read_ever_more_rarely(
             looks = [look(bench, attempts) for attempts in range(1, 6)]
             assert bench.counting.read == 0
         bench.wait_for(lambda: not bench.unasked(root), "judged at last")
-    for one, next_one in pairwise(looks):
-        pauses = [min(1.0, 0.05 * 2**n) for n in range(one.attempts, next_one.attempts)]
-        assert next_one.due - one.due >= sum(pauses)
+    for entry, next_one in pairwise(looks):
+        pauses = [min(1.0, 0.05 * 2**n) for n in range(entry.attempts, next_one.attempts)]
+        assert next_one.due - entry.due >= sum(pauses)
 
 
 def test_constant_writing_does_not_prevent_reading(bench: DaemonHarness, root: Path) -> None:
@@ -194,7 +194,7 @@ def test_an_unchanged_file_announced_again_is_not_read(bench: DaemonHarness, roo
         bench.wait_for(lambda: len(bench.casework.found) == 2, "told again")
         bench.wait_until_done()
     assert bench.counting.read == 1
-    assert all(each.fd is not None for each in bench.casework.found)
+    assert all(file.fd is not None for file in bench.casework.found)
 
 
 def test_another_name_of_a_file_costs_no_reading(bench: DaemonHarness, root: Path) -> None:
@@ -220,7 +220,7 @@ def test_what_is_no_regular_file_is_passed_over(
         (root / "a").write_bytes(b"a")
         bench.wait_for(lambda: bench.casework.found, "told")
         bench.wait_until_done()
-    assert {found.path for found in bench.casework.found} == {bytes(root / "a")}
+    assert {file.path for file in bench.casework.found} == {bytes(root / "a")}
 
 
 def test_the_innermost_root_and_its_rules_count(bench: DaemonHarness, root: Path) -> None:
@@ -239,8 +239,8 @@ def test_the_innermost_root_and_its_rules_count(bench: DaemonHarness, root: Path
         (root / "inner/cache/f").write_bytes(b"f")
         bench.wait_for(lambda: len(bench.casework.found) >= 4, "told")
         bench.wait_until_done()
-    told = {found.path.removeprefix(bytes(root)): found.root for found in bench.casework.found}
-    assert told == {
+    roots = {file.path.removeprefix(bytes(root)): file.root for file in bench.casework.found}
+    assert roots == {
         b"/a": "outer",
         b"/inner/d": "inner",
         b"/inner/e.log": "inner",

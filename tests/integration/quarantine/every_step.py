@@ -55,8 +55,8 @@ class Scene:
         """Do it.  The swapper, if any, strikes at the last moment: see take_another."""
         if self.act.startswith("restore"):
             to = bytes(self.elsewhere) if self.act == "restore elsewhere" else None
-            done = restore(self.vault, self.id, [KEYS.secret], who="me", to=to)
-            assert isinstance(done, EntryRecord), done
+            result = restore(self.vault, self.id, [KEYS.secret], who="me", to=to)
+            assert isinstance(result, EntryRecord), result
         elif self.act == "destroy":
             assert isinstance(self.vault.destroy(self.id, who="me"), EntryRecord)
         else:
@@ -102,15 +102,15 @@ def where(scene: Scene) -> str:
         return "swapped"
     if scene.path.exists() or scene.elsewhere.exists():
         assert scene.path.exists() != scene.elsewhere.exists()
-        found = scene.path if scene.path.exists() else scene.elsewhere
-        assert Snapshot.of(found) == scene.look
+        path = scene.path if scene.path.exists() else scene.elsewhere
+        assert Snapshot.of(path) == scene.look
         assert not states & {EntryState.SEALED, EntryState.DESTROYED}
         return "place"
     [state] = states
     if state is EntryState.SEALED:
         to = scene.site / "restored"
-        done = restore(scene.vault, scene.id, [KEYS.secret], who="me", to=bytes(to))
-        assert isinstance(done, EntryRecord), done
+        result = restore(scene.vault, scene.id, [KEYS.secret], who="me", to=bytes(to))
+        assert isinstance(result, EntryRecord), result
         assert Snapshot.of(to) == scene.look
         return "vault"
     assert state is EntryState.DESTROYED
@@ -119,7 +119,7 @@ def where(scene: Scene) -> str:
 
 def main(home: Path, act: str) -> list[tuple[list[str], str]]:
     """Die at every step until one child reaches its end."""
-    step, status, told = 0, 1, []
+    step, status, log = 0, 1, []
     while status:
         step += 1
         scene = Scene(home, act)
@@ -132,9 +132,9 @@ def main(home: Path, act: str) -> list[tuple[list[str], str]]:
         assert status in (0, signal.SIGKILL), status
         recovered = scene.vault.recover()
         assert scene.vault.recover() == [], "once is enough"
-        told.append(([str(each.outcome) for each in recovered], where(scene)))
+        log.append(([str(result.outcome) for result in recovered], where(scene)))
         os.close(scene.fd)
-    return told
+    return log
 
 
 if __name__ == "__main__":

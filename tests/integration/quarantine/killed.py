@@ -40,8 +40,8 @@ def work(vault: Vault, paths: list[Path], chance: random.Random) -> None:
 
 def sealed(vault: Vault, path: Path) -> list[str]:
     """Give the entries in which the file lies."""
-    records = [each for each in vault.records() if each.state is EntryState.SEALED]
-    return [each.id for each in records if each.path == bytes(path)]
+    records = [record for record in vault.records() if record.state is EntryState.SEALED]
+    return [record.id for record in records if record.path == bytes(path)]
 
 
 def look(vault: Vault, looks: dict[Path, Snapshot]) -> set[Path]:
@@ -63,7 +63,7 @@ def look(vault: Vault, looks: dict[Path, Snapshot]) -> set[Path]:
 
 def main(home: Path, kills: int, life: float) -> dict[str, int]:
     """Kill, recover, look, and so on."""
-    site, chance, seen = home / "site", random.Random(20261123), Counter[str]()
+    site, chance, counts = home / "site", random.Random(20261123), Counter[str]()
     site.mkdir(parents=True)
     vault, looks = Vault(home / "vault", [KEYS.public]), {}
     for number in range(FILES):
@@ -72,9 +72,9 @@ def main(home: Path, kills: int, life: float) -> dict[str, int]:
         dress(path)
         looks[path] = Snapshot.of(path)
     away: set[Path] = set()
-    while seen["kills"] < kills or min(seen["back"], seen["sealed"]) < kills / 20:
-        assert seen["kills"] < 5 * kills, seen
-        seen["kills"] += 1
+    while counts["kills"] < kills or min(counts["back"], counts["sealed"]) < kills / 20:
+        assert counts["kills"] < 5 * kills, counts
+        counts["kills"] += 1
         ready, begun = os.pipe()
         child = os.fork()
         if not child:
@@ -87,13 +87,13 @@ def main(home: Path, kills: int, life: float) -> dict[str, int]:
         os.kill(child, signal.SIGKILL)
         assert os.waitpid(child, 0)[1] == signal.SIGKILL
         outcomes = vault.recover()
-        seen.update(str(each.outcome) for each in outcomes)
-        seen["between acts"] += not outcomes
+        counts.update(str(result.outcome) for result in outcomes)
+        counts["between acts"] += not outcomes
         before, away = away, look(vault, looks)
-        seen["moved"] += len(before ^ away)
+        counts["moved"] += len(before ^ away)
         if not outcomes and before == away:  # killed before it did anything: a slow machine
             life = min(1.05 * life, LONGEST_LIFE)
-    return dict(seen)
+    return dict(counts)
 
 
 if __name__ == "__main__":

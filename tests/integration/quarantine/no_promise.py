@@ -34,9 +34,9 @@ def main(home: Path) -> dict[str, object]:
     except OSError as error:
         assert error.errno == errno.EINVAL, error  # noqa: PT017  # else the filter does nothing
     sealed = seal(vault, path)
-    gone = not path.exists()
+    removed = not path.exists()
     path.write_bytes(b"taken")
-    taken = restore(vault, sealed.id, [keys.secret], who="me")
+    result = restore(vault, sealed.id, [keys.secret], who="me")
     path.unlink()
     restored = restore(vault, sealed.id, [keys.secret], who="me")
     same = Snapshot.of(path) == before
@@ -44,8 +44,8 @@ def main(home: Path) -> dict[str, object]:
     back = vault.quarantine(fd, bytes(path), "0" * 64, {})
     os.close(fd)
     return {
-        "gone": gone,
-        "taken": taken.reason if isinstance(taken, ActionFailure) else None,
+        "gone": removed,
+        "taken": result.reason if isinstance(result, ActionFailure) else None,
         "restored": isinstance(restored, EntryRecord) and same,
         "back": isinstance(back, ActionFailure) and Snapshot.of(path) == before,
         "names": names(site),

@@ -85,10 +85,10 @@ def test_in_a_directory_of_another_user(tmp_path: Path, site: Path, keys: KeyPai
     if os.geteuid() == 0:
         os.chown(site, 12345, 54321)
     site.chmod(0o700)
-    done = limited(ACTS, site, tmp_path / "vault", keys.public)
-    assert done.returncode == 0, done.stderr
-    [back, held, released, [id_, writers, unfinished]] = json.loads(done.stdout)
-    assert (back, held, released, unfinished) == ("changed", 0, "ReleaseResult", 0)
+    result = limited(ACTS, site, tmp_path / "vault", keys.public)
+    assert result.returncode == 0, result.stderr
+    [back, output, released, [id_, writers, unfinished]] = json.loads(result.stdout)
+    assert (back, output, released, unfinished) == ("changed", 0, "ReleaseResult", 0)
     assert writers == "none"
     assert names(site) == ["back", "held"]
     vault = Vault(tmp_path / "vault")
@@ -107,10 +107,10 @@ def test_a_file_with_set_id_bits_can_be_held_and_served_again(
     if os.geteuid() == 0:
         os.chown(path, 12345, 54321)
     path.chmod(0o640 | bits)
-    done = limited(HOLDS, path, tmp_path / "holds", how)
-    assert done.returncode == 0, done.stderr
+    result = limited(HOLDS, path, tmp_path / "holds", how)
+    assert result.returncode == 0, result.stderr
     mode = stat.S_IMODE(path.stat().st_mode)
     assert mode & ~bits == 0o640
-    assert done.stdout.strip() == ("its-own" if mode & bits else "less")
+    assert result.stdout.strip() == ("its-own" if mode & bits else "less")
     assert (how == "refused") <= (mode == 0o640)
     assert names(tmp_path / "holds") == []

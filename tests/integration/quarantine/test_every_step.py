@@ -16,9 +16,9 @@ DRIVER = Path(__file__).with_name("every_step.py")
 def die_at_every_step(home: Path, act: str) -> list[str]:
     """Give where the content was after each death; the last one lived."""
     command = [sys.executable, str(DRIVER), str(home / "home"), act]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    places = [place for _, place in json.loads(done.stdout)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    places = [place for _, place in json.loads(result.stdout)]
     assert len(places) > 15, "an act takes more steps than that"
     return places
 

@@ -115,7 +115,7 @@ def test_wherever_the_space_ends_it_is_in_exactly_one_place(
     for pages in range(80):
         vault = Vault(small_disk / f"vault{pages}", [keys.public])
         # The check beforehand wants a reserve; the space is taken away after it.
-        done = _with_space_taken_away(vault, picture, small_disk, pages * 4 * KIB)
+        result = _with_space_taken_away(vault, picture, small_disk, pages * 4 * KIB)
         (small_disk / "somebody else's").unlink()
         vault.recover()
         states = [record.state for record in vault.records()]
@@ -129,7 +129,7 @@ def test_wherever_the_space_ends_it_is_in_exactly_one_place(
             assert isinstance(restore(vault, record.id, [keys.secret], who="me"), EntryRecord)
             assert Snapshot.of(picture) == before
             outcomes.add("sealed")
-        assert isinstance(done, EntryRecord | ActionFailure)
+        assert isinstance(result, EntryRecord | ActionFailure)
         assert names(site) == ["picture"]
     assert outcomes == {"back", "sealed"}
 

@@ -47,8 +47,8 @@ def hold(holds: FileHolder, path: Path) -> HoldRecord | ActionFailure:
 
 
 def number(path: Path) -> tuple[int, int]:
-    found = path.stat()
-    return found.st_dev, found.st_ino
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def mode(path: Path) -> int:
@@ -64,17 +64,17 @@ def test_no_other_user_can_open_a_held_file_until_released(
     os.chown(path, 65534, 65534)
     path.chmod(0o644)
     before = Snapshot.of(path)
-    held = hold(by_mode, path)
-    assert isinstance(held, HoldRecord)
-    assert (held.mode, held.again) == (0o644, False)
+    held_file = hold(by_mode, path)
+    assert isinstance(held_file, HoldRecord)
+    assert (held_file.mode, held_file.again) == (0o644, False)
     with as_nobody(), pytest.raises(PermissionError):
         path.read_bytes()
-    released = by_mode.release(bytes(path), held.file, CASE)
-    assert released == ReleaseResult(held)
+    released = by_mode.release(bytes(path), held_file.file, CASE)
+    assert released == ReleaseResult(held_file)
     with as_nobody():
         assert path.read_bytes() == b"content"
     assert Snapshot.of(path) == before
-    assert by_mode.find(held.file) is None
+    assert by_mode.find(held_file.file) is None
 
 
 def test_both_may_be_repeated(by_mode: FileHolder, picture: Path, tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_both_may_be_repeated(by_mode: FileHolder, picture: Path, tmp_path: Path
     assert len(names(tmp_path / "holds")) == 1
     assert isinstance(first, HoldRecord)
     assert isinstance(by_mode.release(bytes(picture), first.file, CASE), ReleaseResult)
-    again = by_mode.release(bytes(picture), first.file, CASE)
-    assert isinstance(again, ActionFailure)
-    assert again.reason is FailureReason.UNKNOWN
+    second_result = by_mode.release(bytes(picture), first.file, CASE)
+    assert isinstance(second_result, ActionFailure)
+    assert second_result.reason is FailureReason.UNKNOWN
     assert Snapshot.of(picture) == before
     assert names(tmp_path / "holds") == []
 
@@ -96,11 +96,11 @@ def test_both_may_be_repeated(by_mode: FileHolder, picture: Path, tmp_path: Path
 def test_permissions_restored_by_the_owner_are_kept(by_mode: FileHolder, picture: Path) -> None:
     hold(by_mode, picture)
     picture.chmod(0o604)
-    again = hold(by_mode, picture)
-    assert isinstance(again, HoldRecord)
-    assert again.again
+    hold_again = hold(by_mode, picture)
+    assert isinstance(hold_again, HoldRecord)
+    assert hold_again.again
     assert mode(picture) == 0
-    by_mode.release(bytes(picture), again.file, CASE)
+    by_mode.release(bytes(picture), hold_again.file, CASE)
     assert mode(picture) == 0o604
 
 
@@ -131,9 +131,9 @@ def test_it_is_found_under_another_name(by_mode: FileHolder, picture: Path, site
     hold(by_mode, picture)
     moved = picture.rename(site / "moved")
     picture.write_bytes(b"another file")
-    other = Snapshot.of(picture)
+    snapshot = Snapshot.of(picture)
     assert isinstance(by_mode.release(bytes(picture), number(moved), CASE), ReleaseResult)
-    assert (Snapshot.of(moved), Snapshot.of(picture)) == (before, other)
+    assert (Snapshot.of(moved), Snapshot.of(picture)) == (before, snapshot)
 
 
 def test_in_another_directory_it_is_found_by_its_path(
@@ -143,9 +143,9 @@ def test_in_another_directory_it_is_found_by_its_path(
     hold(by_mode, picture)
     (tmp_path / "far").mkdir()
     moved = picture.rename(tmp_path / "far/moved")
-    gone = by_mode.release(bytes(picture), number(moved), CASE)
-    assert isinstance(gone, ActionFailure)
-    assert gone.reason is FailureReason.GONE
+    release = by_mode.release(bytes(picture), number(moved), CASE)
+    assert isinstance(release, ActionFailure)
+    assert release.reason is FailureReason.GONE
     assert mode(moved) == 0
     assert isinstance(by_mode.release(bytes(moved), number(moved), CASE), ReleaseResult)
     assert Snapshot.of(moved) == before
@@ -154,17 +154,21 @@ def test_in_another_directory_it_is_found_by_its_path(
 def test_an_inode_number_that_was_used_again_is_another_file(
     by_mode: FileHolder, picture: Path, tmp_path: Path
 ) -> None:
-    held = hold(by_mode, picture)
-    assert isinstance(held, HoldRecord)
-    if held.inode_generation is None:
+    held_file = hold(by_mode, picture)
+    assert isinstance(held_file, HoldRecord)
+    if held_file.inode_generation is None:
         pytest.skip("this file system does not tell one from the other")
     [record] = (tmp_path / "holds").glob("*.json")
     fields = json.loads(record.read_bytes())
-    record.write_text(json.dumps({**fields, "generation": held.inode_generation + 1}))
+    record.write_text(json.dumps({**fields, "generation": held_file.inode_generation + 1}))
     picture.chmod(0o606)
     anew = hold(by_mode, picture)
     assert isinstance(anew, HoldRecord)
-    assert (anew.mode, anew.again, anew.inode_generation) == (0o606, False, held.inode_generation)
+    assert (anew.mode, anew.again, anew.inode_generation) == (
+        0o606,
+        False,
+        held_file.inode_generation,
+    )
 
 
 def test_what_cannot_be_held_is_refused_and_not_remembered(
@@ -184,9 +188,9 @@ def test_what_cannot_be_held_is_refused_and_not_remembered(
 def test_an_immutable_file_is_refused_by_name_of_the_cause(
     by_mode: FileHolder, picture: Path
 ) -> None:
-    done = subprocess.run(["chattr", "+i", picture], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot make a file immutable: {done.stderr}")
+    result = subprocess.run(["chattr", "+i", picture], capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"cannot make a file immutable: {result.stderr}")
     try:
         refusal = hold(by_mode, picture)
     finally:
@@ -248,12 +252,12 @@ print(json.dumps([seen, len(list(Path(sys.argv[2]).glob("*.json")))]))
 def test_the_mode_survives_a_death_at_every_step(picture: Path, tmp_path: Path) -> None:
     """Of holding and then releasing; afterwards it is held again, and released."""
     command = [sys.executable, "-c", CRASHES, str(picture), str(tmp_path / "holds")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    seen, left = json.loads(done.stdout)
-    assert len(seen) > 15
-    assert {died_with for died_with, *_ in seen} == {0, 0o640}
-    assert {tuple(rest) for _, *rest in seen} == {(0o640, ReleasedMode.ORIGINAL, 0o640)}
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    modes, left = json.loads(result.stdout)
+    assert len(modes) > 15
+    assert {died_with for died_with, *_ in modes} == {0, 0o640}
+    assert {tuple(rest) for _, *rest in modes} == {(0o640, ReleasedMode.ORIGINAL, 0o640)}
     assert left == 0
 
 
@@ -287,10 +291,10 @@ class Program:
 def test_a_program_gets_the_verb_the_case_and_the_open_file(tmp_path: Path, picture: Path) -> None:
     program = Program(tmp_path)
     holds, before = program.holds(tmp_path), Snapshot.of(picture)
-    held = hold(holds, picture)
-    assert isinstance(held, HoldRecord)
-    assert hold(holds, picture) == held, "it is not called again"
-    assert isinstance(holds.release(bytes(picture), held.file, CASE), ReleaseResult)
+    held_file = hold(holds, picture)
+    assert isinstance(held_file, HoldRecord)
+    assert hold(holds, picture) == held_file, "it is not called again"
+    assert isinstance(holds.release(bytes(picture), held_file.file, CASE), ReleaseResult)
     assert [call[:3] for call in program.calls()] == [
         [["an argument", verb], {"case": 7}, "the picture"] for verb in ("hold", "release")
     ]
@@ -312,12 +316,12 @@ def test_a_program_that_fails_has_not_held(tmp_path: Path, picture: Path) -> Non
 
 
 def test_a_program_that_fails_to_release_may_be_called_again(tmp_path: Path, picture: Path) -> None:
-    held = hold(Program(tmp_path).holds(tmp_path), picture)
-    assert isinstance(held, HoldRecord)
+    held_file = hold(Program(tmp_path).holds(tmp_path), picture)
+    assert isinstance(held_file, HoldRecord)
     holds = Program(tmp_path, "sys.exit(3)").holds(tmp_path)
-    assert isinstance(holds.release(bytes(picture), held.file, CASE), ActionFailure)
+    assert isinstance(holds.release(bytes(picture), held_file.file, CASE), ActionFailure)
     holds = Program(tmp_path).holds(tmp_path)
-    assert isinstance(holds.release(bytes(picture), held.file, CASE), ReleaseResult)
+    assert isinstance(holds.release(bytes(picture), held_file.file, CASE), ReleaseResult)
 
 
 @pytest.mark.alone  # measures time

@@ -13,7 +13,7 @@ KILLS = 150
 def test_everything_is_in_one_place_after_each_of_many_kills(memory: Path) -> None:
     command = [sys.executable, str(Path(__file__).with_name("killed.py"))]
     arguments = [str(memory / "home"), str(KILLS), "0.015"]
-    done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    seen = json.loads(done.stdout)
-    assert seen["moved"] > KILLS / 4, "most of them worked before they were killed"
+    result = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    counts = json.loads(result.stdout)
+    assert counts["moved"] > KILLS / 4, "most of them worked before they were killed"

@@ -17,9 +17,9 @@ def test_nothing_is_replaced_there_either(tmp_path: Path) -> None:
     if platform.machine() not in ("x86_64", "aarch64"):
         pytest.skip("the number of the system call is not known for this machine")
     command = [sys.executable, str(PROGRAM), str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == {
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {
         "gone": True,
         "taken": "taken",
         "restored": True,

@@ -70,9 +70,9 @@ def test_no_byte_of_the_content_is_readable_in_the_vault(
 ) -> None:
     (site / "picture").write_bytes(b"never to be seen" * 10_000)
     seal(vault, site / "picture")
-    kept = [path for path in (tmp_path / "vault").rglob("*") if path.is_file()]
-    assert {path.name for path in kept} == {"record.json", "content.age", "reserve"}
-    assert not [path for path in kept if b"never to be seen" in path.read_bytes()]
+    paths = [path for path in (tmp_path / "vault").rglob("*") if path.is_file()]
+    assert {path.name for path in paths} == {"record.json", "content.age", "reserve"}
+    assert not [path for path in paths if b"never to be seen" in path.read_bytes()]
     modes = {path: path.stat().st_mode & 0o077 for path in (tmp_path / "vault").rglob("*")}
     assert set(modes.values()) == {0}
 
@@ -310,9 +310,9 @@ def test_it_is_sealed_for_every_recipient(tmp_path: Path, site: Path) -> None:
 def test_an_immutable_file_is_refused_by_name_of_the_cause(vault: Vault, site: Path) -> None:
     path = site / "picture"
     path.write_bytes(b"content")
-    done = subprocess.run(["chattr", "+i", path], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot make a file immutable: {done.stderr}")
+    result = subprocess.run(["chattr", "+i", path], capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"cannot make a file immutable: {result.stderr}")
     try:
         assert refused(vault, path) is FailureReason.IMMUTABLE
     finally:
@@ -323,9 +323,9 @@ def test_an_immutable_file_is_refused_by_name_of_the_cause(vault: Vault, site: P
 def test_an_immutable_directory_is_refused(vault: Vault, site: Path) -> None:
     path = site / "picture"
     path.write_bytes(b"content")
-    done = subprocess.run(["chattr", "+i", site], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"cannot make a directory immutable: {done.stderr}")
+    result = subprocess.run(["chattr", "+i", site], capture_output=True, text=True, check=False)
+    if result.returncode:
+        pytest.skip(f"cannot make a directory immutable: {result.stderr}")
     try:
         assert refused(vault, path) is FailureReason.NOT_PERMITTED
     finally:
@@ -445,16 +445,16 @@ def test_of_concurrent_requests_for_a_file_one_succeeds(
             path.write_bytes(b"content %d" % number)
             tasks = [threads.submit(attempt, vaults[turn % 2], path) for turn in range(6)]
             recovering = [threads.submit(vault.recover) for vault in vaults]
-            outcomes = [each.exception() or each.result() for each in tasks]
-            [_] = [each for each in outcomes if isinstance(each, EntryRecord)]
-            reasons = {each.reason for each in outcomes if isinstance(each, ActionFailure)}
+            outcomes = [future.exception() or future.result() for future in tasks]
+            [_] = [outcome for outcome in outcomes if isinstance(outcome, EntryRecord)]
+            reasons = {outcome.reason for outcome in outcomes if isinstance(outcome, ActionFailure)}
             assert reasons <= {FailureReason.GONE, FailureReason.CHANGED}
-            assert {type(each) for each in outcomes} <= {
+            assert {type(outcome) for outcome in outcomes} <= {
                 EntryRecord,
                 ActionFailure,
                 FileNotFoundError,
             }
-            assert [each.result() for each in recovering] == [[], []]
+            assert [future.result() for future in recovering] == [[], []]
     assert names(site) == []
     assert sum(len(list(vault.records())) for vault in vaults) == 15
 
@@ -469,9 +469,9 @@ def test_concurrent_requests_with_one_id_get_one_entry(
             id_ = new_id()
             fd, key = judge(path)
             ask = partial(vault.quarantine, fd, bytes(path), key, {}, id_=id_)
-            answers = [each.result() for each in [threads.submit(ask) for _ in range(6)]]
+            answers = [future.result() for future in [threads.submit(ask) for _ in range(6)]]
             os.close(fd)
-            assert [each for each in answers if isinstance(each, EntryRecord)]
+            assert [answer for answer in answers if isinstance(answer, EntryRecord)]
             assert vault.recover() == []
             assert isinstance(restore(vault, id_, [keys.secret], who="me"), EntryRecord)
             assert path.read_bytes() == b"content %d" % number

@@ -54,8 +54,8 @@ def picture(site: Path) -> Path:
 
 @pytest.fixture(params=[TAKEN, SEALED], ids=["taken", "sealed"])
 def step(request: pytest.FixtureRequest) -> Step:
-    made: Step = request.param
-    return made
+    step_name: Step = request.param
+    return step_name
 
 
 @pytest.fixture
@@ -64,8 +64,8 @@ def crash(tmp_path: Path, keys: KeyPair, picture: Path) -> Crash:
 
     def at(step: Step) -> Path:
         arguments = [str(tmp_path / "vault"), keys.public, str(picture), *step]
-        done = subprocess.run([sys.executable, "-c", CRASH, *arguments], check=False)
-        assert done.returncode == -9
+        result = subprocess.run([sys.executable, "-c", CRASH, *arguments], check=False)
+        assert result.returncode == -9
         assert not picture.exists()
         [holding] = picture.parent.glob(".hashwacht-*")
         [inside] = holding.iterdir()
@@ -97,8 +97,8 @@ def test_what_was_sealed_is_removed(
     [recovered] = vault.recover()
     assert recovered.outcome is RecoveryOutcome.SEALED
     assert names(picture.parent) == []
-    done = restore(vault, recovered.id, [keys.secret], who="me")
-    assert isinstance(done, EntryRecord)
+    result = restore(vault, recovered.id, [keys.secret], who="me")
+    assert isinstance(result, EntryRecord)
     assert Snapshot.of(picture) == before
 
 
@@ -123,10 +123,10 @@ def test_a_repeated_request_with_the_same_id_starts_over(
     assert isinstance(destroyed, ActionFailure)
     assert destroyed.reason is FailureReason.UNKNOWN, "it was put back"
     fd, key = judge(picture)
-    done = vault.quarantine(fd, bytes(picture), key, {}, id_=record.id)
+    result = vault.quarantine(fd, bytes(picture), key, {}, id_=record.id)
     os.close(fd)
-    assert not isinstance(done, ActionFailure)
-    assert [each.state for each in vault.records()] == [EntryState.SEALED]
+    assert not isinstance(result, ActionFailure)
+    assert [record.state for record in vault.records()] == [EntryState.SEALED]
 
 
 def test_a_renamed_staging_directory_is_found(
@@ -233,9 +233,9 @@ def test_what_is_gone_for_good_is_given_up_by_a_person(
     assert [finding.fault for finding in vault.verify()] == [None] * (step == SEALED)
     assert [record.state for record in vault.records()] == [EntryState.SEALED] * (step == SEALED)
     assert names(tmp_path / "vault/open") == []
-    again = vault.abandon(recovered.id)
-    assert isinstance(again, ActionFailure)
-    assert again.reason is FailureReason.UNKNOWN
+    second_result = vault.abandon(recovered.id)
+    assert isinstance(second_result, ActionFailure)
+    assert second_result.reason is FailureReason.UNKNOWN
 
 
 def test_what_can_be_found_is_not_given_up(
@@ -273,10 +273,10 @@ def test_a_move_that_a_power_cut_has_undone_is_done_again(
     tmp_path: Path, vault: Vault, picture: Path, changed: bool
 ) -> None:
     """The record is durable and the move was not: only if the disk forgot what fsync said."""
-    kept = picture.with_name("kept")
-    kept.hardlink_to(picture)
+    path = picture.with_name("kept")
+    path.hardlink_to(picture)
     sealed = seal(vault, picture)
-    kept.rename(picture)
+    path.rename(picture)
     if changed:
         picture.write_bytes(b"another content")
     (tmp_path / "vault/open" / sealed.id).write_bytes(b"taking")

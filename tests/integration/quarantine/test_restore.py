@@ -66,9 +66,9 @@ def test_everything_comes_back_and_the_sealed_copy_goes(
         "jo",
         "a cat",
     )
-    again = restore(vault, sealed.id, [keys.secret], who="jo")
-    assert isinstance(again, ActionFailure)
-    assert again.reason is FailureReason.NOT_SEALED
+    second_result = restore(vault, sealed.id, [keys.secret], who="jo")
+    assert isinstance(second_result, ActionFailure)
+    assert second_result.reason is FailureReason.NOT_SEALED
 
 
 def test_an_access_list_comes_back_and_an_inherited_one_does_not(
@@ -120,8 +120,8 @@ def test_a_name_that_is_taken_is_not_overwritten(
     picture.symlink_to("nowhere")
     assert refused(sealed.id) is FailureReason.TAKEN
     elsewhere = picture.with_name("elsewhere")
-    done = restore(vault, sealed.id, [keys.secret], who="me", to=bytes(elsewhere))
-    assert isinstance(done, EntryRecord)
+    result = restore(vault, sealed.id, [keys.secret], who="me", to=bytes(elsewhere))
+    assert isinstance(result, EntryRecord)
     assert Snapshot.of(elsewhere) == before
     assert picture.is_symlink()
 
@@ -141,12 +141,12 @@ def test_a_directory_that_is_gone_is_made_only_if_that_is_wanted(
     path.parent.rmdir()
     (site / "a").rmdir()
     assert refused(sealed.id) is FailureReason.NO_PARENT
-    done = restore(vault, sealed.id, [keys.secret], who="me", make_parents=True)
-    assert isinstance(done, EntryRecord)
+    result = restore(vault, sealed.id, [keys.secret], who="me", make_parents=True)
+    assert isinstance(result, EntryRecord)
     assert Snapshot.of(path) == before
-    for made in (path.parent, site / "a"):
-        assert made.stat().st_mode == above.st_mode
-        assert (made.stat().st_uid, made.stat().st_gid) == (above.st_uid, above.st_gid)
+    for file_path in (path.parent, site / "a"):
+        assert file_path.stat().st_mode == above.st_mode
+        assert (file_path.stat().st_uid, file_path.stat().st_gid) == (above.st_uid, above.st_gid)
 
 
 def test_links_on_the_way_are_not_followed(
@@ -159,8 +159,8 @@ def test_links_on_the_way_are_not_followed(
     (site / "a").rmdir()
     (site / "a").symlink_to("other")
     assert refused(sealed.id) is FailureReason.NO_PARENT
-    made = restore(vault, sealed.id, [keys.secret], who="me", make_parents=True)
-    assert isinstance(made, ActionFailure)
+    result = restore(vault, sealed.id, [keys.secret], who="me", make_parents=True)
+    assert isinstance(result, ActionFailure)
     assert names(site) == ["a", "other"]
 
 
@@ -183,13 +183,13 @@ def test_a_sealed_file_that_was_changed_is_not_restored(
 ) -> None:
     sealed = seal(vault, picture)
     content = tmp_path / "vault/entries" / sealed.id / "content.age"
-    whole = content.read_bytes()
+    original = content.read_bytes()
     for damaged in (
-        whole[:-1],
-        whole + b"\0",
-        whole[:100],
+        original[:-1],
+        original + b"\0",
+        original[:100],
         b"",
-        whole[:-50] + bytes([whole[-50] ^ 1]) + whole[-49:],
+        original[:-50] + bytes([original[-50] ^ 1]) + original[-49:],
     ):
         content.write_bytes(damaged)
         assert refused(sealed.id) is FailureReason.DAMAGED
@@ -209,12 +209,12 @@ def test_a_sealed_file_that_was_exchanged_is_not_restored(
     vault: Vault, picture: Path, tmp_path: Path, refused: Restore
 ) -> None:
     (picture.with_name("other")).write_bytes(b"another content")
-    sealed, other = seal(vault, picture), seal(vault, picture.with_name("other"))
+    sealed, record = seal(vault, picture), seal(vault, picture.with_name("other"))
     entries = tmp_path / "vault/entries"
-    (entries / other.id / "content.age").replace(entries / sealed.id / "content.age")
+    (entries / record.id / "content.age").replace(entries / sealed.id / "content.age")
     assert refused(sealed.id) is FailureReason.DAMAGED
     faults = {finding.id: finding.fault for finding in vault.verify()}
-    assert faults == {sealed.id: VaultFault.WRONG_CHECKSUM, other.id: VaultFault.NO_CONTENT}
+    assert faults == {sealed.id: VaultFault.WRONG_CHECKSUM, record.id: VaultFault.NO_CONTENT}
 
 
 @pytest.mark.parametrize("id_", ["", ".", "..", "../entries", "f" * 16, "x" * 16, "a/b", "\0"])
@@ -243,9 +243,9 @@ def test_destroying_leaves_a_receipt_and_nothing_else(
     assert record.ending is not None
     assert (record.ending.who, record.ending.why) == ("jo", "reported, kept half a year")
     assert names(tmp_path / "vault/entries" / sealed.id) == ["record.json"]
-    again = vault.destroy(sealed.id, who="jo")
-    assert isinstance(again, ActionFailure)
-    assert again.reason is FailureReason.NOT_SEALED
+    second_result = vault.destroy(sealed.id, who="jo")
+    assert isinstance(second_result, ActionFailure)
+    assert second_result.reason is FailureReason.NOT_SEALED
     restored = restore(vault, sealed.id, [keys.secret], who="me")
     assert isinstance(restored, ActionFailure)
     assert restored.reason is FailureReason.NOT_SEALED
@@ -269,9 +269,9 @@ def test_verify_names_everything_that_is_not_as_it_was_left(
     (entries / ids[4] / "record.json").write_bytes(record.replace(b"sealed", b"restored", 1))
     (entries / "notes.txt").touch()
     (tmp_path / "vault").chmod(0o750)
-    found = {finding.id or finding.detail: finding.fault for finding in vault.verify()}
-    exposed = [name for name in found if name.startswith("mode")]
-    assert found == {
+    faults = {finding.id or finding.detail: finding.fault for finding in vault.verify()}
+    exposed = [name for name in faults if name.startswith("mode")]
+    assert faults == {
         exposed[0]: VaultFault.EXPOSED,
         ids[0]: VaultFault.NO_CONTENT,
         ids[1]: VaultFault.NO_RECORD,

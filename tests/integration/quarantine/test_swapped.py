@@ -61,14 +61,14 @@ def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> EntryRecord | No
     with judged(path) as bad:
         if bad is None:
             return None
-        done = vault.quarantine(bad[0], bytes(path), bad[1], {})
+        result = vault.quarantine(bad[0], bytes(path), bad[1], {})
     seen["attempts"] += 1
-    if isinstance(done, EntryRecord):
+    if isinstance(result, EntryRecord):
         seen["sealed"] += 1
-        return done
-    assert done.reason in (FailureReason.CHANGED, FailureReason.GONE), done
-    seen["noticed before"] += "has its name" in done.detail
-    seen["noticed after"] += "got its name" in done.detail
+        return result
+    assert result.reason in (FailureReason.CHANGED, FailureReason.GONE), result
+    seen["noticed before"] += "has its name" in result.detail
+    seen["noticed after"] += "got its name" in result.detail
     return None
 
 
@@ -81,17 +81,17 @@ def put_back(vault: Vault, secret: str, sealed: EntryRecord, *free: Path) -> Non
 def test_never_the_wrong_file_and_never_a_lost_one(vault: Vault, site: Path, keys: KeyPair) -> None:
     paths = furnish(site, 4)
     everything = contents(site)
-    seen: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     begun = time.monotonic()
     with attack(SWAPPER, site):
-        while time.monotonic() < begun + 5 or seen["noticed after"] < 10 or seen["sealed"] < 10:
-            assert time.monotonic() < begun + LIMIT, seen
-            path = paths[seen["turns"] % len(paths)]
-            seen["turns"] += 1
-            if (sealed := quarantine(vault, path, seen)) is not None:
-                other = path.with_name(path.name.replace("a", "b"))
-                put_back(vault, keys.secret, sealed, path, other)
-    sys.stdout.write(f"{dict(seen)}\n")
+        while time.monotonic() < begun + 5 or counts["noticed after"] < 10 or counts["sealed"] < 10:
+            assert time.monotonic() < begun + LIMIT, counts
+            path = paths[counts["turns"] % len(paths)]
+            counts["turns"] += 1
+            if (sealed := quarantine(vault, path, counts)) is not None:
+                file_path = path.with_name(path.name.replace("a", "b"))
+                put_back(vault, keys.secret, sealed, path, file_path)
+    sys.stdout.write(f"{dict(counts)}\n")
     assert contents(site) == everything
     assert len(names(site)) == 8
     assert vault.recover() == []
@@ -99,23 +99,23 @@ def test_never_the_wrong_file_and_never_a_lost_one(vault: Vault, site: Path, key
 
 def test_a_name_taken_meanwhile_loses_no_file(vault: Vault, site: Path) -> None:
     [path] = furnish(site, 1)
-    seen: Counter[str] = Counter(pairs=1)
+    counts: Counter[str] = Counter(pairs=1)
     end = time.monotonic() + LIMIT
     with attack(SWAPPER, site, "squat"):
-        while seen["beside"] < 3:
-            assert time.monotonic() < end, seen
-            if quarantine(vault, path, seen) is not None:
-                path = pair(site, seen["pairs"])
-                seen["pairs"] += 1
-            seen["beside"] = len(list(site.glob("*.hashwacht-*")))
-    sys.stdout.write(f"{dict(seen)}\n")
+        while counts["beside"] < 3:
+            assert time.monotonic() < end, counts
+            if quarantine(vault, path, counts) is not None:
+                path = pair(site, counts["pairs"])
+                counts["pairs"] += 1
+            counts["beside"] = len(list(site.glob("*.hashwacht-*")))
+    sys.stdout.write(f"{dict(counts)}\n")
     after = contents(site)
-    for number in range(seen["pairs"]):
+    for number in range(counts["pairs"]):
         assert after[b"innocent %d" % number] == 1
-    assert sum(after[b"bad %d" % number] for number in range(seen["pairs"])) == 1
+    assert sum(after[b"bad %d" % number] for number in range(counts["pairs"])) == 1
     assert not list(site.glob(".hashwacht-*"))
     findings = [finding.fault for finding in vault.verify()]
-    assert findings == [None] * (seen["pairs"] - 1)
+    assert findings == [None] * (counts["pairs"] - 1)
 
 
 def test_the_same_attack_works_on_code_that_uses_paths(site: Path, tmp_path: Path) -> None:

@@ -11,13 +11,13 @@ from support.daemon.upload_daemon import UploadDaemon
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UploadDaemon]:
     """Run a daemon that takes uploads."""
-    made = UploadDaemon(tmp_path_factory.mktemp("daemon"))
-    with made.scanner():
-        yield made
+    daemon = UploadDaemon(tmp_path_factory.mktemp("daemon"))
+    with daemon.scanner():
+        yield daemon
 
 
 @pytest.fixture
 def checker(daemon: UploadDaemon) -> Iterator[Checker]:
     """Have the daemon do the work."""
-    with Checker.configured(daemon.configuration) as made:
-        yield made
+    with Checker.configured(daemon.configuration) as checker:
+        yield checker

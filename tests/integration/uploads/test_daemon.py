@@ -44,21 +44,21 @@ def test_both_workplaces_give_the_same(checker: Checker, tmp_path: Path) -> None
     program = UploadDaemon(tmp_path / "home")
     contents = [known(), b"some text", encode(photo(7), "jpeg"), encode(photo(8), "png")[:5000]]
     with program.here(), Checker.configured(program.in_process()) as process:
-        for each in contents:
-            ours, theirs = checker.scan_stream([each]), process.scan_stream([each])
-            assert (ours.verdict, ours.key, ours.kind, ours.size) == (
-                theirs.verdict,
-                theirs.key,
-                theirs.kind,
-                theirs.size,
+        for content in contents:
+            result, local = checker.scan_stream([content]), process.scan_stream([content])
+            assert (result.verdict, result.key, result.kind, result.size) == (
+                local.verdict,
+                local.key,
+                local.kind,
+                local.size,
             )
 
 
 def test_many_uploads_at_once_all_get_their_verdict(checker: Checker) -> None:
     contents = [known(), *(b"text %d" % number for number in range(60))]
     with ThreadPoolExecutor(30) as pool:
-        found = list(pool.map(lambda each: checker.scan_stream([each]).outcome, contents))
-    assert found == [Outcome.MATCH, *[Outcome.NO_MATCH] * 60]
+        outcomes = list(pool.map(lambda each: checker.scan_stream([each]).outcome, contents))
+    assert outcomes == [Outcome.MATCH, *[Outcome.NO_MATCH] * 60]
 
 
 def test_a_missing_daemon_is_undetermined_until_it_starts(
@@ -159,10 +159,10 @@ def test_another_user_cannot_even_connect(daemon: UploadDaemon) -> None:
         "import os, socket, sys; os.setgid(65534); os.setuid(65534);"
         "socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program, daemon.socket], capture_output=True, check=False
     )
-    assert b"PermissionError" in done.stderr
+    assert b"PermissionError" in result.stderr
 
 
 def test_the_application_imports_no_decoder_and_no_storage(daemon: UploadDaemon) -> None:
@@ -171,10 +171,10 @@ def test_the_application_imports_no_decoder_and_no_storage(daemon: UploadDaemon)
         "found = Checker.configured().scan_stream([b'text']); assert found.outcome == 'no-match';"
         "print(*sys.modules)"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], env=daemon.environment, capture_output=True, check=True
     )
-    modules = set(done.stdout.decode().split())
+    modules = set(result.stdout.decode().split())
     heavy = {"PIL", "httpx", "aiohttp", "numpy", "imagehash", "keyring", "click", "sqlite3"}
     assert not heavy & {name.partition(".")[0] for name in modules}
     assert not {m for m in modules if m.startswith(("hashwacht.fingerprint", "hashwacht.match"))}

@@ -56,35 +56,40 @@ def test_kills_cause_no_false_no_match_no_hang_and_no_leak(tmp_path: Path) -> No
             checker.scan_stream([known()])  # its threads have begun
         before = descriptors()
         applications = [Application(checker, ended, spool) for _ in range(APPLICATIONS)]
-        for each in applications:
-            each.start()
+        for application in applications:
+            application.start()
         for _ in range(KILLS):
             with program.scanner() as process:
                 ended.wait(chance.uniform(0.02, 1.0))
                 process.kill()
         with program.scanner() as process:
-            seen = sum(len(each.known) for each in applications)
+            count = sum(len(application.known) for application in applications)
             program.wait_for(
-                lambda: sum(len(each.known) for each in applications) > seen + 5, "served again"
+                lambda: sum(len(application.known) for application in applications) > count + 5,
+                "served again",
             )
             program.wait_for(lambda: _handed(process.pid, spool), "something handed over")
             ended.set()
-            for each in applications:
-                each.join(LONGEST)
-                assert not each.is_alive(), "an application hangs"
+            for application in applications:
+                application.join(LONGEST)
+                assert not application.is_alive(), "an application hangs"
             assert descriptors() == before
             program.wait_for(lambda: not _handed(process.pid, spool), "every upload closed")
             assert not any(spool.iterdir())
-            found = checker.scan_stream([known()], TOLD)
-    outcomes = Counter(one.outcome for each in applications for one in each.known)
+            result = checker.scan_stream([known()], TOLD)
+    outcomes = Counter(
+        result.outcome for application in applications for result in application.known
+    )
     assert set(outcomes) <= {Outcome.MATCH, Outcome.UNDETERMINED}
     assert outcomes[Outcome.MATCH] > 0
-    others = {one.outcome for each in applications for one in each.others}
-    assert others <= {Outcome.NO_MATCH, Outcome.UNDETERMINED}
-    assert found.outcome is Outcome.MATCH
-    assert program.upload_contexts(found.key)
+    other_outcomes = {
+        result.outcome for application in applications for result in application.others
+    }
+    assert other_outcomes <= {Outcome.NO_MATCH, Outcome.UNDETERMINED}
+    assert result.outcome is Outcome.MATCH
+    assert program.upload_contexts(result.key)
 
 
 def _handed(process: int, spool: Path) -> bool:
     """Say if a process has uploads open, which were unlinked when they were made."""
-    return any(each.startswith(str(spool)) for each in opened(process))
+    return any(path.startswith(str(spool)) for path in opened(process))

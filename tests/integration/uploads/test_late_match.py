@@ -34,9 +34,9 @@ def upload(checker: Checker, content: bytes) -> tuple[int, list[str]]:
     """Send it as a browser does; give the answer, and what is known."""
     facts = ClientInfo(user=lambda _: "some-user")
     driver = WsgiDriver(lambda app: HashwachtMiddleware(app, checker=checker, client_info=facts))
-    found = driver.send([form(file_part(content, b"some-name.jpg"))], path="/some-path")
-    return found.status, [
-        str(each.result.outcome) for each in found.findings.files if found.findings
+    outcome = driver.send([form(file_part(content, b"some-name.jpg"))], path="/some-path")
+    return outcome.status, [
+        str(file.result.outcome) for file in outcome.findings.files if outcome.findings
     ]
 
 
@@ -46,52 +46,55 @@ def uploads_of_case(program: UploadDaemon, content: bytes) -> list[dict[str, Any
     with closing(program.state()) as state:
         program.wait_for(lambda: state.cases.load_by_key(key), "a case", PROMPT)
     log.info("a case %.2f s after its match could be found", time.monotonic() - began)
-    shown = program.run("cases", "show", key, "--json")
-    told: list[dict[str, Any]] = objects(shown.stdout)[0]["uploads"]
-    return told
+    result = program.run("cases", "show", key, "--json")
+    uploads: list[dict[str, Any]] = objects(result.stdout)[0]["uploads"]
+    return uploads
 
 
 def test_a_late_match_of_a_service_opens_a_case(
     tmp_path: Path,
 ) -> None:
     program = UploadDaemon(tmp_path / "home")
-    late, later, harmless = (encode(photo(seed)) for seed in (1, 3, 2))
-    service = Interruptible(Hma({"bank": {pdq(late): 1, pdq(later): 2}}))
+    late, later_content, harmless = (encode(photo(seed)) for seed in (1, 3, 2))
+    service = Interruptible(Hma({"bank": {pdq(late): 1, pdq(later_content): 2}}))
     with HttpServer(service) as server:
         program.ask("hma", server.url)
         with (
             program.running(PROGRAM, "daemon"),
             Checker.configured(program.configuration) as checker,
         ):
-            for each in (late, harmless):
-                assert upload(checker, each) == (200, ["undetermined"])
-                assert program.upload_contexts(hashlib.sha256(each).hexdigest())
+            for content in (late, harmless):
+                assert upload(checker, content) == (200, ["undetermined"])
+                assert program.upload_contexts(hashlib.sha256(content).hexdigest())
             service.silent = False
-            (told,) = uploads_of_case(program, late)
+            (late_upload,) = uploads_of_case(program, late)
             program.wait_for(
                 lambda: not program.upload_contexts(hashlib.sha256(harmless).hexdigest()),
                 "forgotten",
             )
             assert upload(checker, harmless) == (200, ["no-match"])
             service.silent = True
-            assert upload(checker, later) == (200, ["undetermined"])
+            assert upload(checker, later_content) == (200, ["undetermined"])
             service.silent = False
-            assert len(uploads_of_case(program, later)) == 1
-    assert (told["user"], told["path"], told["file_name"]) == (
+            assert len(uploads_of_case(program, later_content)) == 1
+    assert (late_upload["user"], late_upload["path"], late_upload["file_name"]) == (
         "some-user",
         "/some-path",
         "some-name.jpg",
     )
-    assert (told["address"], told["port"]) == ("192.0.2.1", 4711)
-    assert (told["declared_type"], told["submitter_uid"]) == ("image/jpeg", os.geteuid())
+    assert (late_upload["address"], late_upload["port"]) == ("192.0.2.1", 4711)
+    assert (late_upload["declared_type"], late_upload["submitter_uid"]) == (
+        "image/jpeg",
+        os.geteuid(),
+    )
     assert server.record.requests
-    for asked in server.record.requests:
-        assert not [each for each in (b"some-", b"192.0.2.1", b"4711") if each in asked.raw]
+    for request in server.record.requests:
+        assert not [word for word in (b"some-", b"192.0.2.1", b"4711") if word in request.raw]
 
 
 def test_a_match_at_once_is_a_case_at_once(daemon: UploadDaemon, checker: Checker) -> None:
     driver = WsgiDriver(lambda app: HashwachtMiddleware(app, checker=checker))
     for content in (known(), encode(photo(KNOWN), "jpeg")):
         assert driver.send([form(file_part(content))]).status == 403
-        (told,) = uploads_of_case(daemon, content)
-        assert told["submitter_uid"] == os.geteuid()
+        (upload,) = uploads_of_case(daemon, content)
+        assert upload["submitter_uid"] == os.geteuid()

@@ -51,11 +51,11 @@ os.execv(sys.argv[2], [sys.argv[2], "daemon", "scanner"])
 @pytest.fixture
 def anywhere() -> Iterator[Path]:
     """Give a directory that every user may go through; pytest's own belong to one alone."""
-    with tempfile.TemporaryDirectory(prefix="hashwacht-") as made:
-        Path(made).chmod(0o711)
-        (Path(made) / "home").mkdir(0o711)
-        (Path(made) / "home").chmod(0o711)
-        yield Path(made) / "home"
+    with tempfile.TemporaryDirectory(prefix="hashwacht-") as directory:
+        Path(directory).chmod(0o711)
+        (Path(directory) / "home").mkdir(0o711)
+        (Path(directory) / "home").chmod(0o711)
+        yield Path(directory) / "home"
 
 
 def connecting(program: UploadDaemon, user: int, group: int, often: int) -> subprocess.Popen[bytes]:
@@ -69,11 +69,11 @@ def connecting(program: UploadDaemon, user: int, group: int, often: int) -> subp
 
 def counted(program: UploadDaemon) -> tuple[int | None, int, int]:
     """Give what status says: connections now, uploads handed over, connections refused."""
-    shown = json.loads(program.run("status", "--json").stdout)["scanner"]
+    counts = json.loads(program.run("status", "--json").stdout)["scanner"]
     return (
-        shown["upload_connections"],
-        shown["counts"]["uploads"],
-        shown["counts"]["refused_connections"],
+        counts["upload_connections"],
+        counts["counts"]["uploads"],
+        counts["counts"]["refused_connections"],
     )
 
 
@@ -84,8 +84,8 @@ def test_only_the_group_may_connect_and_users_share_the_slots(
     group = grp.getgrgid(NOBODY).gr_name
     program = UploadDaemon(anywhere, f'group = "{group}"')
     with program.scanner(), Checker.configured(program.configuration) as checker:
-        found = program.socket.stat()
-        assert (stat.S_IMODE(found.st_mode), found.st_gid) == (0o660, NOBODY)
+        status = program.socket.stat()
+        assert (stat.S_IMODE(status.st_mode), status.st_gid) == (0o660, NOBODY)
         stranger = connecting(program, NOBODY, NOBODY - 1, 1)
         assert b"PermissionError" in stranger.communicate()[1]
         with connecting(program, NOBODY, NOBODY, MAX_CONNECTIONS_PER_USER + 20) as greedy:
@@ -145,8 +145,8 @@ def test_without_a_socket_status_says_that_none_are_taken(tmp_path: Path) -> Non
         assert b"none accepted from web applications" in program.run("status").stdout
         program.configuration.write_text(configured)
         remarks = json.loads(program.run("status", "--json").stdout)["problems"]
-    (told,) = [each for each in remarks if each["subject"] == "uploads"]
-    assert "accepts none" in told["detail"]
+    (problem,) = [remark for remark in remarks if remark["subject"] == "uploads"]
+    assert "accepts none" in problem["detail"]
 
 
 def test_a_file_that_keeps_changing_is_undetermined(checker: Checker, tmp_path: Path) -> None:

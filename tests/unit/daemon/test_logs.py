@@ -36,11 +36,11 @@ from hashwacht.daemon.logs import (
 def record(
     message: str, *arguments: object, level: int = logging.INFO, **extra: object
 ) -> logging.LogRecord:
-    made = logging.getLogger("hashwacht.test").makeRecord(
+    record = logging.getLogger("hashwacht.test").makeRecord(
         "hashwacht.test", level, "/src/test.py", 7, message, arguments, None, "work", extra
     )
-    made.threadName = "main"
-    return made
+    record.threadName = "main"
+    return record
 
 
 def decode(datagram: bytes) -> dict[str, str]:
@@ -83,8 +83,8 @@ def journal(tmp_path: Path) -> Iterator[socket.socket]:
 def test_an_entry_carries_its_event_and_fields(journal: socket.socket, tmp_path: Path) -> None:
     sender = JournaldWriter("hashwacht-scanner", str(tmp_path / "journal"))
     handler = LogHandler(sender, LogRateLimit())
-    told = event_fields(Event.MATCH, root="web", path=b"/srv/a\n\xff", case="12", cause="why")
-    handler.handle(record("held %s", "it", level=logging.WARNING, **told))
+    expected = event_fields(Event.MATCH, root="web", path=b"/srv/a\n\xff", case="12", cause="why")
+    handler.handle(record("held %s", "it", level=logging.WARNING, **expected))
     sender.close()
     fields = decode(journal.recv(65536))
     assert fields == {
@@ -166,10 +166,10 @@ def test_a_path_in_json_can_be_read_back() -> None:
     ],
 )
 def test_a_hash_is_never_written_whole(text: str) -> None:
-    written = format_record(record("%s", text)).message
-    assert "…" in written
-    assert max(map(len, written.replace("=", " ").replace(":", " ").split())) < 40
-    assert not any(digits in written for digits in ("f" * 9, "0" * 9, "ab12" * 3))
+    message = format_record(record("%s", text)).message
+    assert "…" in message
+    assert max(map(len, message.replace("=", " ").replace(":", " ").split())) < 40
+    assert not any(digits in message for digits in ("f" * 9, "0" * 9, "ab12" * 3))
 
 
 def test_names_of_files_are_written_whole() -> None:
@@ -185,12 +185,12 @@ def test_an_exception_is_one_line_with_a_trace_field() -> None:
     try:
         failing()
     except RuntimeError:
-        made = record("it failed")
-        made.exc_info = sys.exc_info()
-    written = format_record(made)
-    assert written.message == r"it failed: RuntimeError: no \x1b[2J way"
-    assert "test_logs.py" in written.trace
-    assert "\x1b" not in written.trace
+        log_record = record("it failed")
+        log_record.exc_info = sys.exc_info()
+    log_entry = format_record(log_record)
+    assert log_entry.message == r"it failed: RuntimeError: no \x1b[2J way"
+    assert "test_logs.py" in log_entry.trace
+    assert "\x1b" not in log_entry.trace
 
 
 def test_a_call_that_is_wrong_is_written_all_the_same() -> None:
@@ -240,12 +240,12 @@ def test_kinds_beyond_the_bound_share_one_limit() -> None:
 
 @pytest.fixture
 def logging_put_back() -> Iterator[None]:
-    top, ours = logging.getLogger(), logging.getLogger("hashwacht")
-    former = (list(top.handlers), top.level, ours.level)
+    top, logger = logging.getLogger(), logging.getLogger("hashwacht")
+    former = (list(top.handlers), top.level, logger.level)
     yield
     top.handlers[:], _, _ = former
     top.setLevel(former[1])
-    ours.setLevel(former[2])
+    logger.setLevel(former[2])
     logging.captureWarnings(capture=False)
 
 

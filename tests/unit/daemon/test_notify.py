@@ -39,9 +39,9 @@ class Manager:
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
     path = str(tmp_path / "notify") if request.param == "path" else f"@hw-{secrets.token_hex(8)}"
-    made = Manager(path)
-    yield made
-    made.close()
+    manager = Manager(path)
+    yield manager
+    manager.close()
 
 
 def test_every_step_of_a_process_is_reported(manager: Manager) -> None:

@@ -95,10 +95,10 @@ def test_a_configured_upload_socket_is_enabled_for_its_group() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0/"), min_size=1))
 def test_any_directory_name_is_one_word_in_one_line(name: str) -> None:
     (line, *_) = lines(watching(f"/{name}x/root"))
-    found = re.fullmatch(r'ReadWritePaths="-/((?:[^"\\]|\\.)*)"', line)
-    assert found is not None
+    match = re.fullmatch(r'ReadWritePaths="-/((?:[^"\\]|\\.)*)"', line)
+    assert match is not None
     assert line.isprintable()
-    assert unquoted(found[1]) == f"{name}x".encode()
+    assert unquoted(match[1]) == f"{name}x".encode()
 
 
 def unquoted(text: str) -> bytes:

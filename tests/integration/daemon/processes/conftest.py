@@ -11,13 +11,13 @@ from support.program import Program
 def program(tmp_path: Path) -> Program:
     home = tmp_path / "home"
     home.mkdir()
-    made = Program(home)
-    made.environment["RUNTIME_DIRECTORY"] = str(tmp_path / "run")
-    return made
+    program = Program(home)
+    program.environment["RUNTIME_DIRECTORY"] = str(tmp_path / "run")
+    return program
 
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Path:
-    made = tmp_path / "Uploads of Customers"
-    made.mkdir()
-    return made
+    path = tmp_path / "Uploads of Customers"
+    path.mkdir()
+    return path

@@ -44,10 +44,10 @@ class Flood:
 
     def replace(self) -> None:
         """Put another directory in the root's place, with files in it, and all of the old one."""
-        other = self.beside / "other"
-        self.fill(other, NEST)
+        path = self.beside / "other"
+        self.fill(path, NEST)
         old = self.root.rename(self.beside / "old")
-        other.rename(self.root)
+        path.rename(self.root)
         self.fill(self.root, NEST)
         old.rename(self.root / f"old-{next(self.numbers)}")
 

@@ -56,18 +56,18 @@ class Uploader(threading.Thread):
             folder = self.root / f"{self.files // 200}"
             folder.mkdir(exist_ok=True)
             path = folder / f"{self.files}"
-            known = self.files % 20 == 0
-            path.write_bytes(chance.choice(KNOWN) if known else b"%d" % self.files)
-            if known:
+            listed = self.files % 20 == 0
+            path.write_bytes(chance.choice(KNOWN) if listed else b"%d" % self.files)
+            if listed:
                 self.known.add(bytes(path))
 
 
 def part(supervisor: int, name: str) -> psutil.Process | None:
     """Find the child that is this part of the daemon."""
-    for each in psutil.Process(supervisor).children():
+    for process in psutil.Process(supervisor).children():
         try:
-            if name in each.cmdline() and each.status() != psutil.STATUS_ZOMBIE:
-                return each
+            if name in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
+                return process
         except psutil.NoSuchProcess:
             continue
     return None
@@ -77,10 +77,10 @@ def kill(supervisor: int, name: str, after: float) -> None:
     """Kill a part some time after it is there."""
     wait_for(lambda: part(supervisor, name) is not None, 60)
     threading.Event().wait(after)
-    found = part(supervisor, name)
-    assert found is not None, "it ended by itself"
-    found.kill()
-    found.wait(60)
+    process = part(supervisor, name)
+    assert process is not None, "it ended by itself"
+    process.kill()
+    process.wait(60)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def test_whatever_is_killed_whenever_nothing_stays_unasked(
 ) -> None:
     root = tmp_path / "storage"
     root.mkdir()
-    bank = {f"md5:{hashlib.md5(each).hexdigest()}": 1 for each in KNOWN}
+    bank = {f"md5:{hashlib.md5(content).hexdigest()}": 1 for content in KNOWN}
     service = Hma({"BANK": bank})
     uploader, chance = Uploader(root), random.Random(20261123)
     with HttpServer(service) as server:

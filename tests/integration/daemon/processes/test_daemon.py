@@ -30,10 +30,10 @@ class Daemon:
         self.program, self.process = program, process
 
     def part(self, name: str) -> psutil.Process | None:
-        for each in psutil.Process(self.process.pid).children():
+        for process in psutil.Process(self.process.pid).children():
             try:
-                if each.status() != psutil.STATUS_ZOMBIE and name in each.cmdline():
-                    return each
+                if process.status() != psutil.STATUS_ZOMBIE and name in process.cmdline():
+                    return process
             except psutil.NoSuchProcess:
                 continue
         return None
@@ -53,8 +53,8 @@ class Daemon:
 
     def stop(self) -> tuple[int, str]:
         self.process.terminate()
-        _, said = self.process.communicate(timeout=40)
-        return self.process.returncode, said.decode()
+        _, errors = self.process.communicate(timeout=40)
+        return self.process.returncode, errors.decode()
 
 
 @contextmanager
@@ -96,8 +96,8 @@ def configure(program: Program, url: str, storage: Path, *more: str) -> None:
 
 
 def is_scanning(program: Program) -> bool:
-    done = program.run("status", "--json")
-    return bool(done.stdout) and b'"watching"' in done.stdout
+    result = program.run("status", "--json")
+    return bool(result.stdout) and b'"watching"' in result.stdout
 
 
 def test_each_part_is_killed_in_turn_and_nothing_is_lost(
@@ -125,11 +125,11 @@ def test_each_part_is_killed_in_turn_and_nothing_is_lost(
                 running.kill(part)
                 upload(1)
             wait_for(lambda: len(cases(program)) == len(known), 60)
-            code, said = running.stop()
-    assert code == 0, said
-    assert said.count("courier was killed by SIGKILL, restarting") == 2
-    assert said.count("scanner was killed by SIGKILL, restarting") == 1
-    assert {each["sha256"] for each in cases(program)} == {
+            code, errors = running.stop()
+    assert code == 0, errors
+    assert errors.count("courier was killed by SIGKILL, restarting") == 2
+    assert errors.count("scanner was killed by SIGKILL, restarting") == 1
+    assert {case["sha256"] for case in cases(program)} == {
         hashlib.sha256(content).hexdigest() for content in known.values()
     }
 
@@ -156,8 +156,10 @@ def test_the_scanner_of_a_plain_command_line_has_no_network(
         status = Path(f"/proc/{scanner.pid}/status").read_text()
         assert "Seccomp:\t2\n" in status
         if os.geteuid() == 0:
-            ours, theirs = (Path(f"/proc/{pid}/ns/net").readlink() for pid in ("self", scanner.pid))
-            assert ours != theirs
+            path, file_path = (
+                Path(f"/proc/{pid}/ns/net").readlink() for pid in ("self", scanner.pid)
+            )
+            assert path != file_path
 
 
 def test_a_reload_changes_what_runs_and_a_faulty_one_nothing(
@@ -212,22 +214,22 @@ def test_alerts_of_cases_arrive_through_the_courier(
             (storage / name).write_bytes(content)
 
             def kinds() -> list[str]:
-                told = [json.loads(each.body) for each in hook.record.requests]
-                return [notice["kind"] for one in told for notice in one["notices"]]
+                bodies = [json.loads(request.body) for request in hook.record.requests]
+                return [notice["kind"] for line in bodies for notice in line["notices"]]
 
             wait_for(lambda: "case" in kinds(), 60)
             running.stop()
     listed = objects(program.run("alerts", "list", "--json").stdout)
-    assert "delivered" in {each["state"] for each in listed if each["kind"] == "case"}
+    assert "delivered" in {line["state"] for line in listed if line["kind"] == "case"}
 
 
 def test_without_a_daemon_the_test_is_sent_by_the_command_itself(program: Program) -> None:
     with program.configuration.open("a") as file:
         file.write('[alerts.webhook]\nurl = "http://127.0.0.1:1"\n')
         file.write('[alerts.command]\nprogram = ["/bin/true"]\n')
-    done = program.run("alerts", "test", "--json")
-    assert done.returncode == 2
-    webhook, command = objects(done.stdout)
+    result = program.run("alerts", "test", "--json")
+    assert result.returncode == 2
+    webhook, command = objects(result.stdout)
     assert (webhook["ok"], command["ok"]) == (False, True)
     assert webhook["advice"]
     assert not command["by_courier"]

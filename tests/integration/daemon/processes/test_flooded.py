@@ -94,7 +94,7 @@ def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
                 with suspended(daemon.pid):
                     for number in range(BURST):
                         (root / f"burst-{number}").write_bytes(b"burst %d" % number)
-                written = time.monotonic() - began
+                duration = time.monotonic() - began
                 wait_for(lambda: settled(store) and not unasked(store, root), 60 + FILES / 200)
                 took = time.monotonic() - began
                 files = sum(len(names) for _, _, names in os.walk(root))
@@ -102,7 +102,7 @@ def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
         finally:
             daemon.terminate()
     counts = Counter(gap.cause.value for gap in gaps)
-    log.info("%d files in %.1f s, all asked after %.1f s; %s", files, written, took, counts)
+    log.info("%d files in %.1f s, all asked after %.1f s; %s", files, duration, took, counts)
     assert files >= FILES + BURST
     assert FULL & {gap.cause for gap in gaps}
     assert OTHER & {gap.cause for gap in gaps}

@@ -12,10 +12,10 @@ from support.program import Program
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
     """Configure one root named web; nothing has ever run."""
-    made = Program(tmp_path)
+    program = Program(tmp_path)
     runtime, root = tmp_path / "run", tmp_path / "web"
     runtime.mkdir(0o700)
     root.mkdir()
-    with made.configuration.open("a") as file:
+    with program.configuration.open("a") as file:
         file.write(f'[daemon]\nruntime_directory = "{runtime}"\n[roots.web]\npath = "{root}"\n')
-    return made
+    return program

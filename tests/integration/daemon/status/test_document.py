@@ -18,8 +18,8 @@ TEXT = (CHECKOUT / "docs" / "daemon.md").read_text()
 
 COMMANDS = sorted(
     {
-        found.strip()
-        for found in re.findall(r"(?:^[#$] |`|&& )hashwacht ((?:[a-z-]+ ?)+)", TEXT, re.MULTILINE)
+        command.strip()
+        for command in re.findall(r"(?:^[#$] |`|&& )hashwacht ((?:[a-z-]+ ?)+)", TEXT, re.MULTILINE)
     }
 )
 
@@ -53,18 +53,18 @@ def test_every_option_in_it_exists() -> None:
         while isinstance(command, click.Group):
             command = command.get_command(click.Context(command), rest.pop(0))
         assert command is not None
-        options = {each for parameter in command.params for each in parameter.opts}
+        options = {opt for parameter in command.params for opt in parameter.opts}
         assert {word for word in rest if word.startswith("--")} <= options
 
 
 def test_the_table_of_events_is_complete() -> None:
-    told = dict(re.findall(r"^\| `([a-z-]+)` \| `([0-9a-f]{32})` \|$", TEXT, re.MULTILINE))
-    assert told == {event.label: event.value for event in Event}
+    codes = dict(re.findall(r"^\| `([a-z-]+)` \| `([0-9a-f]{32})` \|$", TEXT, re.MULTILINE))
+    assert codes == {event.label: event.value for event in Event}
 
 
 def test_the_table_of_exit_codes_is_right() -> None:
-    told = re.findall(r"^\| (\d) \| `([A-Z ]+)` \|", TEXT, re.MULTILINE)
-    assert told == [
+    codes = re.findall(r"^\| (\d) \| `([A-Z ]+)` \|", TEXT, re.MULTILINE)
+    assert codes == [
         (str(int(code)), protection.value.upper().replace("-", " "))
         for protection, code in EXIT_CODES.items()
     ]

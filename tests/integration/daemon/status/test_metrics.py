@@ -39,12 +39,12 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 def read(text: bytes) -> Samples:
     """Read the text format with its reference parser; a time stamp would be a mistake."""
-    found: Samples = {}
+    samples: Samples = {}
     for family in text_string_to_metric_families(text.decode()):
         for sample in family.samples:
             assert sample.timestamp is None
-            found[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
-    return found
+            samples[sample.name, tuple(sorted(sample.labels.items()))] = sample.value
+    return samples
 
 
 @pytest.fixture
@@ -85,45 +85,45 @@ def drawn(settings: Settings) -> bytes:
 
 def test_metrics_agree_with_the_status(settings: Settings) -> None:
     happened(settings)
-    found = read(drawn(settings))
-    assert found["hashwacht_protection", (("state", "degraded"),)] == 1
-    assert found["hashwacht_protection", (("state", "protected"),)] == 0
-    assert found["hashwacht_scanner_up", ()] == 1
-    assert found["hashwacht_announced_files_total", ()] == 3
-    assert found["hashwacht_upload_socket_up", ()] == 1
-    assert found["hashwacht_upload_connections", ()] == 3
-    assert found["hashwacht_uploads_total", ()] == 1
-    assert found["hashwacht_upload_connections_refused_total", ()] == 1
-    assert found["hashwacht_verdicts_total", (("outcome", "match"),)] == 1
-    assert found["hashwacht_verdicts_total", (("outcome", "undetermined"),)] == 0
-    assert found["hashwacht_checked_bytes_total", ()] == 1001
-    assert found["hashwacht_actions_total", (("action", "hold"),)] == 1
-    assert found["hashwacht_upload_verdict_latency_seconds_bucket", (("le", "0.25"),)] == 1
-    assert found["hashwacht_upload_verdict_latency_seconds_bucket", (("le", "+Inf"),)] == 2
-    assert found["hashwacht_upload_verdict_latency_seconds_count", ()] == 2
-    assert found["hashwacht_upload_verdict_latency_seconds_sum", ()] == pytest.approx(7.2)
-    assert found["hashwacht_journal_pending_files", (("lane", "upload"),)] == 1
-    age = found["hashwacht_journal_oldest_pending_age_seconds", (("lane", "upload"),)]
+    samples = read(drawn(settings))
+    assert samples["hashwacht_protection", (("state", "degraded"),)] == 1
+    assert samples["hashwacht_protection", (("state", "protected"),)] == 0
+    assert samples["hashwacht_scanner_up", ()] == 1
+    assert samples["hashwacht_announced_files_total", ()] == 3
+    assert samples["hashwacht_upload_socket_up", ()] == 1
+    assert samples["hashwacht_upload_connections", ()] == 3
+    assert samples["hashwacht_uploads_total", ()] == 1
+    assert samples["hashwacht_upload_connections_refused_total", ()] == 1
+    assert samples["hashwacht_verdicts_total", (("outcome", "match"),)] == 1
+    assert samples["hashwacht_verdicts_total", (("outcome", "undetermined"),)] == 0
+    assert samples["hashwacht_checked_bytes_total", ()] == 1001
+    assert samples["hashwacht_actions_total", (("action", "hold"),)] == 1
+    assert samples["hashwacht_upload_verdict_latency_seconds_bucket", (("le", "0.25"),)] == 1
+    assert samples["hashwacht_upload_verdict_latency_seconds_bucket", (("le", "+Inf"),)] == 2
+    assert samples["hashwacht_upload_verdict_latency_seconds_count", ()] == 2
+    assert samples["hashwacht_upload_verdict_latency_seconds_sum", ()] == pytest.approx(7.2)
+    assert samples["hashwacht_journal_pending_files", (("lane", "upload"),)] == 1
+    age = samples["hashwacht_journal_oldest_pending_age_seconds", (("lane", "upload"),)]
     assert age == pytest.approx(50, abs=5)
-    assert found["hashwacht_open_gaps", (("root", "web"),)] == 1
-    assert found["hashwacht_root_watched", (("root", "web"),)] == 1
-    assert found["hashwacht_matcher_up", (("matcher", "eokm"),)] == 0
+    assert samples["hashwacht_open_gaps", (("root", "web"),)] == 1
+    assert samples["hashwacht_root_watched", (("root", "web"),)] == 1
+    assert samples["hashwacht_matcher_up", (("matcher", "eokm"),)] == 0
 
 
 def test_a_dead_daemon_has_metrics_of_its_storage(settings: Settings) -> None:
     with Store.open(settings.state.path):
         pass
-    found = read(drawn(settings))
-    assert found["hashwacht_protection", (("state", "not-protected"),)] == 1
-    assert found["hashwacht_root_watched", (("root", "web"),)] == 0
-    assert ("hashwacht_scanner_up", ()) not in found
+    samples = read(drawn(settings))
+    assert samples["hashwacht_protection", (("state", "not-protected"),)] == 1
+    assert samples["hashwacht_root_watched", (("root", "web"),)] == 0
+    assert ("hashwacht_scanner_up", ()) not in samples
 
 
 def test_no_label_holds_what_an_uploader_could_choose(settings: Settings) -> None:
     happened(settings)
     labels = {name for _, pairs in read(drawn(settings)) for name, _ in pairs}
-    ours = {"action", "channel", "layer", "lane", "le", "matcher", "outcome", "part", "root"}
-    assert labels <= ours | {"state", "version"}
+    permitted = {"action", "channel", "layer", "lane", "le", "matcher", "outcome", "part", "root"}
+    assert labels <= permitted | {"state", "version"}
 
 
 def test_the_document_names_every_metric_and_no_other(settings: Settings) -> None:
@@ -132,8 +132,8 @@ def test_the_document_names_every_metric_and_no_other(settings: Settings) -> Non
     settings = replace(settings, alerts=replace(settings.alerts, webhook=webhook))
     names = {family.name for family in text_string_to_metric_families(drawn(settings).decode())}
     table = DOCUMENT.read_text().partition("## Metrics")[2].partition("\n## ")[0]
-    told = set(re.findall(r"^\| `(hashwacht_\w+)", table, re.MULTILINE))
-    assert {name.removesuffix("_total") for name in told} == names
+    documented = set(re.findall(r"^\| `(hashwacht_\w+)", table, re.MULTILINE))
+    assert {name.removesuffix("_total") for name in documented} == names
 
 
 @pytest.fixture
@@ -284,7 +284,7 @@ def test_the_file_is_replaced_atomically_and_world_readable(tmp_path: Path) -> N
         os.umask(before)
     assert path.read_bytes() == b"two 2\n"
     assert path.stat().st_mode & 0o777 == 0o644
-    assert [each.name for each in tmp_path.iterdir()] == ["hashwacht.prom"]
+    assert [path.name for path in tmp_path.iterdir()] == ["hashwacht.prom"]
 
 
 def test_the_file_is_written_at_start_and_not_per_request(tmp_path: Path) -> None:
@@ -298,10 +298,10 @@ def test_the_file_is_written_at_start_and_not_per_request(tmp_path: Path) -> Non
     with MetricsServer([listen(tmp_path / "sock")], draw, path):
         assert drawn_up.wait(5)
         wait_for(path.exists)
-        written = path.stat().st_ino
+        inode = path.stat().st_ino
         ask(tmp_path / "sock", b"GET /metrics HTTP/1.1\r\n\r\n")
         ask(tmp_path / "sock", b"GET /metrics HTTP/1.1\r\n\r\n")
-        assert path.stat().st_ino == written
+        assert path.stat().st_ino == inode
 
 
 def test_an_unwritable_file_is_logged_once(

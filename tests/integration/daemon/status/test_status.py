@@ -54,29 +54,29 @@ def store(program: Program) -> Store:
 
 
 def ask(program: Program) -> tuple[int, dict[str, Any]]:
-    done = program.run("status", "--json")
-    assert done.stderr == b""
-    (line,) = done.stdout.splitlines()
-    return done.returncode, json.loads(line)
+    result = program.run("status", "--json")
+    assert result.stderr == b""
+    (line,) = result.stdout.splitlines()
+    return result.returncode, json.loads(line)
 
 
 def test_before_the_first_start_nothing_is_protected(program: Program) -> None:
-    done = program.run("status")
-    assert done.returncode == 2
-    assert done.stdout.startswith(b"NOT PROTECTED")
-    assert b"scanner: not running" in done.stdout
-    assert b"systemctl start hashwacht.target" in done.stdout
+    result = program.run("status")
+    assert result.returncode == 2
+    assert result.stdout.startswith(b"NOT PROTECTED")
+    assert b"scanner: not running" in result.stdout
+    assert b"systemctl start hashwacht.target" in result.stdout
     assert not (program.home / "state").exists()
 
 
 def test_a_healthy_daemon_protects_and_fits_on_one_screen(program: Program) -> None:
     alive(program)
     store(program).close()
-    done = program.run("status")
-    assert done.returncode == 0
-    text = done.stdout.decode()
+    result = program.run("status")
+    assert result.returncode == 0
+    text = result.stdout.decode()
     assert text.startswith("PROTECTED")
-    for told in (
+    for line in (
         "scanner: watching, pid 4711, up 1d 01h, 200 MiB, 2 workers",
         f"web: {program.home}/web",
         "watched, inotify, last file ",
@@ -87,7 +87,7 @@ def test_a_healthy_daemon_protects_and_fits_on_one_screen(program: Program) -> N
         "no channel configured",
         "0 entries",
     ):
-        assert told in text
+        assert line in text
     assert len(text.splitlines()) <= 24
 
 

@@ -12,8 +12,8 @@ from hashwacht.settings import RootSettings
 
 @pytest.fixture
 def roots() -> Roots:
-    named = {"all": "/", "srv": "/srv", "inner": "/srv/a/b", "near": "/srv/a-b"}
-    return Roots([RootSettings(name, Path(path)) for name, path in named.items()], (), ())
+    paths = {"all": "/", "srv": "/srv", "inner": "/srv/a/b", "near": "/srv/a-b"}
+    return Roots([RootSettings(name, Path(path)) for name, path in paths.items()], (), ())
 
 
 @pytest.mark.parametrize(
@@ -30,9 +30,9 @@ def roots() -> Roots:
     ],
 )
 def test_a_path_belongs_to_the_innermost_root(roots: Roots, path: bytes, name: str) -> None:
-    found = roots.innermost(path)
-    assert found is not None
-    assert found.name == name
+    root = roots.innermost(path)
+    assert root is not None
+    assert root.name == name
 
 
 @pytest.mark.parametrize("path", [b"", b"a", b"//", b"//x", b"/other", b"/"])

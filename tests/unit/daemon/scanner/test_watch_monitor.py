@@ -149,11 +149,11 @@ def test_a_network_file_system_is_a_gap_as_long_as_it_is_mounted(
 
 def test_roots_whose_start_could_not_be_recorded_start_again(store: Store, tmp_path: Path) -> None:
     """Earlier changes in a new root are a gap, even if the disk was full at first."""
-    watch, web, other = QuietWatch(), RootSettings("web", tmp_path), tmp_path / "other"
-    other.mkdir()
+    watch, web, path = QuietWatch(), RootSettings("web", tmp_path), tmp_path / "other"
+    path.mkdir()
     monitor = WatchMonitor(store, QuietWatch(), watch, lambda _: FakeCanaries(can_be_written=True))
     monitor.begin(Roots([web], (), ()))
-    more = Roots([web, RootSettings("other", other)], (), ())
+    more = Roots([web, RootSettings("other", path)], (), ())
     with store.transaction() as writer:
         writer.execute(
             "CREATE TRIGGER full BEFORE INSERT ON gaps BEGIN SELECT RAISE(FAIL, ''); END"
