@@ -144,6 +144,7 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
             max_picture_size=chosen.limits.max_picture_size,
             timeout=chosen.limits.timeout,
             max_memory=chosen.limits.max_memory,
+            max_read_time=chosen.limits.max_read_time,
         ),
         orientations=chosen.orientations,
         commands=chosen.commands,

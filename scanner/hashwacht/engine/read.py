@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -86,7 +87,8 @@ class FileVanished(Generic[F_co]):
 def unreadable(file: F, state: FileId, nlink: int, error: OSError) -> FileUnreadable[F]:
     """Return the outcome for a file on which a system call failed."""
     detail = error.strerror or str(error)
-    return FileUnreadable(file, state, nlink, Reason.UNREADABLE, detail, error.errno or 0)
+    reason = Reason.OVER_LIMIT if error.errno == errno.EFBIG else Reason.UNREADABLE
+    return FileUnreadable(file, state, nlink, reason, detail, error.errno or 0)
 
 
 def read_files(

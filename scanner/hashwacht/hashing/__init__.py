@@ -18,6 +18,7 @@ class Limits:
     By default 50 million pixels decode within the memory of one worker (without a limit, files of
     a few kilobytes take gigabytes; measured).  *timeout* is the wall-clock time of one content in
     seconds, *max_memory* the address space that a worker may add to that of an idle one.
+    *max_read_time* is that of reading a large file, in seconds.
     """
 
     max_pixels: int = 50_000_000
@@ -25,6 +26,7 @@ class Limits:
     max_picture_size: int = 64 * MIB
     timeout: float = 30.0
     max_memory: int = 1024 * MIB
+    max_read_time: float = 3600.0
 
     @property
     def max_decoded_pixels(self) -> int:

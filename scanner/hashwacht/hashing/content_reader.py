@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
@@ -94,6 +95,47 @@ class ContentDigester:
         return ContentInfo(self._key.hexdigest(), self.size, self.head, self._tail, original)
 
 
+_ZEROS = bytes(CHUNK)
+
+
+class SparseReader:
+    """Reads an open file to its end and skips its holes: their zeros come from memory."""
+
+    def __init__(self, fd: int, reader: CacheNeutralReader) -> None:
+        self._fd, self._reader = fd, reader
+        self._offset = os.lseek(fd, 0, os.SEEK_CUR)
+        self._data_end = self._hole_end = self._offset
+
+    def read(self) -> bytes:
+        """Return the next bytes, at most CHUNK; nothing at the end."""
+        if self._offset >= self._data_end and self._offset >= self._hole_end:
+            self._look_ahead()
+        if self._offset < self._hole_end:
+            chunk = _ZEROS[: min(CHUNK, self._hole_end - self._offset)]
+            self._reader.seek(self._offset + len(chunk))
+        else:
+            chunk = self._reader.read(min(CHUNK, max(1, self._data_end - self._offset)))
+        self._offset += len(chunk)
+        return chunk
+
+    def _look_ahead(self) -> None:
+        """Find the end of the data or of the hole at the offset (lseek(2), SEEK_DATA)."""
+        here = self._offset
+        try:
+            data = os.lseek(self._fd, here, os.SEEK_DATA)
+            if data > here:
+                self._hole_end = data
+            else:
+                self._data_end = os.lseek(self._fd, here, os.SEEK_HOLE)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # nothing but a hole up to the end, if there is one
+                self._hole_end = max(here, os.fstat(self._fd).st_size)
+            if self._hole_end <= here:  # the end, or a file system that does not know holes
+                self._data_end = here + CHUNK
+        finally:
+            os.lseek(self._fd, here, os.SEEK_SET)
+
+
 def read(
     fd: int, sinks: Iterable[ByteSink], *, keep: Callable[[bytes], bool], at_most: int
 ) -> ContentInfo:
@@ -105,7 +147,8 @@ def read(
     digester = ContentDigester(sinks)
     kept: list[bytes] | None = None
     with CacheNeutralReader(fd) as reader:
-        while chunk := reader.read(CHUNK):
+        sparse = SparseReader(fd, reader) if _may_have_holes(fd) else None
+        while chunk := sparse.read() if sparse else reader.read(CHUNK):
             if not digester.size:
                 kept = [] if keep(chunk) else None
             digester.update(chunk)
@@ -114,3 +157,9 @@ def read(
     if kept is None:
         return digester.content()
     return digester.content(EncodedPicture(kept[0] if len(kept) == 1 else b"".join(kept)))
+
+
+def _may_have_holes(fd: int) -> bool:
+    """Return whether a file of more than one chunk occupies fewer blocks than it has bytes."""
+    status = os.fstat(fd)
+    return status.st_size > CHUNK and status.st_blocks * 512 < status.st_size

@@ -83,6 +83,10 @@ class CacheNeutralReader:
         count = self.readinto(buffer)
         return bytes(memoryview(buffer)[:count])
 
+    def seek(self, offset: int) -> None:
+        """Continue at *offset*, behind a hole that is not read."""
+        self._offset = os.lseek(self._fd, offset, os.SEEK_SET)
+
     def _query(self, window: int) -> None:
         if window not in self._cold:
             self._cold[window] = uncached_ranges(self._fd, window * WINDOW, WINDOW)

@@ -93,14 +93,15 @@ def kill_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def lower_priority() -> None:
-    """Lower this process to nice 19 and I/O class idle; what it starts later inherits both.
+def lower_priority(pid: int | None = None) -> None:
+    """Lower a process, this one by default, to nice 19 and I/O class idle.
 
-    Only a privileged process can raise them again.
+    What it starts later inherits both.  Only a privileged process can raise them again.  Raises
+    psutil.Error if there is no such process.
     """
     import psutil
 
-    process = psutil.Process()
+    process = psutil.Process(pid)
     process.nice(19)
     process.ionice(psutil.IOPRIO_CLASS_IDLE)
 

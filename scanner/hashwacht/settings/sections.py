@@ -216,6 +216,12 @@ class LimitSettings:
     max_memory: int = setting(
         Size(128 * MIB, 64 * GIB), 1 * GIB, "Additional memory of a worker process for one file."
     )
+    max_read_time: float = setting(
+        Duration(10, 7 * 86400),
+        3600.0,
+        "Time for reading one large file, at idle priority beside all others; then it is"
+        " undetermined. Anyone can make a sparse file of any size.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

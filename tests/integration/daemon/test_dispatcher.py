@@ -42,3 +42,22 @@ def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonHarness, ro
         stop.set()
         dispatcher.wakeup.set()
         thread.join()
+
+
+def test_a_large_file_in_progress_is_no_hang(bench: DaemonHarness, root: Path) -> None:
+    stop = threading.Event()
+    dispatcher = Dispatcher(bench.store, RuntimeHandle(bench.parts()), stop)
+    thread = threading.Thread(target=dispatcher.run)
+    thread.start()
+    try:
+        announcement = Announcement("uploads", bytes(root / "a"))
+        bench.store.journal.record([announcement], Lane.UPLOAD, time.time())
+        dispatcher.wakeup.set()
+        task, _, _ = handed_out(dispatcher, 5.0)
+        bench.wait_for(lambda: dispatcher.is_stuck(3 * IDLE), "stuck")
+        dispatcher.set_large(task.entry)
+        bench.wait_for(lambda: not dispatcher.is_stuck(3 * IDLE), "alive")
+    finally:
+        stop.set()
+        dispatcher.wakeup.set()
+        thread.join()

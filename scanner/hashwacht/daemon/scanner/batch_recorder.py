@@ -231,5 +231,8 @@ class BatchRecorder:
         vanished = [result for result in results if isinstance(result, FileVanished)]
         with self._store.transaction():
             self._store.journal.remove(done)
+            for result in results:
+                if isinstance(result, FilePostponed) and result.deferred:
+                    self._store.journal.defer(result.file.entry)
             self._store.journal.postpone(postponed)
             remove_vanished(self._store, vanished)

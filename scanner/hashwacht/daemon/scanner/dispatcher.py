@@ -72,10 +72,14 @@ class JournaledFile:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FilePostponed:
-    """A file that is not settled, or that could not be read now; *due* is in Unix time."""
+    """A file that is not settled, or that could not be read now; *due* is in Unix time.
+
+    *deferred*: it no longer counts as an upload that waits.
+    """
 
     file: JournaledFile
     due: float
+    deferred: bool = False
 
 
 ReadResult = (
@@ -146,6 +150,7 @@ class Dispatcher:
         self._in_progress: dict[bytes, JournalEntry] = {}
         self._more = False
         self._reading: Counter[Lane] = Counter()
+        self._large: set[bytes] = set()
         self._rereads = RereadBackoff()
         self._uploaded_at = -math.inf
         self.last_round = self._done_at = time.monotonic()
@@ -171,19 +176,34 @@ class Dispatcher:
     def is_stuck(self, seconds: float) -> bool:
         """Return whether for so long no entry was finished, or the journal was not queried."""
         now = time.monotonic()
-        unfinished = bool(self._in_progress) and now - self._done_at > seconds
+        unfinished = self._waits_for_progress and now - self._done_at > seconds
         return unfinished or now - self.last_round > seconds
+
+    @property
+    def _waits_for_progress(self) -> bool:
+        """True if an entry is in progress that is not large: those may take an hour."""
+        return len(self._in_progress) > len(self._large)
 
     def _mark_alive(self) -> None:
         self.last_round = time.monotonic()
-        if not self._in_progress:
+        if not self._waits_for_progress:
             self._done_at = self.last_round
+
+    def set_large(self, entry: JournalEntry) -> None:
+        """Free the worker of an entry whose file is large: it is read beside all others."""
+        with self._lock:
+            self._large.add(entry.path)
+            self._reading[entry.lane] -= 1
+        self.wakeup.set()
 
     def read_finished(self, result: ReadResult) -> None:
         """Free the worker of an entry that was read."""
         entry, settings = result.file.entry, self._runtime.current.settings
         with self._lock:
-            self._reading[entry.lane] -= 1
+            if entry.path in self._large:
+                self._large.remove(entry.path)
+            else:
+                self._reading[entry.lane] -= 1
         if entry.lane is Lane.RECONCILE:
             self.wakeup.set()
         elif isinstance(result, FileContent) and result.fingerprint is not None:
@@ -246,7 +266,8 @@ class Dispatcher:
         """Return how many files of a walk may start; one worker stays free for uploads."""
         calm = time.monotonic() - self._uploaded_at > CALM
         workers = AHEAD * runtime.jobs if calm else max(1, runtime.jobs - 1)
-        in_progress = [entry.lane for entry in [*self._in_progress.values()]].count(Lane.RECONCILE)
+        entries = [entry for path, entry in [*self._in_progress.items()] if path not in self._large]
+        in_progress = [entry.lane for entry in entries].count(Lane.RECONCILE)
         return min(workers - self._reading[Lane.RECONCILE], MAX_RECONCILED - in_progress)
 
     def _load_free(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:

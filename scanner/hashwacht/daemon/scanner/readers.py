@@ -12,20 +12,20 @@ and for a file that is never closed, the change time decides: only the kernel se
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 import os
-import signal
 import stat
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.types import FileId, Reason
+from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.batch_recorder import RETRY_DELAY, BatchRecorder
 from hashwacht.daemon.scanner.dispatcher import (
     OPEN_FACTOR,
@@ -46,9 +46,12 @@ from hashwacht.engine.read import (
     read_files,
     unreadable,
 )
+from hashwacht.hashing.workers.large_contents import LARGE_SIZE, MAX_LARGE
 from hashwacht.platform.safe_open import FileChanged, OpenDirectory
+from hashwacht.platform.syscalls import WriterStatus, acquire_lease, release_lease
 from hashwacht.platform.volumes import VOLUMES
 from hashwacht.settings import DaemonSettings
+from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store
 
 _log = logging.getLogger(__name__)
@@ -81,6 +84,9 @@ RECORDERS = 4
 BATCH = 200
 """Results that are recorded together."""
 
+MAX_LARGE_OF_OWNER, LARGE_RETRY = 2, 10.0
+"""Large files of one user that are read at a time; seconds until a further one is tried again."""
+
 LINGER = 0.05
 """Seconds to wait for more results while many files are in progress: large batches are cheaper."""
 
@@ -90,17 +96,10 @@ MANY = 32
 
 def has_writer(fd: int) -> bool | None:
     """Return whether a process has this file open for writing; None if it is not known."""
-    try:
-        # A writer that opens the file during the lease triggers this signal, which is ignored by
-        # default; the usual one, SIGIO, would end the process.
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
+    status = acquire_lease(fd)
+    if status is WriterStatus.NONE:
+        release_lease(fd)
+    return None if status is WriterStatus.UNKNOWN else status is WriterStatus.SOME
 
 
 def time_to_settle(fd: int, *, closed: bool, settle_time: float, now: float) -> float:
@@ -118,6 +117,28 @@ def time_to_settle(fd: int, *, closed: bool, settle_time: float, now: float) -> 
     return 0.0 if age >= needed or age < -needed else needed - age
 
 
+class LargeFileLimit:
+    """Limits how many large files are read at a time, in all and of one owner.  Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owners: Counter[int] = Counter()
+
+    @contextmanager
+    def permit(self, owner: int) -> Iterator[bool]:
+        """Yield whether a file of this user may be read now."""
+        with self._lock:
+            permitted = (
+                self._owners.total() < MAX_LARGE and self._owners[owner] < MAX_LARGE_OF_OWNER
+            )
+            self._owners[owner] += permitted
+        try:
+            yield permitted
+        finally:
+            with self._lock:
+                self._owners[owner] -= permitted
+
+
 class FileReader:
     """Reads announced files.  Thread-safe."""
 
@@ -128,9 +149,18 @@ class FileReader:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._settings, self._clock = store, settings, clock
+        self._large = LargeFileLimit()
 
-    def read(self, file: JournaledFile, context: ReadContext) -> ReadResult:
-        """Read a file once.  Never raises for anything that the file or its owner can cause."""
+    def read(
+        self,
+        file: JournaledFile,
+        context: ReadContext,
+        on_large: Callable[[JournalEntry], None] = lambda _: None,
+    ) -> ReadResult:
+        """Read a file once.  Never raises for anything that the file or its owner can cause.
+
+        *on_large* is called before a large file is read, which may take an hour.
+        """
         try:
             fd = _open(file)
         except FileChanged:
@@ -141,7 +171,7 @@ class FileReader:
             return FileVanished(file)
         result: ReadResult | None = None
         try:
-            result = self._read_open(file, fd, context)
+            result = self._read_open(file, fd, context, on_large)
         except HashwachtError as error:  # no worker or no storage, for the time being
             _log.warning("a file cannot be read now, it is tried again: %s", error.message)
             result = self._postpone(file)
@@ -150,7 +180,13 @@ class FileReader:
                 os.close(fd)
         return result
 
-    def _read_open(self, file: JournaledFile, fd: int, context: ReadContext) -> ReadResult:
+    def _read_open(
+        self,
+        file: JournaledFile,
+        fd: int,
+        context: ReadContext,
+        on_large: Callable[[JournalEntry], None],
+    ) -> ReadResult:
         now, patient = self._clock(), file.entry.attempts < MAX_WAITS
         remaining = time_to_settle(
             fd, closed=file.entry.closed, settle_time=self._settings().settle_time, now=now
@@ -163,10 +199,23 @@ class FileReader:
         opened = OpenFile(file, fd, FileId.from_stat(status), status.st_nlink)
         if (stored := self._find_stored(opened, context)) is not None:
             return stored
+        if status.st_size <= LARGE_SIZE:
+            return self._read_content(opened, context, patient=patient)
+        if file.entry.lane is Lane.UPLOAD:
+            return FilePostponed(file, now, deferred=True)
+        with self._large.permit(status.st_uid) as permitted:
+            if not permitted:
+                return FilePostponed(file, now + LARGE_RETRY)
+            on_large(file.entry)
+            return self._read_content(opened, context, patient=patient)
+
+    def _read_content(
+        self, opened: OpenFile[JournaledFile], context: ReadContext, *, patient: bool
+    ) -> ReadResult:
         (result,) = read_files((opened,), context.pipeline.fingerprint)
         if isinstance(result, FileUnreadable):
             return self._failure(result, patient=patient)
-        return replace(result, fd=fd)
+        return replace(result, fd=opened.fd)
 
     def _find_stored(
         self, opened: OpenFile[JournaledFile], context: ReadContext
@@ -241,7 +290,7 @@ class ReaderThreads:
 
     def _read(self, file: JournaledFile, context: ReadContext) -> ReadResult:
         try:
-            return self._reader.read(file, context)
+            return self._reader.read(file, context, self._dispatcher.set_large)
         except Exception:  # noqa: BLE001  # a defect must not end the thread: the file is retried
             _log.exception("a file cannot be read, it is tried again")
             return FilePostponed(file, time.time() + RETRY_DELAY)

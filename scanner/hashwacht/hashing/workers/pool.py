@@ -11,6 +11,7 @@ sockets, and all of them unpickle what a worker sends.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
+from hashwacht.hashing.workers.large_contents import LARGE_SIZE, MAX_LARGE, LargeContents
 from hashwacht.hashing.workers.outcomes import (
     BLOCKED_DETAIL,
     CRASH_REASONS,
@@ -100,7 +102,8 @@ class WorkerPool:
         )
         self._crash_log = crash_log or MemoryCrashLog()
         self._crash_log.set_decoder(decoder_id(plan))
-        max_workers, limits = len(WorkerKind) * jobs + MAX_HUNG_WORKERS, worker_limits
+        max_workers = len(WorkerKind) * jobs + MAX_LARGE + MAX_HUNG_WORKERS
+        limits = worker_limits
         config = ForkServerConfig(
             plan, task_factory, max_workers, background, limits or WorkerLimits()
         )
@@ -108,6 +111,10 @@ class WorkerPool:
         self._decoders: Mapping[WorkerKind, ReplyDecoder] = {}
         self._streaming: tuple[DigestTask | None, tuple[str, ...]] | None = None
         self._scheduler: FairScheduler[int, Fingerprint] = FairScheduler(jobs, MAX_BATCH)
+        limit = plan.limits.max_read_time
+        self._large = LargeContents(
+            self._registry, lambda worker, fd: self._request(worker, [fd], limit)[0], limit
+        )
         self._unbatched_left = 0
 
     @property
@@ -131,10 +138,12 @@ class WorkerPool:
         """Read *fd* to its end in a worker; wait for one if all are busy.
 
         Raises OSError if the file system refuses (ETIMEDOUT: it does not respond; EIO: not even
-        the digests could be computed), WorkerError if no worker can be started or the pool is
-        closed.
+        the digests could be computed; EFBIG: reading takes longer than the limit), WorkerError if
+        no worker can be started or the pool is closed.
         """
         lane = SchedulerLane.UPLOAD if upload else SchedulerLane.LOCAL
+        if os.fstat(fd).st_size > LARGE_SIZE:
+            return self._fingerprint_large(fd, lane)
         if not self._may_batch(fd):
             with self._scheduler.slot(lane):
                 return self._fingerprint_one(fd)
@@ -160,6 +169,16 @@ class WorkerPool:
             return digests
         try:
             return self._add_picture_results(digests, copy)
+        finally:
+            os.close(copy)
+
+    def _fingerprint_large(self, fd: int, lane: SchedulerLane) -> Fingerprint:
+        digests, copy = self._large.digest(fd, lane)
+        if copy is None:
+            return digests
+        try:
+            with self._scheduler.slot(lane):
+                return self._add_picture_results(digests, copy)
         finally:
             os.close(copy)
 
@@ -208,12 +227,14 @@ class WorkerPool:
                 self._registry.check_open(error)
                 raise _BatchFailed from error
 
-    def _request(self, worker: WorkerClient, fds: Sequence[int]) -> list[tuple[Reply, int | None]]:
+    def _request(
+        self, worker: WorkerClient, fds: Sequence[int], max_read_time: float = math.inf
+    ) -> list[tuple[Reply, int | None]]:
         """Return the replies of *worker* and the copies, which the caller must close.
 
         Raises WorkerDied, WorkerTimeout, ProtocolError; the worker must then be killed.
         """
-        answer = worker.request(fds)
+        answer = worker.request(fds, max_read_time)
         try:
             replies = self._decoder(worker.worker_kind).decode(answer.body, len(fds))
             return list(zip(replies, answer.copies, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -57,6 +58,10 @@ class WorkerTimeout(Exception):
     """The worker made no progress for longer than the budget allows."""
 
 
+class ReadTimeExceeded(WorkerTimeout):
+    """Reading the content took longer than it may, although it made progress."""
+
+
 class WorkerClient:
     """One worker process, used by one thread at a time."""
 
@@ -92,11 +97,12 @@ class WorkerClient:
         self.layers = decoder.decode(message[len(WORKER_READY) :])
         self._link.settimeout(min(_MAX_TICK, self._seconds / 4))
 
-    def request(self, fds: Sequence[int]) -> RawAnswer:
+    def request(self, fds: Sequence[int], max_read_time: float = math.inf) -> RawAnswer:
         """Send up to MAX_BATCH open contents; return their answer.
 
         Several contents share the time budget of one.  The caller must close the copies.  Raises
-        WorkerDied or WorkerTimeout; the worker must then be killed.
+        WorkerDied or WorkerTimeout, ReadTimeExceeded after *max_read_time* seconds; the worker must
+        then be killed.
         """
         number, self._number = self._number, (self._number + 1) & 0xFFFFFFFF
         try:
@@ -105,7 +111,8 @@ class WorkerClient:
             self.accepted = number == 1  # a worker that fails its first request is not replaced
             raise WorkerDied from error
         reads = self.worker_kind is WorkerKind.DIGESTS
-        progress = _ProgressTimer(fds[0] if reads and len(fds) == 1 else None, self._seconds)
+        watched = fds[0] if reads and len(fds) == 1 else None
+        progress = _ProgressTimer(watched, self._seconds, max_read_time)
         copies: list[int] = []
         try:
             received = bytearray(self._receive(copies))
@@ -190,8 +197,9 @@ class _ProgressTimer:
     move an offset for ever.
     """
 
-    def __init__(self, fd: int | None, seconds: float) -> None:
+    def __init__(self, fd: int | None, seconds: float, max_read_time: float) -> None:
         self._fd = fd
+        self._deadline = time.monotonic() + max_read_time
         self._seconds = seconds
         self._offset = 0
         self._since = time.monotonic()
@@ -199,6 +207,8 @@ class _ProgressTimer:
     def check(self) -> None:
         offset = 0 if self._fd is None else os.lseek(self._fd, 0, os.SEEK_CUR)
         now = time.monotonic()
+        if now > self._deadline:
+            raise ReadTimeExceeded
         if offset > self._offset:
             self._offset, self._since = offset, now
         elif now - self._since > self._seconds:
