@@ -22,8 +22,8 @@ from hashwacht.hashing.replanning import ReplanningFingerprinter
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.matching.services.service_matchers import (
     AnyService,
-    ServiceMatcherFactory,
     build_courier_matcher,
+    build_service_matcher,
 )
 from hashwacht.pipeline import Pipeline
 from hashwacht.secrets import SecretSources
@@ -154,8 +154,8 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
 
 def matcher_set(settings: Settings, environment: Mapping[str, str]) -> MatcherSet:
     """Build all matchers.  Raises ConfigurationError, CredentialError."""
-    services = ServiceMatcherFactory(secret_sources(settings, environment))
-    return _matcher_set(settings, services.build)
+    build = partial(build_service_matcher, sources=secret_sources(settings, environment))
+    return _matcher_set(settings, build)
 
 
 def scanner_matcher_set(settings: Settings) -> MatcherSet:

@@ -14,7 +14,7 @@ import pytest
 from benchmarks.measuring import Table, at_least, named
 from hashwacht.core.types import Outcome, Signal
 from hashwacht.matching.services.base import ServiceConfig
-from hashwacht.matching.services.client import LoopThread, ServiceMatcher
+from hashwacht.matching.services.client import ServiceMatcher
 from hashwacht.matching.services.eokm import EokmProtocol
 
 AT_ONCE = 16
@@ -83,8 +83,7 @@ def stock_httpx(url: str, values: list[str]) -> Callable[[], None]:
 def bench_eokm(table: Table, url: str) -> None:
     count = table.amount(400, 50)
     values = [f"{number:032x}" for number in range(count)]
-    loop = LoopThread()
-    matcher = ServiceMatcher("eokm", ServiceConfig(url, concurrency=AT_ONCE), EokmProtocol(), loop)
+    matcher = ServiceMatcher("eokm", ServiceConfig(url, concurrency=AT_ONCE), EokmProtocol())
     questions = [(Signal("md5", value),) for value in values]
 
     def ours() -> None:
@@ -99,4 +98,3 @@ def bench_eokm(table: Table, url: str) -> None:
         target=at_least(5, "x"),
     )
     matcher.close()
-    loop.close()

@@ -10,7 +10,7 @@ import pytest
 from hashwacht.core.types import Signal
 from hashwacht.matching.services.arachnid import ArachnidProtocol
 from hashwacht.matching.services.base import ServiceConfig
-from hashwacht.matching.services.client import LoopThread, ServiceMatcher
+from hashwacht.matching.services.client import ServiceMatcher
 from hashwacht.matching.services.eokm import EokmProtocol
 from hashwacht.matching.services.hma import HmaProtocol
 from hashwacht.matching.services.retry import RetryPolicy
@@ -26,13 +26,6 @@ KNOWN_PDQ, UNKNOWN_PDQ = "a5" * 32, "0ff0" * 16
 
 
 @pytest.fixture
-def loop() -> Iterator[LoopThread]:
-    thread = LoopThread()
-    yield thread
-    thread.close()
-
-
-@pytest.fixture
 def broken_url() -> Iterator[str]:
     def out_of_order(_: Request) -> Response:
         return Response(503)
@@ -43,10 +36,10 @@ def broken_url() -> Iterator[str]:
 
 class TestEokm(MatcherContract):
     @pytest.fixture
-    def case(self, loop: LoopThread, broken_url: str) -> Iterator[MatcherCase]:
+    def case(self, broken_url: str) -> Iterator[MatcherCase]:
         def make(url: str) -> ServiceMatcher:
             service = ServiceConfig(url, credential=ACCOUNT, retries=QUICK)
-            return ServiceMatcher("eokm", service, EokmProtocol(), loop)
+            return ServiceMatcher("eokm", service, EokmProtocol())
 
         responder = Eokm(frozenset({KNOWN_MD5}), ACCOUNT)
         with HttpServer(responder) as server:
@@ -62,11 +55,11 @@ class TestEokm(MatcherContract):
 
 class TestHma(MatcherContract):
     @pytest.fixture
-    def case(self, loop: LoopThread, broken_url: str) -> Iterator[MatcherCase]:
+    def case(self, broken_url: str) -> Iterator[MatcherCase]:
         def make(url: str) -> ServiceMatcher:
             service = ServiceConfig(url, retries=QUICK)
             protocol = HmaProtocol(known_signal=("pdq", KNOWN_PDQ))
-            return ServiceMatcher("hma", service, protocol, loop)
+            return ServiceMatcher("hma", service, protocol)
 
         responder = Hma({"BANK": {f"pdq:{KNOWN_PDQ}": 7}})
         with HttpServer(responder) as server:
@@ -82,12 +75,10 @@ class TestHma(MatcherContract):
 
 class TestArachnid(MatcherContract):
     @pytest.fixture(params=[False, True], ids=["object", "null"])
-    def case(
-        self, loop: LoopThread, broken_url: str, request: pytest.FixtureRequest
-    ) -> Iterator[MatcherCase]:
+    def case(self, broken_url: str, request: pytest.FixtureRequest) -> Iterator[MatcherCase]:
         def make(url: str) -> ServiceMatcher:
             service = ServiceConfig(url, credential=ACCOUNT, retries=QUICK)
-            return ServiceMatcher("arachnid", service, ArachnidProtocol(), loop)
+            return ServiceMatcher("arachnid", service, ArachnidProtocol())
 
         responder = Arachnid({KNOWN_PDQ: "csam"}, ACCOUNT, bare_null=request.param)
         with HttpServer(responder) as server:

@@ -28,8 +28,8 @@ from hashwacht.courier.channels import LazyChannel, LazyMatcher, build_channel
 from hashwacht.courier.server import CourierServer, RequestHandler
 from hashwacht.matching.services.service_matchers import (
     AnyService,
-    ServiceMatcherFactory,
     build_protocol,
+    build_service_matcher,
 )
 from hashwacht.platform import landlock
 from hashwacht.platform.process import forbid_dumps, forbid_new_privileges, layer_status
@@ -87,13 +87,13 @@ def build_handler(
 
     *lost* is called when one of them needs a new process to continue.
     """
-    services = ServiceMatcherFactory(bootstrap.secret_sources(settings, environ))
+    sources = bootstrap.secret_sources(settings, environ)
     matchers = {
         service.name: LazyMatcher(
             service.name,
             protocol.accepts,
             protocol.revision(service.base_url),
-            partial(services.build, service),
+            partial(build_service_matcher, service, sources),
         )
         for service in _services(settings)
         for protocol in [build_protocol(service)]

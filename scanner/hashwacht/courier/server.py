@@ -39,8 +39,8 @@ from hashwacht.ipc.sockets import peer_uid
 log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
-_LOOKUP_THREADS, _DELIVERY_THREADS = 64, 8
-"""Separate pools: lookups never wait for a mail server."""
+_THREADS = MAX_CONCURRENT_REQUESTS
+"""Threads of each service and channel, started as needed: none of them waits for another one."""
 
 _MESSAGE_TIMEOUT = 30.0
 """Seconds for the rest of a message, in both directions."""
@@ -68,8 +68,11 @@ class CourierServer:
         self._handler = handler
         self._permitted = frozenset(permitted)
         self._clients: set[_Client] = set()
-        self._lookups = ThreadPoolExecutor(_LOOKUP_THREADS, thread_name_prefix="lookup")
-        self._deliveries = ThreadPoolExecutor(_DELIVERY_THREADS, thread_name_prefix="delivery")
+        described = handler.describe()
+        self._executors = {
+            name: ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
+            for name in (*described.matchers, *map(_channel_key, described.channels), "")
+        }
 
     def serve(
         self,
@@ -82,7 +85,7 @@ class CourierServer:
         The event loop calls *alive* every few seconds.
         """
         asyncio.run(self._serve(listening, stop, alive))
-        for executor in (self._lookups, self._deliveries):
+        for executor in self._executors.values():
             executor.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(
@@ -143,13 +146,27 @@ class CourierServer:
             task.add_done_callback(client.tasks.discard)
 
     async def _work(self, client: _Client, number: int, request: CourierRequest) -> None:
-        executor = self._deliveries if isinstance(request, DeliverRequest) else self._lookups
+        executor = self._executors.get(_executor_key(request), self._executors[""])
         loop = asyncio.get_running_loop()
         reply = await loop.run_in_executor(executor, self._handler.answer, request)
         try:
             await _send(client, number, reply)
         except OSError:  # the client is gone; it repeats the request
             client.writer.transport.abort()
+
+
+def _channel_key(channel: str) -> str:
+    return f"alerts.{channel}"  # no matcher has a name with a dot
+
+
+def _executor_key(request: CourierRequest) -> str:
+    """Return the name of the executor of a service or channel; unknown ones share one."""
+    match request:
+        case DeliverRequest(channel):
+            return _channel_key(channel)
+        case SignalLookupRequest(matcher) | CheckRequest(matcher):
+            return matcher
+    return ""
 
 
 async def _send(client: _Client, number: int, reply: CourierReply) -> None:

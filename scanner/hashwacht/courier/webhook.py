@@ -28,6 +28,7 @@ import aiohttp
 from hashwacht import __version__
 from hashwacht.courier import rendering
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
+from hashwacht.matching.services.http import bounded_connector
 
 CONNECT_TIMEOUT, READ_TIMEOUT, TOTAL_TIMEOUT = 10.0, 30.0, 120.0
 """Seconds for a connection, for the next bytes, and in total."""
@@ -76,11 +77,12 @@ class WebhookChannel:
         )
         async with (
             aiohttp.ClientSession(
-                timeout=timeout, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+                timeout=timeout,
+                connector=bounded_connector(self._tls),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
             ) as session,
-            session.post(
-                self._url, data=body, headers=headers, ssl=self._tls, allow_redirects=False
-            ) as response,
+            session.post(self._url, data=body, headers=headers, allow_redirects=False) as response,
         ):
             return response.status
 

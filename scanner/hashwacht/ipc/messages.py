@@ -50,7 +50,8 @@ MAX_NOTICES = 64
 MAX_NAME = 128
 """Characters of the name of a list or of an entry, as a service writes it."""
 
-_MAX_DISTANCE = (1 << 16) - 1
+MAX_DISTANCE = (1 << 16) - 1
+"""Bits by which an entry may differ from a signal."""
 
 SignalKey = tuple[TypeName, Annotated[str, Meta(pattern=r"\A[0-9a-f]+\Z")]]
 """Type and value: all that a service sees of a signal."""
@@ -101,14 +102,14 @@ class ServiceHit(Message, frozen=True):
     """An entry of a service that matches a signal; the terms are those of Match."""
 
     category: Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,64}\Z")]
-    distance: Annotated[int, Meta(ge=0, le=_MAX_DISTANCE)] | None
+    distance: Annotated[int, Meta(ge=0, le=MAX_DISTANCE)] | None
     list: str = ""
     id: str = ""
 
     def __post_init__(self) -> None:
         self._fit(MAX_NAME, "list", "id")
-        if self.distance is not None and self.distance > _MAX_DISTANCE:
-            force_setattr(self, "distance", _MAX_DISTANCE)
+        if self.distance is not None and self.distance > MAX_DISTANCE:
+            force_setattr(self, "distance", MAX_DISTANCE)
 
 
 class SignalReply(Message, frozen=True):

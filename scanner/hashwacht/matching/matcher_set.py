@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Self
 
 from hashwacht.core.ports import Matcher, Query, QuickHashMatcher
@@ -14,7 +13,7 @@ from hashwacht.core.types import QUICK_ERROR_BITS, Answer, Fingerprint, Outcome,
 from hashwacht.core.verdict import effective_answer
 
 CALLERS = 8
-"""Callers that can look up at the same time without waiting for each other."""
+"""Callers that can ask a service at the same time without waiting for each other."""
 
 NOT_ASKED_REASON = "it did not answer recently and is asked again later"
 """Detail of an answer for which the matcher was not asked."""
@@ -66,9 +65,11 @@ class MatcherSet:
     def __init__(self, matchers: Sequence[ConfiguredMatcher]) -> None:
         """Own *matchers*: ``close`` closes them."""
         self.matchers = tuple(matchers)
-        # More threads than matchers: a slow one must not keep other callers from the rest.
-        workers = CALLERS * max(1, len(self.matchers))
-        self._executor = ThreadPoolExecutor(workers, thread_name_prefix="matcher-set")
+        # Threads of its own for each service: those that wait for a slow one delay no other.
+        self._executors = [
+            None if configured.max_age is None else ThreadPoolExecutor(CALLERS, "matcher-set")
+            for configured in self.matchers
+        ]
 
     @property
     def accepts(self) -> frozenset[str]:
@@ -97,18 +98,22 @@ class MatcherSet:
         answer is missing, undetermined, expired or from another revision.  Those named in
         *unavailable* are not asked: their answers are undetermined.
         """
-        lookup = partial(_current_answers, requests, now, unavailable)
+        columns = [_Column(configured, requests, now) for configured in self.matchers]
         # Services are asked in parallel; a local list answers faster than a thread is started.
+        # One that need not be asked is not waited for.
         futures = [
-            None if configured.max_age is None else self._executor.submit(lookup, configured)
-            for configured in self.matchers
+            executor.submit(column.ask, now, unavailable)
+            if executor is not None and column.is_due
+            else None
+            for column, executor in zip(columns, self._executors, strict=True)
         ]
-        columns = [
-            lookup(configured) if future is None else future.result()
-            for configured, future in zip(self.matchers, futures, strict=True)
-        ]
+        for column, future in zip(columns, futures, strict=True):
+            if future is None:
+                column.ask(now, unavailable)
+            else:
+                future.result()
         return [
-            _result([answer for column in columns if (answer := column[index]) is not None])
+            _result([answer for column in columns if (answer := column.answers[index]) is not None])
             for index in range(len(requests))
         ]
 
@@ -131,7 +136,8 @@ class MatcherSet:
 
     def close(self) -> None:
         """Close every matcher."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        for executor in filter(None, self._executors):
+            executor.shutdown(wait=False, cancel_futures=True)
         for configured in self.matchers:
             configured.matcher.close()
 
@@ -151,36 +157,49 @@ class _CurrentAnswer:
     expires: bool
 
 
-def _current_answers(
-    requests: Sequence[LookupRequest],
-    now: float,
-    unavailable: Collection[str],
-    configured: ConfiguredMatcher,
-) -> list[_CurrentAnswer | None]:
-    matcher, revision = configured.matcher, configured.matcher.revision
-    expires = configured.max_age is not None
-    column: list[_CurrentAnswer | None] = [None] * len(requests)
-    stored: dict[int, Answer | None] = {}
-    due: dict[int, Query] = {}
-    for index, request in enumerate(requests):
-        query = _query(request.fingerprint, matcher.accepts)
-        if not query:
-            continue
-        by_matcher = {answer.matcher: answer for answer in request.answers}
-        answer = stored[index] = by_matcher.get(matcher.name)
-        if answer and configured.is_current(answer, revision, now):
-            column[index] = _CurrentAnswer(answer, None, expires)
+class _Column:
+    """The answers of one matcher for all requests; *answers* has None where it has no say."""
+
+    def __init__(
+        self, configured: ConfiguredMatcher, requests: Sequence[LookupRequest], now: float
+    ) -> None:
+        """Take what is stored and valid; the rest is due."""
+        matcher, revision = configured.matcher, configured.matcher.revision
+        self._matcher, self._expires = matcher, configured.max_age is not None
+        self.answers: list[_CurrentAnswer | None] = [None] * len(requests)
+        self._stored: dict[int, Answer | None] = {}
+        self._due: dict[int, Query] = {}
+        for index, request in enumerate(requests):
+            query = _query(request.fingerprint, matcher.accepts)
+            if not query:
+                continue
+            by_matcher = {answer.matcher: answer for answer in request.answers}
+            answer = self._stored[index] = by_matcher.get(matcher.name)
+            if answer and configured.is_current(answer, revision, now):
+                self.answers[index] = _CurrentAnswer(answer, None, self._expires)
+            else:
+                self._due[index] = query
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the matcher has to be asked."""
+        return bool(self._due)
+
+    def ask(self, now: float, unavailable: Collection[str]) -> None:
+        """Ask for what is due, unless the matcher is *unavailable*."""
+        if not self._due:
+            return
+        matcher = self._matcher
+        if matcher.name in unavailable:
+            reason, detail = Reason.UNANSWERED, NOT_ASKED_REASON
+            undetermined, revision = Outcome.UNDETERMINED, matcher.revision
+            answer = Answer(matcher.name, undetermined, now, revision, (), reason, detail)
+            answers = [answer] * len(self._due)
         else:
-            due[index] = query
-    if matcher.name in unavailable:
-        reason, detail = Reason.UNANSWERED, NOT_ASKED_REASON
-        undetermined = Outcome.UNDETERMINED
-        answers = [Answer(matcher.name, undetermined, now, revision, (), reason, detail)] * len(due)
-    else:
-        answers = matcher.lookup(list(due.values()))
-    for index, answer in zip(due, answers, strict=True):
-        column[index] = _CurrentAnswer(effective_answer(stored[index], answer), answer, expires)
-    return column
+            answers = matcher.lookup(list(self._due.values()))
+        for index, answer in zip(self._due, answers, strict=True):
+            current = effective_answer(self._stored[index], answer)
+            self.answers[index] = _CurrentAnswer(current, answer, self._expires)
 
 
 def _query(fingerprint: Fingerprint, accepts: frozenset[str]) -> Query:

@@ -77,8 +77,9 @@ class ServiceSettings:
     timeout: float = setting(
         Duration(0.1, 600),
         10.0,
-        "Time to wait for an answer. Ten seconds allow for a slow moment; a file without an answer"
-        " is undetermined and asked about again later.",
+        "Time for all attempts of one lookup together, each from connecting to the last byte;"
+        " pauses between them (each at most 30 s) come on top. Ten seconds allow for a slow moment;"
+        " a file without an answer is undetermined and asked about again later.",
     )
     concurrency: int = setting(
         Integer(1, 256),

@@ -33,6 +33,7 @@ from hashwacht.matching.courier_client import CourierMatcher
 from support.processes import wait_for
 from support.program import Program
 from support.services.courier import courier, pretender
+from support.services.faults import FaultServer, black_hole
 from support.services.http_server import HttpServer
 from support.services.services import Hma
 
@@ -196,8 +197,6 @@ def test_a_repeatedly_killed_courier_never_gives_a_wrong_answer(
 
 @pytest.mark.alone  # measures time
 def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) -> None:
-    from support.services.faults import FaultServer, black_hole
-
     with FaultServer(black_hole()) as server:
         program.ask("hma", server.url)
         with courier(program) as running, closing(running.matcher("hma")) as matcher:
@@ -211,6 +210,28 @@ def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) ->
                 (answer,) = slow.result()
             assert is_unanswered(answer)
             assert "courier" not in answer.detail, "it is the service that is slow"
+
+
+def test_lookups_that_wait_for_one_service_delay_no_other(program: Program, service: Hma) -> None:
+    """More lookups wait than the courier had threads for all services together."""
+    md5s = [(Signal("md5", f"{number:032x}"),) for number in range(100)]
+    with FaultServer(black_hole()) as silent, HttpServer(service) as server, ExitStack() as stack:
+        program.ask(
+            "eokm",
+            "",
+            f'base_url = "{silent.url}"',
+            'credentials = ""',
+            "timeout = 60\nconcurrency = 100",
+        )
+        program.ask("hma", server.url)
+        running = stack.enter_context(courier(program))
+        matcher = stack.enter_context(closing(running.matcher("hma")))
+        threads = stack.enter_context(ThreadPoolExecutor(100))
+        waiting = [stack.enter_context(closing(running.matcher("eokm"))) for _ in range(2)]
+        for number, md5 in enumerate(md5s):
+            threads.submit(waiting[number % 2].lookup, [md5])
+        wait_for(lambda: len(silent.record.requests) >= 64, 60)
+        assert asked(matcher).outcome is Outcome.NO_MATCH
 
 
 def test_nonsense_ends_only_the_connection_it_came_from(program: Program, service: Hma) -> None:

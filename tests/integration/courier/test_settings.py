@@ -10,8 +10,8 @@ import pytest
 from hashwacht.daemon.scanner.roots import command_line_roots
 from hashwacht.matching.services.service_matchers import (
     AnyService,
-    ServiceMatcherFactory,
     build_courier_matcher,
+    build_service_matcher,
 )
 from hashwacht.secrets import Credential, SecretSources, store_credential
 from hashwacht.settings import (
@@ -39,7 +39,7 @@ def test_a_scan_and_the_daemon_share_answers(service: AnyService, tmp_path: Path
     for name in ("eokm", "arachnid"):
         store_credential(name, Credential("user", "password"), places)
     through = build_courier_matcher(service, tmp_path / "courier.sock")
-    with closing(ServiceMatcherFactory(places).build(service)) as direct, closing(through):
+    with closing(build_service_matcher(service, places)) as direct, closing(through):
         assert direct.name == through.name == service.name
         assert direct.accepts == through.accepts
         assert direct.revision == through.revision

@@ -43,7 +43,7 @@ OTHERS = (
     Other("django", "6.0", ("django>=6.0,<6.1", "asgiref", "sqlparse"), "test_django.py"),
     Other("flask", "3.0", ("flask>=3.0,<3.1", "werkzeug>=3.0,<3.1"), "test_flask.py"),
     Other("starlette", "0.", ("fastapi>=0.115,<0.116", "starlette<0.47"), "test_fastapi.py"),
-    Other("aiohttp", "3.10", ("aiohttp>=3.10,<3.11",), "test_aiohttp.py"),
+    Other("aiohttp", "3.12", ("aiohttp>=3.12,<3.13",), "test_aiohttp.py"),
     Other(
         "trio",
         "0.",

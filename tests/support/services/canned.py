@@ -28,7 +28,8 @@ class CannedMatcher(ServiceMatcher):
     """Records the requests and parses *body* for each of them."""
 
     def __init__(self, name: str, protocol: ServiceProtocol, body: bytes | ServiceFault) -> None:
-        super().__init__(name, ServiceConfig("https://canned.example"), protocol, _InlineLoop())
+        super().__init__(name, ServiceConfig("https://canned.example"), protocol)
+        self._loop = _InlineLoop()
         self.requests: list[HttpRequest] = []
         self._body = body
 

@@ -100,6 +100,18 @@ def black_hole() -> Fault:
     return act
 
 
+def flood(raw: bytes, before: bytes = b"") -> Fault:
+    """Send *before*, and then *raw* without end."""
+
+    async def act(_: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(before)
+        while True:
+            writer.write(raw * (65536 // len(raw)))
+            await writer.drain()
+
+    return act
+
+
 def drip(raw: bytes, pause: float) -> Fault:
     """Send one byte every *pause* seconds."""
 

@@ -20,7 +20,7 @@ from support.services.http_server import Request, Response
 DIGITS = {"md5": 32, "sha1": 40, "pdq": 64, "video_md5": 32}
 """Length of a hash by the services' names for its type, in hexadecimal digits."""
 
-ALLOWED_HEADERS = frozenset({"host", "user-agent", "authorization", "content-type"})
+ALLOWED_HEADERS = frozenset({"host", "user-agent", "authorization", "accept", "content-type"})
 """What a lookup may say besides its hash (and Content-Length)."""
 
 
@@ -107,7 +107,8 @@ class Arachnid:
             return _detail(404, "not found")
         if (fault := _common_fault(asked, "POST", self.credential)) is not None:
             return fault
-        if asked.headers.get("content-type") != "application/json":
+        kinds = [asked.headers.get(name) for name in ("accept", "content-type")]
+        if kinds != ["*/*", "application/json"]:
             return _detail(415, "content type")
         body = json.loads(asked.body)
         if set(body) != {"hashes"} or not 0 < len(body["hashes"]) <= self.batch:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from hashwacht.core.ports import Query
 from hashwacht.core.types import Answer, Diagnostic, Fingerprint, Outcome, Signal
-from hashwacht.matching.matcher_set import ConfiguredMatcher, LookupRequest, MatcherSet
+from hashwacht.matching.matcher_set import CALLERS, ConfiguredMatcher, LookupRequest, MatcherSet
 
 NOW = 1000.0
 MD5 = Signal("md5", "a" * 32)
@@ -143,3 +144,32 @@ def test_knowledge_id_changes_with_every_relevant_change() -> None:
 
     changes = ({"name": "b"}, {"accepts": frozenset({"pdq"})}, {"revision": "2"}, {"age": 5.0})
     assert len({epoch(), *(epoch(**change) for change in changes)}) == 5
+
+
+@dataclass
+class _Silent(Listed):
+    """A matcher that does not answer before *released* is set."""
+
+    released: threading.Event = field(default_factory=threading.Event)
+    waiting: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def lookup(self, questions: Sequence[Query]) -> list[Answer]:
+        if questions:
+            self.waiting.release()
+            self.released.wait(60)
+        return super().lookup(questions)
+
+
+def test_callers_that_wait_for_a_service_delay_no_other() -> None:
+    silent, other = _Silent("a", frozenset({"md5"})), Listed("b", frozenset({"pdq"}))
+    matchers = MatcherSet([ConfiguredMatcher(silent, 60), ConfiguredMatcher(other, 60)])
+    with matchers, ThreadPoolExecutor(40) as callers:
+        for _ in range(40):
+            callers.submit(matchers.lookup, [LookupRequest(fingerprint(MD5))], NOW)
+        for _ in range(CALLERS):
+            assert silent.waiting.acquire(timeout=20)
+        try:
+            (reply,) = matchers.lookup([LookupRequest(fingerprint(PDQ))], NOW)
+            assert [answer.matcher for answer in reply.answers] == ["b"]
+        finally:
+            silent.released.set()

@@ -30,12 +30,16 @@ from hashwacht.secrets import Credential
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """Method, path with query (percent-encoded), content type and body."""
+    """Method, path with query (percent-encoded), content type and body.
+
+    *accept* is the value of the Accept header, empty for none.
+    """
 
     method: str
     path: str
     content_type: str = ""
     body: bytes = b""
+    accept: str = ""
 
 
 class ServiceProtocol(ABC):
@@ -75,10 +79,14 @@ def word_pairs(words: Mapping[str, str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds; *request* includes all retries, *lookup* all requests."""
+    """Seconds.
+
+    *exchange* bounds all exchanges for one request together, from connecting to the last byte;
+    *request* includes the pauses between them, *lookup* all requests.
+    """
 
     connect: float = 5.0
-    read: float = 30.0
+    exchange: float = 10.0
     request: float = 90.0
     lookup: float = 900.0
 

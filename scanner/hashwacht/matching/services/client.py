@@ -1,8 +1,8 @@
 """One matching service, asked from any thread through an event loop in a background thread.
 
-A process needs one :class:`LoopThread`, built where its parts are composed and shared by all
-matchers of services.  Nothing starts before the first use.  It does not depend on an event loop of
-the surrounding program: a call from a coroutine blocks it for as long as the lookup takes.
+Every matcher has a :class:`LoopThread` of its own, so that a service whose answers keep a parser
+busy cannot delay another one.  Nothing starts before the first use.  It does not depend on an event
+loop of the surrounding program: a call from a coroutine blocks it for as long as the lookup takes.
 
 After a fork the thread does not exist in the child: its first use starts a new one, with new
 connections.  Those opened by the parent are kept but never closed, because both processes share
@@ -41,14 +41,12 @@ BatchResult = Sequence[ServiceAnswer] | ServiceFault
 class ServiceMatcher:
     """Looks signals up at one service.  Implements the Matcher port; thread-safe."""
 
-    def __init__(
-        self, name: str, config: ServiceConfig, protocol: ServiceProtocol, loop: LoopThread
-    ) -> None:
-        """Open nothing before the first request; *loop* belongs to the caller."""
+    def __init__(self, name: str, config: ServiceConfig, protocol: ServiceProtocol) -> None:
+        """Open nothing before the first request."""
         self.name = name
         self.accepts = protocol.accepts
         self.revision = protocol.revision(config.base_url)
-        self._config, self._protocol, self._loop = config, protocol, loop
+        self._config, self._protocol, self._loop = config, protocol, LoopThread()
         self._session: ServiceSession | None = None
         self._inherited: list[ServiceSession] = []
         self._closed = False
@@ -71,11 +69,12 @@ class ServiceMatcher:
         return evaluate_check(self.name, answers, expect_match=known is not None)
 
     def close(self) -> None:
-        """Close the connections.  A second call does nothing."""
+        """Close the connections and stop the thread.  A second call does nothing."""
         if not self._closed:
             self._closed = True
             if self._session is not None:
                 self._loop.run(self._close_session(self._session))
+            self._loop.close()
 
     def _ask(self, signals: Batch) -> dict[SignalKey, ServiceAnswer]:
         if self._closed:
@@ -110,7 +109,8 @@ class ServiceMatcher:
 class ServiceSession:
     """The part of a matcher inside the event loop.
 
-    Every request passes, from the outside in, a slot, a deadline, the breaker and retries.
+    Every request passes, from the outside in, a slot, a deadline, the breaker, retries, and the
+    deadline of its exchanges.  Whatever an answer does to the libraries that read it is a fault.
     """
 
     def __init__(
@@ -170,18 +170,21 @@ class ServiceSession:
 
     async def _retry(self, batch: Batch, deadline: float) -> BatchResult:
         """Repeat until there is an answer, a permanent fault, or no attempt or time left."""
-        attempt = 0
+        attempt, exchange_time = 0, self._config.timeouts.exchange
         while True:
             attempt += 1
             admission = await self._admission()
             if admission is Admission.STOP:
                 return self._breaker.open_fault()
             probe = admission is Admission.PROBE
-            result = await self._attempt(batch, probe=probe)
+            begun = time.monotonic()
+            result = await self._attempt(batch, exchange_time, probe=probe)
+            exchange_time -= time.monotonic() - begun
             if not isinstance(result, ServiceFault):
                 return result
             pause = self._config.retries.delay(attempt, result.wait)
-            if probe or not self._may_retry(result, attempt, pause, deadline):
+            in_time = exchange_time > 0 and time.monotonic() + pause < deadline
+            if probe or not (in_time and self._may_retry(result, attempt, pause)):
                 if not probe:
                     self._breaker.record_failure(result)
                 return result
@@ -189,10 +192,9 @@ class ServiceSession:
                 self._resume_at = max(self._resume_at, time.monotonic() + result.wait)
             await asyncio.sleep(pause)
 
-    def _may_retry(self, fault: ServiceFault, attempt: int, pause: float, deadline: float) -> bool:
+    def _may_retry(self, fault: ServiceFault, attempt: int, pause: float) -> bool:
         retries = self._config.retries
-        in_time = pause <= retries.max_delay and time.monotonic() + pause < deadline
-        return fault.retryable and attempt < retries.max_attempts and in_time
+        return fault.retryable and attempt < retries.max_attempts and pause <= retries.max_delay
 
     async def _admission(self) -> Admission:
         """Wait for the time that the service asked for and for a probe, then ask the breaker."""
@@ -202,14 +204,13 @@ class ServiceSession:
             await self._probe_done.wait()
         return admission
 
-    async def _attempt(self, batch: Batch, *, probe: bool) -> BatchResult:
+    async def _attempt(self, batch: Batch, seconds: float, *, probe: bool) -> BatchResult:
         """Make one exchange; report an answer, and any outcome of a probe, to the breaker."""
         if probe:
             self._probe_done.clear()
         result: BatchResult = ServiceFault("the probe was abandoned")
         try:
-            body = await self._exchange(self._protocol.request(batch))
-            result = body if isinstance(body, ServiceFault) else self._protocol.parse(body, batch)
+            result = await self._exchange_in_time(batch, seconds)
         finally:
             if not isinstance(result, ServiceFault):
                 self._breaker.record_success()
@@ -218,6 +219,18 @@ class ServiceSession:
             if probe:
                 self._probe_done.set()
         return result
+
+    async def _exchange_in_time(self, batch: Batch, seconds: float) -> BatchResult:
+        """Return the parsed answer, or a fault for every way in which there is none."""
+        try:
+            async with asyncio.timeout(seconds):
+                body = await self._exchange(self._protocol.request(batch))
+            return body if isinstance(body, ServiceFault) else self._protocol.parse(body, batch)
+        except TimeoutError:
+            limit = self._config.timeouts.exchange
+            return ServiceFault(f"not answered within {limit:g} s")
+        except Exception as error:  # noqa: BLE001  # one answer must not end the whole lookup
+            return ServiceFault(f"the answer cannot be read: {type(error).__name__}")
 
     async def aclose(self) -> None:
         """Cancel the lookups in progress and close the connections."""
@@ -247,11 +260,12 @@ class LoopThread:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run *work* in the loop and wait for its result; an interrupt cancels it."""
-        running = self._start(work)
-        if threading.current_thread() is running.thread:
-            work.close()
-            raise RuntimeError("a lookup cannot be started from the lookup thread")
-        future = asyncio.run_coroutine_threadsafe(work, running.loop)
+        with self._lock():  # nothing is scheduled after ``close`` has stopped the loop
+            running = self._start(work)
+            if threading.current_thread() is running.thread:
+                work.close()
+                raise RuntimeError("a lookup cannot be started from the lookup thread")
+            future = asyncio.run_coroutine_threadsafe(work, running.loop)
         try:
             return future.result()
         except BaseException:
@@ -269,24 +283,21 @@ class LoopThread:
         running.thread.join()
 
     def _start(self, work: Coroutine[Any, Any, T]) -> _RunningLoop:
-        running = self._running
-        if running is not None and running.pid == os.getpid():
-            return running
-        with self._lock():
-            if self._closed:
-                work.close()
-                raise RuntimeError("the lookup thread is closed")
-            if self._running is not None and self._running.pid != os.getpid():
-                self._inherited.append(self._running)
-                self._running = None
-            if self._running is None:
-                loop = asyncio.new_event_loop()
-                thread = threading.Thread(
-                    target=_run_loop, args=(loop,), name="hashwacht-lookup", daemon=True
-                )
-                thread.start()
-                self._running = _RunningLoop(loop, thread, os.getpid())
-            return self._running
+        """Return the loop of this process, started if necessary; the caller holds the lock."""
+        if self._closed:
+            work.close()
+            raise RuntimeError("the lookup thread is closed")
+        if self._running is not None and self._running.pid != os.getpid():
+            self._inherited.append(self._running)
+            self._running = None
+        if self._running is None:
+            loop = asyncio.new_event_loop()
+            thread = threading.Thread(
+                target=_run_loop, args=(loop,), name="hashwacht-lookup", daemon=True
+            )
+            thread.start()
+            self._running = _RunningLoop(loop, thread, os.getpid())
+        return self._running
 
     def _lock(self) -> threading.Lock:
         """One lock per process: another thread may have held the parent's during the fork."""

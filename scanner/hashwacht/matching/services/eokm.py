@@ -17,11 +17,12 @@ from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import CSAM
 from hashwacht.ipc.messages import ServiceHit, SignalKey
 from hashwacht.matching.lookup import ServiceAnswer, ServiceFault
+from hashwacht.matching.services.answer_decoder import MalformedAnswer, decode_answer
 from hashwacht.matching.services.base import HttpRequest, ServiceProtocol, word_pairs
 
 CONTENT_TYPE = "application/x-www-form-urlencoded"
 
-_LITERALS: Mapping[bytes, tuple[ServiceHit, ...]] = {b"true": (ServiceHit(CSAM, 0),), b"false": ()}
+_KNOWN = (ServiceHit(CSAM, 0),)
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ class EokmProtocol(ServiceProtocol):
     def parse(
         self, body: bytes, signals: Sequence[SignalKey]
     ) -> Sequence[ServiceAnswer] | ServiceFault:
-        """Accept only the two literals."""
-        hits = _LITERALS.get(body.strip())
-        if hits is None:
+        """Accept only the two literals, which are those of JSON."""
+        try:
+            known = decode_answer(body, bool)
+        except MalformedAnswer:
             return ServiceFault("the answer is neither true nor false")
-        return [hits] * len(signals)
+        return [_KNOWN if known else ()] * len(signals)

@@ -17,17 +17,24 @@ Two cases in which status 200 without matches does not mean that the signal is u
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 from urllib.parse import urlencode
+
+from msgspec import Meta, Struct
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.types import CSAM
-from hashwacht.ipc.messages import ServiceHit, SignalKey
+from hashwacht.ipc.messages import MAX_DISTANCE, ServiceHit, SignalKey
 from hashwacht.matching.lookup import ServiceAnswer, ServiceFault, is_canonical
+from hashwacht.matching.services.answer_decoder import MalformedAnswer, decode_answer
 from hashwacht.matching.services.base import HttpRequest, ServiceProtocol, word_pairs
+
+
+class _BankEntry(Struct, frozen=True):
+    bank_content_id: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+    distance: Annotated[str, Meta(max_length=64)]
 
 
 @dataclass(frozen=True)
@@ -81,31 +88,27 @@ class HmaProtocol(ServiceProtocol):
     ) -> Sequence[ServiceAnswer] | ServiceFault:
         """Return every match of every bank; one malformed entry makes the answer unusable."""
         try:
-            banks: dict[str, Any] = json.loads(body)
+            banks = decode_answer(body, dict[str, list[_BankEntry]])
             hits = tuple(
-                self._hit(bank, entry)
-                for bank, entries in banks.items()
-                for entry in _require_list(entries)
+                self._hit(bank, entry) for bank, entries in banks.items() for entry in entries
             )
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except MalformedAnswer:
             return ServiceFault("the answer is not a list of matches by bank")
         return [hits] * len(signals)
 
-    def _hit(self, bank: str, entry: Any) -> ServiceHit:
-        category, distance = self.categories.get(bank, self.category), _distance(entry["distance"])
-        return ServiceHit(category, distance, bank, str(int(entry["bank_content_id"])))
+    def _hit(self, bank: str, entry: _BankEntry) -> ServiceHit:
+        category, distance = self.categories.get(bank, self.category), _distance(entry.distance)
+        return ServiceHit(category, distance, bank, str(entry.bank_content_id))
 
 
-def _require_list(entries: Any) -> list[Any]:
-    if not isinstance(entries, list):
-        raise TypeError
-    return entries
-
-
-def _distance(text: object) -> int | None:
+def _distance(text: str) -> int | None:
     """Parse a distance: a number of bits as a string, as threatexchange prints it.
 
     Types that are compared for equality print ``-``, others anything (``95%``); such a match
-    counts like any other.
+    counts like any other.  Raises MalformedAnswer for a number that no signal has bits for.
     """
-    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() else None
+    if not (text.isascii() and text.isdigit()):
+        return None
+    if (distance := int(text)) > MAX_DISTANCE:
+        raise MalformedAnswer("a distance is too large")
+    return distance

@@ -25,14 +25,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 import time
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.connector import AddrInfoType
 from httpx_aiohttp import AiohttpTransport
 
 from hashwacht import __version__
@@ -96,16 +99,81 @@ def open_transport(config: ServiceConfig) -> AiohttpTransport:
 
     def session() -> aiohttp.ClientSession:
         """Open a session without cookies, environment and automatic headers."""
-        limit, idle = config.concurrency, 30.0  # seconds; shorter than most servers allow
-        connector = aiohttp.TCPConnector(ssl=context, limit=limit, keepalive_timeout=idle)
         return aiohttp.ClientSession(
-            connector=connector,
+            connector=bounded_connector(context, config.max_response_bytes, config.concurrency),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
         )
 
     return AiohttpTransport(verify=context, proxy=_proxy(config), client=session)
+
+
+_MAX_OVERHEAD = 64 * 1024
+"""Bytes of an exchange besides the body: status lines, header fields, chunk sizes, TLS."""
+
+_KEEPALIVE = 30.0
+"""Seconds; shorter than most servers allow."""
+
+
+class AnswerTooLong(ConnectionAbortedError):
+    """The peer sent more than the answer to one request may have."""
+
+
+class _BoundedSocket(socket.socket):
+    """Ends the connection when more than *max_received* bytes follow what was sent last.
+
+    The HTTP parser of aiohttp accepts interim responses and chunk extensions without end; small
+    pieces keep an event loop from parsing for long between two looks at the clock.
+    """
+
+    max_received = 0
+    _received = 0
+    _PIECE = 8 * 1024
+
+    def send(self, data: Any, flags: int = 0, /) -> int:
+        """Begin to count again."""
+        self._received = 0
+        return super().send(data, flags)
+
+    def sendmsg(self, *arguments: Any) -> int:
+        """Begin to count again."""
+        self._received = 0
+        return super().sendmsg(*arguments)
+
+    def recv(self, size: int, flags: int = 0, /) -> bytes:
+        """Return some bytes.  Raises AnswerTooLong."""
+        content = super().recv(min(size, self._PIECE), flags)
+        self._count(len(content))
+        return content
+
+    def recv_into(self, buffer: Any, size: int = 0, flags: int = 0) -> int:
+        """Receive some bytes into *buffer*.  Raises AnswerTooLong."""
+        room = min(size or len(buffer), self._PIECE)
+        length = super().recv_into(buffer, room, flags)
+        self._count(length)
+        return length
+
+    def _count(self, length: int) -> None:
+        self._received += length
+        if self._received > self.max_received:
+            raise AnswerTooLong
+
+
+def bounded_connector(
+    context: ssl.SSLContext, max_response_bytes: int = 0, concurrency: int = 1
+) -> aiohttp.TCPConnector:
+    """Return a connector whose connections end if an answer is much longer than its body may be."""
+
+    def open_socket(address: AddrInfoType) -> socket.socket:
+        family, kind, protocol, *_ = address
+        opened = _BoundedSocket(family, kind, protocol)
+        opened.max_received = max_response_bytes + _MAX_OVERHEAD
+        return opened
+
+    return aiohttp.TCPConnector(
+        ssl=context, limit=concurrency, keepalive_timeout=_KEEPALIVE, socket_factory=open_socket
+    )
 
 
 def _proxy(config: ServiceConfig) -> httpx.Proxy | None:
@@ -164,6 +232,8 @@ def fault_from_error(error: BaseException) -> ServiceFault:
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
         reasons = (getattr(cause, "verify_message", "") for cause in chain)
         return ServiceFault(f"the certificate is not accepted: {next(filter(None, reasons), '')}")
+    if any(isinstance(cause, AnswerTooLong) for cause in chain):
+        return ServiceFault("the answer does not end")
     for classes, detail in _TEMPORARY_FAULTS:
         if any(isinstance(cause, classes) for cause in chain):
             return ServiceFault(detail, retryable=True)
@@ -198,11 +268,11 @@ class HttpExchange:
         if config.credential is not None:
             fixed.append(("Authorization", basic_auth(config.credential)))
         self._headers = lru_cache(8)(
-            lambda kind: httpx.Headers(fixed + ([("Content-Type", kind)] if kind else []))
+            lambda *chosen: httpx.Headers(
+                [*fixed, *((name, value) for name, value in chosen if value)]
+            )
         )
-        timeouts = config.timeouts
-        timeout = {"connect": timeouts.connect, "read": timeouts.read, "write": timeouts.read}
-        self._extensions = {"timeout": timeout}
+        self._extensions = {"timeout": {"connect": config.timeouts.connect}}
 
     async def __call__(self, request: HttpRequest) -> bytes | ServiceFault:
         """Return the body of an answer with status 200, of limited length, or a fault."""
@@ -222,7 +292,9 @@ class HttpExchange:
         return httpx.Request(
             request.method,
             self._url(request.path),
-            headers=self._headers(request.content_type),
+            headers=self._headers(
+                ("Accept", request.accept), ("Content-Type", request.content_type)
+            ),
             content=request.body,
             extensions=self._extensions,
         )

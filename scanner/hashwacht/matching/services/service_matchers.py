@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hashwacht.core.errors import CredentialError
 from hashwacht.core.ports import Matcher
@@ -15,9 +14,6 @@ from hashwacht.matching.services.hma import HmaProtocol
 from hashwacht.matching.services.retry import RetryPolicy
 from hashwacht.secrets import Credential, SecretSources, load_credential
 from hashwacht.settings import ArachnidSettings, EokmSettings, HmaSettings, ServiceSettings
-
-if TYPE_CHECKING:
-    from hashwacht.matching.services.client import LoopThread
 
 AnyService = EokmSettings | HmaSettings | ArachnidSettings
 
@@ -44,38 +40,31 @@ def build_courier_matcher(settings: AnyService, socket: Path) -> Matcher:
     return CourierMatcher(settings.name, protocol.accepts, revision, socket)
 
 
-class ServiceMatcherFactory:
-    """Builds matchers that ask from this process; they share one thread, started on first use."""
+def build_service_matcher(settings: AnyService, sources: SecretSources) -> Matcher:
+    """Build a matcher that asks from this process.  Raises ConfigurationError, CredentialError."""
+    from hashwacht.matching.services.client import ServiceMatcher
 
-    def __init__(self, sources: SecretSources) -> None:
-        self._sources = sources
-        self._loop: LoopThread | None = None
+    timeout = settings.timeout
+    config = ServiceConfig(
+        base_url=settings.base_url,
+        credential=_credential(settings, sources),
+        concurrency=settings.concurrency,
+        proxy=settings.proxy,
+        ca_file=settings.ca_file,
+        client_cert=settings.client_cert,
+        client_key=settings.client_key,
+        # The pauses between the attempts, which a busy service asks for, come on top.
+        timeouts=Timeouts(min(5.0, timeout), timeout, request=9 * timeout),
+        retries=RetryPolicy(max_attempts=settings.retries + 1),
+    )
+    return ServiceMatcher(settings.name, config, build_protocol(settings))
 
-    def build(self, settings: AnyService) -> Matcher:
-        """Build one matcher.  Raises ConfigurationError, CredentialError."""
-        from hashwacht.matching.services.client import LoopThread, ServiceMatcher
 
-        timeout = settings.timeout
-        config = ServiceConfig(
-            base_url=settings.base_url,
-            credential=self._credential(settings),
-            concurrency=settings.concurrency,
-            proxy=settings.proxy,
-            ca_file=settings.ca_file,
-            client_cert=settings.client_cert,
-            client_key=settings.client_key,
-            # One request with its retries may take nine times as long as one answer.
-            timeouts=Timeouts(connect=min(5.0, timeout), read=timeout, request=9 * timeout),
-            retries=RetryPolicy(max_attempts=settings.retries + 1),
-        )
-        self._loop = self._loop or LoopThread()
-        return ServiceMatcher(settings.name, config, build_protocol(settings), self._loop)
-
-    def _credential(self, settings: ServiceSettings) -> Credential | None:
-        if not settings.credentials:
-            return None
-        try:
-            return load_credential(settings.credentials, self._sources)
-        except CredentialError as error:
-            message = f"matcher {settings.name}: {error.message}"
-            raise CredentialError(message, advice=error.advice) from None
+def _credential(settings: ServiceSettings, sources: SecretSources) -> Credential | None:
+    if not settings.credentials:
+        return None
+    try:
+        return load_credential(settings.credentials, sources)
+    except CredentialError as error:
+        message = f"matcher {settings.name}: {error.message}"
+        raise CredentialError(message, advice=error.advice) from None

@@ -18,7 +18,7 @@ from hashwacht import __version__
 from hashwacht.core.types import Outcome, Signal
 from hashwacht.matching.services.arachnid import ArachnidProtocol
 from hashwacht.matching.services.base import ServiceConfig
-from hashwacht.matching.services.client import LoopThread, ServiceMatcher
+from hashwacht.matching.services.client import ServiceMatcher
 from hashwacht.matching.services.eokm import EokmProtocol
 from hashwacht.matching.services.hma import HmaProtocol
 from hashwacht.matching.services.retry import RetryPolicy
@@ -39,10 +39,10 @@ def wire(port: int, first: str, *more: str, body: str = "") -> str:
     return "\r\n".join([*lines, *more, "", body])
 
 
-def test_eokm_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
+def test_eokm_sends_the_hash_and_a_fixed_set_of_headers() -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT)
-        with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
+        with closing(ServiceMatcher("eokm", service, EokmProtocol())) as matcher:
             matcher.lookup([(MD5,)])
     [request] = server.record.requests
     assert request.raw.decode("ascii") == wire(
@@ -55,10 +55,10 @@ def test_eokm_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> Non
     )
 
 
-def test_hma_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
+def test_hma_sends_the_hash_and_a_fixed_set_of_headers() -> None:
     with (
         HttpServer(Hma({"B": {}})) as server,
-        closing(ServiceMatcher("hma", ServiceConfig(server.url), HmaProtocol(), loop)) as matcher,
+        closing(ServiceMatcher("hma", ServiceConfig(server.url), HmaProtocol())) as matcher,
     ):
         matcher.lookup([(PDQ,)])
     [request] = server.record.requests
@@ -66,10 +66,10 @@ def test_hma_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None
     assert request.raw.decode("ascii") == wire(server.port, first)
 
 
-def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) -> None:
+def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers() -> None:
     with HttpServer(Arachnid({}, ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT)
-        with closing(ServiceMatcher("shield", service, ArachnidProtocol(), loop)) as matcher:
+        with closing(ServiceMatcher("shield", service, ArachnidProtocol())) as matcher:
             matcher.lookup([(PDQ,)])
     [request] = server.record.requests
     body = json.dumps({"hashes": [base64.b64encode(bytes.fromhex(PDQ.value)).decode()]})
@@ -77,6 +77,7 @@ def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) ->
         server.port,
         "POST /v1/pdq/",
         f"authorization: Basic {TOKEN}",
+        "accept: */*",
         "content-type: application/json",
         f"content-length: {len(body)}",
         body=body,
@@ -84,34 +85,30 @@ def test_arachnid_sends_the_hash_and_a_fixed_set_of_headers(loop: LoopThread) ->
 
 
 @pytest.mark.parametrize("value", ["", "D" * 32, "/etc/passwd", "00 11", "0\r\nX: y", "ü" * 32])
-def test_what_is_no_hash_is_not_sent(loop: LoopThread, value: str) -> None:
+def test_what_is_no_hash_is_not_sent(value: str) -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT)
         with (
-            closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher,
+            closing(ServiceMatcher("eokm", service, EokmProtocol())) as matcher,
             pytest.raises(ValueError, match="not lower-case hexadecimal"),
         ):
             matcher.lookup([(MD5, Signal("md5", value))])
     assert server.record.connections == 0
 
 
-def test_a_proxy_of_the_environment_is_not_used(
-    loop: LoopThread, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with HttpServer(lambda _: Response(200, b"true")) as proxy:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "HTTPS_PROXY"):
             monkeypatch.setenv(name, proxy.url)
         monkeypatch.delenv("NO_PROXY", raising=False)
         with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
             service = ServiceConfig(server.url, credential=ACCOUNT)
-            with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
+            with closing(ServiceMatcher("eokm", service, EokmProtocol())) as matcher:
                 assert matcher.lookup([(MD5,)])[0].outcome is Outcome.NO_MATCH
     assert proxy.record.connections == 0
 
 
-def test_a_proxy_sees_neither_hash_nor_credential(
-    loop: LoopThread, authority: trustme.CA, tmp_path: Path
-) -> None:
+def test_a_proxy_sees_neither_hash_nor_credential(authority: trustme.CA, tmp_path: Path) -> None:
     trust = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(trust)
     proxy_credential = Credential("proxy-user", "proxy-password")
@@ -130,7 +127,7 @@ def test_a_proxy_sees_neither_hash_nor_credential(
                 proxy_credential=credential,
                 retries=RetryPolicy(1),
             )
-            with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
+            with closing(ServiceMatcher("eokm", service, EokmProtocol())) as matcher:
                 [answer] = matcher.lookup([(MD5,)])
                 assert answer.outcome is outcome
     assert "the proxy failed or refused" in answer.detail
@@ -142,11 +139,11 @@ def test_a_proxy_sees_neither_hash_nor_credential(
         assert request.headers["user-agent"] == f"hashwacht/{__version__}"
 
 
-def test_a_cookie_is_not_kept(loop: LoopThread) -> None:
+def test_a_cookie_is_not_kept() -> None:
     cookie = (("Set-Cookie", "who=hoster"),)
     with (
         HttpServer(lambda _: Response(200, b"false", cookie)) as server,
-        closing(ServiceMatcher("eokm", ServiceConfig(server.url), EokmProtocol(), loop)) as matcher,
+        closing(ServiceMatcher("eokm", ServiceConfig(server.url), EokmProtocol())) as matcher,
     ):
         matcher.lookup([(MD5,)])
         matcher.lookup([(MD5,)])
@@ -166,14 +163,14 @@ RESPONSES: list[Callable[[Request], Response]] = [
 
 @pytest.mark.parametrize("respond", RESPONSES)
 def test_no_secret_and_no_hash_is_logged_even_at_debug(
-    loop: LoopThread, caplog: pytest.LogCaptureFixture, respond: Callable[[Request], Response]
+    caplog: pytest.LogCaptureFixture, respond: Callable[[Request], Response]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with HttpServer(respond) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT, retries=RetryPolicy(2, 0.01))
         matchers = (
-            ServiceMatcher("eokm", service, EokmProtocol(), loop),
-            ServiceMatcher("hma", service, HmaProtocol(), loop),
+            ServiceMatcher("eokm", service, EokmProtocol()),
+            ServiceMatcher("hma", service, HmaProtocol()),
         )
         for matcher in matchers:
             output = repr(matcher.lookup([(MD5, PDQ)])) + repr(matcher.check())
@@ -184,9 +181,9 @@ def test_no_secret_and_no_hash_is_logged_even_at_debug(
     assert PDQ.value not in caplog.text
 
 
-def test_no_secret_is_in_any_repr_or_traceback(loop: LoopThread) -> None:
+def test_no_secret_is_in_any_repr_or_traceback() -> None:
     service = ServiceConfig("https://x.invalid", credential=ACCOUNT, proxy_credential=ACCOUNT)
-    matcher = ServiceMatcher("eokm", service, EokmProtocol(), loop)
+    matcher = ServiceMatcher("eokm", service, EokmProtocol())
     matcher.close()
     with pytest.raises(RuntimeError) as raised:
         matcher.lookup([(MD5,)])
@@ -195,19 +192,19 @@ def test_no_secret_is_in_any_repr_or_traceback(loop: LoopThread) -> None:
         assert not leaks(text)
 
 
-def test_connections_are_kept_alive_and_bounded(loop: LoopThread) -> None:
+def test_connections_are_kept_alive_and_bounded() -> None:
     with HttpServer(Eokm(frozenset(), ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT, concurrency=3)
-        with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
+        with closing(ServiceMatcher("eokm", service, EokmProtocol())) as matcher:
             matcher.lookup([(Signal("md5", f"{n:032x}"),) for n in range(200)])
     assert len(server.record.requests) == 200
     assert server.record.connections <= 3
 
 
-def test_a_duplicate_in_a_batch_is_asked_once(loop: LoopThread) -> None:
+def test_a_duplicate_in_a_batch_is_asked_once() -> None:
     with HttpServer(Eokm(frozenset({MD5.value}), ACCOUNT)) as server:
         service = ServiceConfig(server.url, credential=ACCOUNT)
-        with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
+        with closing(ServiceMatcher("eokm", service, EokmProtocol())) as matcher:
             plain = Signal("md5", MD5.value)
             answers = matcher.lookup([(MD5,), (plain,), (MD5, plain)])
     assert len(server.record.requests) == 1
@@ -218,12 +215,11 @@ def test_a_duplicate_in_a_batch_is_asked_once(loop: LoopThread) -> None:
     ]
 
 
-def test_nothing_is_left_open(loop: LoopThread) -> None:
+def test_nothing_is_left_open() -> None:
     with faults.FaultServer(faults.reset()) as server:
         service = ServiceConfig(server.url, retries=RetryPolicy(2, 0.01))
-        with closing(ServiceMatcher("eokm", service, EokmProtocol(), loop)) as matcher:
+        with closing(ServiceMatcher("eokm", service, EokmProtocol())) as matcher:
             matcher.lookup([(MD5,)])
-    loop.close()
     gc.collect()  # an unclosed socket or session would warn, and warnings are errors
 
 
