@@ -26,6 +26,7 @@ from hashwacht.core.signals import (
 )
 from hashwacht.core.types import QUICK, QUICK_ERROR_BITS, Signal
 from hashwacht.hashing import Plan
+from hashwacht.hashing.phash import phash
 from hashwacht.hashing.picture import Picture
 from hashwacht.platform.subprocess import STDOUT, run_program
 
@@ -179,7 +180,7 @@ def _pdq(picture: Picture) -> list[Signal]:
 
 
 def _hash64(name: str, picture: Picture) -> list[Signal]:
-    """Return ``imagehash.phash(image)`` or ``dhash``, quick if that is certain enough.
+    """Return the hash of ``imagehash.phash`` or ``dhash``, quick if that is certain enough.
 
     Only uncertain bits were ever seen to be off, so there may be as many as a hash may be off.
     """
@@ -187,10 +188,11 @@ def _hash64(name: str, picture: Picture) -> list[Signal]:
         quick = picture.quick64[0 if name == "phash64" else 1]
         if quick.uncertain_bits <= QUICK_ERROR_BITS[name]:
             return [Signal(name, quick.value, variant=QUICK)]
+    if name == "phash64":
+        return [Signal(name, phash(picture.grey))]
     import imagehash
 
-    exact = imagehash.phash if name == "phash64" else imagehash.dhash
-    return [Signal(name, str(exact(cast("Image", _GreyImage(picture.grey)))))]
+    return [Signal(name, str(imagehash.dhash(cast("Image", _GreyImage(picture.grey)))))]
 
 
 class _GreyImage:
