@@ -34,6 +34,7 @@ from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.walk.rules import ExclusionRules, literal_rule, parse_rules
 
 if TYPE_CHECKING:
+    from hashwacht.cases.evidence_check import EvidenceCheck
     from hashwacht.cases.service import CaseServices
     from hashwacht.hashing.workers.pool import WorkerPool
     from hashwacht.matching.hashlists.manager import HashLists
@@ -91,6 +92,17 @@ def case_services(
         roots={root.name: root for root in settings.roots},
         limits=settings.action_limits,
     )
+
+
+def evidence_check(settings: Settings, store: Store | None) -> EvidenceCheck:
+    """Build the cross-check of audit log, storage, vault and holds."""
+    from hashwacht.cases.evidence_check import EvidenceCheck
+    from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock
+    from hashwacht.quarantine.hold import FileHolder
+
+    holder = FileHolder(settings.state.path / "holds", settings.hold.method)
+    lock = CaseLock(settings.state.path / LOCK_FILE_NAME)
+    return EvidenceCheck(audit_log(settings), store, vault(settings), holder, lock)
 
 
 def partial_uploads(settings: Settings) -> PartialUploadLog:

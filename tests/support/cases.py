@@ -15,6 +15,7 @@ from hashwacht.audit.log import FILE_NAME as AUDIT_FILE_NAME
 from hashwacht.audit.log import AuditLog
 from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.cases.decisions import CaseDecisions
+from hashwacht.cases.evidence_check import EvidenceCheck, EvidenceFinding
 from hashwacht.cases.file_actions import FileActions
 from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger
 from hashwacht.cases.service import CaseProcessor, CaseServices
@@ -153,6 +154,11 @@ class CaseBench:
     def decisions(self) -> CaseDecisions:
         """Return the object that carries out decisions."""
         return CaseDecisions(self.ledger, self.file_actions, self.lock)
+
+    def evidence(self) -> list[EvidenceFinding]:
+        """Return what audit log, storage, vault and holds contradict each other in."""
+        check = EvidenceCheck(self.audit, self.store, self.vault, self.holder, self.lock)
+        return check.run()
 
     @contextmanager
     def busy(self, path: bytes) -> Iterator[None]:

@@ -6,7 +6,7 @@ Any process may append; flock(2) serializes them.  An entry is on disk (fdatasyn
 *What the chain shows*: any changed byte, and any entry that was removed, inserted or moved.
 *What it cannot show alone*: entries cut off at the end, and a chain that an attacker with write
 access has rewritten from some point on.  A checkpoint (number and hash of the newest entry), kept
-out of the attacker's reach, shows both.
+out of the attacker's reach, shows both; every alert and the metrics carry one.
 
 *A crash* during a write may leave a partial line; its act was not done yet.  The line stays, and
 the next entry (``torn``) records its length and hash.
@@ -82,6 +82,8 @@ class AuditEvent(StrEnum):
     LIST_IMPORTED = "list-imported"
     LIST_CHANGED = "list-changed"
     LIST_REMOVED = "list-removed"
+    EVIDENCE_ACCEPTED = "evidence-accepted"
+    """Contradictions between log, storage and vault were accepted, with a reason."""
     STARTED = "daemon-started"
     RELOADED = "daemon-reloaded"
     STOPPED = "daemon-stopped"

@@ -21,6 +21,7 @@ from hashwacht.quarantine.record import Disposition, EntryRecord, EntryState
 from hashwacht.quarantine.recovery import RecoveryOutcome
 from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.quarantine.vault import Vault
+from hashwacht.settings import HoldKind
 from hashwacht.storage.locations import FileLocation, LocationState
 
 
@@ -159,18 +160,21 @@ _STATES = {
 
 def _from_hold(hold: HoldRecord) -> ActionResult:
     detail = "its owner had restored permissions" if hold.again else ""
-    return ActionResult(LocationState.HELD, held=str(hold.by), detail=detail)
+    facts = {"mode": f"{hold.mode:04o}"} if hold.by is HoldKind.MODE else {}
+    return ActionResult(LocationState.HELD, held=str(hold.by), detail=detail, facts=facts)
 
 
 def _from_record(record: EntryRecord) -> ActionResult:
     """Return the result that the record of a vault entry describes."""
     state, ending = _STATES[record.state], record.ending
+    facts: dict[str, JSON]
     if ending is None:
         links = record.other_names
         detail = f"{links} other names (hard links) still have the content" if links else ""
-        return ActionResult(state, record.id, detail=detail, path=record.path)
+        facts = {"record": record.digest}
+        return ActionResult(state, record.id, detail=detail, facts=facts, path=record.path)
     # After a crash the audit entry is written by another process than that of the decision.
-    facts: dict[str, JSON] = {"decided_by": ending.who, "reason": ending.why}
+    facts = {"decided_by": ending.who, "reason": ending.why, "record": record.digest}
     if state is LocationState.DESTROYED:
         facts["receipt"] = _receipt(record, ending)
         return ActionResult(state, record.id, detail=ending.why, facts=facts)

@@ -16,6 +16,7 @@ from hashwacht.core.errors import UsageError
 
 if TYPE_CHECKING:
     from hashwacht.audit.chain import JSON
+    from hashwacht.cases.evidence_check import EvidenceFinding
     from hashwacht.cases.service import CaseServices
     from hashwacht.settings import Settings
     from hashwacht.storage.cases import Case
@@ -55,6 +56,15 @@ def existing_store() -> Iterator[Store | None]:
         return
     with bootstrap.store(settings) as store:
         yield store
+
+
+def find_contradictions() -> list[EvidenceFinding]:
+    """Return what audit log, storage and vault contradict each other in.  Raises StorageError."""
+    from hashwacht import bootstrap
+
+    settings = global_options().configuration().settings
+    with existing_store() as store:
+        return bootstrap.evidence_check(settings, store).run()
 
 
 @contextmanager

@@ -44,6 +44,8 @@ def _tail(deliver: DeliverRequest, host: str) -> str:
         f"`hashwacht cases list` on {host} lists all cases. Alerts never contain a picture or any"
         " part of one."
     )
+    if deliver.audit:
+        tail += f"\nAudit log: {deliver.audit}"
     if left_out := sum(envelope.left_out for envelope in deliver.notices):
         lost = f"{left_out} older alerts were dropped because delivery failed for a long time."
         return f"{lost}\n{tail}"
@@ -57,6 +59,7 @@ def document(deliver: DeliverRequest, host: str) -> dict[str, object]:
         "type": "alerts",
         "id": deliver.batch,
         "host": host,
+        "audit": _audit(deliver),
         "notices": [_fields(envelope) for envelope in deliver.notices],
     }
 
@@ -64,8 +67,15 @@ def document(deliver: DeliverRequest, host: str) -> dict[str, object]:
 def lines(deliver: DeliverRequest, host: str) -> Iterator[str]:
     """Yield each notice as one line of JSON."""
     for envelope in deliver.notices:
-        entry = {"v": VERSION, "type": "alert", "host": host, **_fields(envelope)}
+        head = {"v": VERSION, "type": "alert", "host": host, "audit": _audit(deliver)}
+        entry = {**head, **_fields(envelope)}
         yield json.dumps(entry, ensure_ascii=False)
+
+
+def _audit(deliver: DeliverRequest) -> dict[str, object] | None:
+    """Return the checkpoint of the audit log, which shows later what was cut off or rewritten."""
+    number, _, digest = deliver.audit.partition(":")
+    return {"seq": int(number), "hash": digest} if digest else None
 
 
 def _fields(envelope: NoticeEnvelope) -> dict[str, object]:

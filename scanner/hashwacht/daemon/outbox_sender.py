@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from hashwacht.core.errors import HashwachtError
+from hashwacht.audit.log import AuditLog
+from hashwacht.core.errors import HashwachtError, StorageError
 from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import ChannelKind
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
@@ -40,10 +41,15 @@ class OutboxSender:
         outbox: Outbox,
         socket: Path,
         group_interval: Callable[[], float],
+        audit: AuditLog,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """*socket* is the courier's; *group_interval* returns the seconds between two batches."""
+        """*socket* is the courier's; *group_interval* returns the seconds between two batches.
+
+        Every message carries a checkpoint of the *audit* log out of this machine.
+        """
         self._outbox, self._group_interval, self._clock = outbox, group_interval, clock
+        self._audit = audit
         self._client = IpcClient(socket)
         self._stop = threading.Event()
         self._threads = [
@@ -88,7 +94,7 @@ class OutboxSender:
         notices = tuple(
             NoticeEnvelope(alert.notice_id, alert.notice, alert.left_out) for alert in batch.alerts
         )
-        request = DeliverRequest(batch.channel, batch.name, notices)
+        request = DeliverRequest(batch.channel, batch.name, notices, self._checkpoint())
         try:
             reply = self._client.call(request, DELIVERY_TIMEOUT)
         except (CourierUnreachable, RuntimeError) as error:
@@ -102,6 +108,14 @@ class OutboxSender:
         else:
             assert isinstance(reply, FailureReply), "the decoder accepts no other reply"
             self._record_failure(batch, f"{reply.problem}. {reply.advice}".removesuffix(". "))
+
+    def _checkpoint(self) -> str:
+        """Return the newest entry of the audit log; no alert waits for a log that is damaged."""
+        try:
+            return str(self._audit.head())
+        except StorageError as error:
+            _log.warning("alerts carry no checkpoint of the audit log: %s", error.message)
+            return ""
 
     def _record_failure(self, batch: AlertBatch, problem: str, **longest: float) -> None:
         number, extra = len(batch.alerts), event_fields(Event.ALERT_FAILED)

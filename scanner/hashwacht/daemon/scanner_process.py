@@ -158,8 +158,9 @@ class _Process:
 
     def outbox_sender(self) -> OutboxSender:
         courier = bootstrap.courier_socket(self._settings)
+        audit = bootstrap.audit_log(self._settings)
         return OutboxSender(
-            self._store.outbox, courier, lambda: self._settings.alerts.group_interval
+            self._store.outbox, courier, lambda: self._settings.alerts.group_interval, audit
         )
 
     def run(

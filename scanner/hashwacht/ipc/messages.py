@@ -91,11 +91,15 @@ class NoticeEnvelope(Message, frozen=True):
 
 
 class DeliverRequest(Message, frozen=True, tag="deliver"):
-    """Deliver *notices* through *channel*.  *batch* is the same in every attempt."""
+    """Deliver *notices* through *channel*.  *batch* is the same in every attempt.
+
+    *audit* is a checkpoint of the audit log, number and hash, empty if there is none.
+    """
 
     channel: Name
     batch: Token
     notices: Annotated[tuple[NoticeEnvelope, ...], Meta(min_length=1, max_length=MAX_NOTICES)]
+    audit: Annotated[str, Meta(pattern=r"\A(?:[0-9]{1,18}:[0-9a-f]{64})?\Z")] = ""
 
 
 class ServiceHit(Message, frozen=True):

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 
 from hashwacht.core import paths
 from hashwacht.platform.syscalls import WriterStatus
@@ -125,6 +126,11 @@ class EntryRecord:
     def other_names(self) -> int:
         """The number of other names (hard links), which still give access to the content."""
         return self.origin.nlink - 1
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the record, by which the audit log recognizes it."""
+        return sha256(self.to_json()).hexdigest()
 
     def to_json(self) -> bytes:
         """Return the content of ``record.json``, indented for human readers."""

@@ -192,6 +192,8 @@ class VaultFault(StrEnum):
     UNFINISHED = "unfinished"
     """An interrupted action; the daemon, or the next command that acts on a file, recovers it."""
     UNREADABLE = "unreadable"
+    NOT_AS_RECORDED = "not-as-recorded"
+    """The audit log records another state or record, or no act."""
 
 
 @dataclass(frozen=True, slots=True)

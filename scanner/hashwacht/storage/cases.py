@@ -187,6 +187,10 @@ class Cases(DatabaseTable):
             values.append(sealed_before)
         return [*self._load(f"{' AND '.join(conditions)} ORDER BY id DESC LIMIT ?", *values, limit)]
 
+    def load_all(self) -> list[Case]:
+        """Return all cases."""
+        return [*self._load("1 ORDER BY id")]
+
     def count_by_state(self) -> dict[CaseState, int]:
         """Return how many cases there are in each state."""
         rows = self._database.fetch_all("SELECT state, count(*) FROM cases GROUP BY state")

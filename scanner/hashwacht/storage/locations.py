@@ -142,6 +142,10 @@ class FileLocations(DatabaseTable):
             f"WHERE key = ?{chosen} ORDER BY id DESC LIMIT ?", bytes.fromhex(key), *states, limit
         )
 
+    def load_all(self) -> list[FileLocation]:
+        """Return all locations of all contents."""
+        return self._load("ORDER BY id")
+
     def load(self, number: int) -> FileLocation | None:
         """Return the location with a number."""
         return next(iter(self._load("WHERE id = ?", number)), None)

@@ -156,6 +156,10 @@ class Hosting(RuleBasedStateMachine):
             getattr(self.approvals, decision)(limit.id, "why")
 
     @invariant()
+    def log_storage_and_vault_agree(self) -> None:
+        assert self.bench.evidence() == []
+
+    @invariant()
     def nothing_is_lost(self) -> None:
         """Whatever a live place says is held is held, and the vault has what is quarantined."""
         for case in self.bench.store.cases.load_latest(9):

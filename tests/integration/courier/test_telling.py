@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from hashwacht.audit.log import AuditLog
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.daemon.outbox_sender import OutboxSender
 from hashwacht.ipc.client import IpcClient
@@ -31,8 +32,15 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> AuditLog:
+    opened = AuditLog(tmp_path / "audit.jsonl")
+    opened.append("noted", "test", {})
+    return opened
+
+
 def test_a_failing_channel_retries_without_delaying_the_others(
-    program: Program, store: Store
+    program: Program, store: Store, log: AuditLog
 ) -> None:
     """The failing channel gets the same message again while the other channels go on."""
     answers = iter((500, 500))
@@ -51,7 +59,7 @@ def test_a_failing_channel_retries_without_delaying_the_others(
             file.write(f'[alerts.command]\nprogram = ["{script}"]\n')
         with (
             courier(program) as running,
-            OutboxSender(store.outbox, running.socket, lambda: 60.0, lambda: now[0]),
+            OutboxSender(store.outbox, running.socket, lambda: 60.0, log, lambda: now[0]),
         ):
             notice = Notice(NoticeKind.CASE, now[0], "case 1", '{"case":1}')
             store.outbox.record(notice, ["webhook", "command"])
@@ -85,7 +93,9 @@ def test_the_courier_restarts_after_its_command_runner_is_killed(program: Progra
         assert link.call(message("command"), 10) == DeliverReply()
 
 
-def test_notices_wait_until_a_courier_is_running(program: Program, store: Store) -> None:
+def test_notices_wait_until_a_courier_is_running(
+    program: Program, store: Store, log: AuditLog
+) -> None:
     now = [1_000_000.0]
 
     def hook(_: Request) -> Response:
@@ -95,7 +105,7 @@ def test_notices_wait_until_a_courier_is_running(program: Program, store: Store)
         with program.configuration.open("a") as file:
             file.write(f'[alerts.webhook]\nurl = "{server.url}"\n')
         path = program.home / "run" / "courier.sock"
-        with OutboxSender(store.outbox, path, lambda: 60.0, lambda: now[0]):
+        with OutboxSender(store.outbox, path, lambda: 60.0, log, lambda: now[0]):
             store.outbox.record(Notice(NoticeKind.GAP, now[0], "a gap"), ["webhook"])
             wait_for(lambda: store.outbox.channel_status("webhook").failures == 1, 20)
             assert "out of reach" in store.outbox.channel_status("webhook").problem
@@ -105,7 +115,9 @@ def test_notices_wait_until_a_courier_is_running(program: Program, store: Store)
                 wait_for(
                     lambda: store.outbox.channel_status("webhook").delivered_at is not None, 20
                 )
-    assert len(server.record.requests) == 1
+    (request,) = server.record.requests
+    head = log.head()
+    assert json.loads(request.body)["audit"] == {"seq": 1, "hash": head.hash}
 
 
 TELLING = """
@@ -114,11 +126,13 @@ from itertools import count
 from pathlib import Path
 from hashwacht.daemon.outbox_sender import OutboxSender
 from hashwacht.core.notice import Notice, NoticeKind
+from hashwacht.audit.log import AuditLog
 from hashwacht.storage.store import Store
 
+log = AuditLog(Path(sys.argv[1]) / "audit.jsonl")
 with (
     Store.open(Path(sys.argv[1])) as store,
-    OutboxSender(store.outbox, Path(sys.argv[2]), lambda: 0.0),
+    OutboxSender(store.outbox, Path(sys.argv[2]), lambda: 0.0, log),
 ):
     for number in count(int(sys.argv[3])):
         store.outbox.record(Notice(NoticeKind.CASE, time.time(), f"number {number}"), ["webhook"])
@@ -128,7 +142,7 @@ with (
 ROUNDS = 4
 
 
-def test_a_killed_sender_loses_no_alert(program: Program, store: Store) -> None:
+def test_a_killed_sender_loses_no_alert(program: Program, store: Store, log: AuditLog) -> None:
     """A sender killed at any instant repeats only whole messages."""
     ids: set[str] = set()
     chance = random.Random(20261124)
@@ -150,7 +164,7 @@ def test_a_killed_sender_loses_no_alert(program: Program, store: Store) -> None:
                     for _ in range(chance.randrange(5, 60)):
                         ids.add(f"number {int(telling.stdout.readline())}")
                     telling.kill()
-            with OutboxSender(store.outbox, running.socket, lambda: 0.0):
+            with OutboxSender(store.outbox, running.socket, lambda: 0.0, log):
                 wait_for(lambda: not store.outbox.channel_status("webhook").waiting, 30)
     bodies = [json.loads(request.body) for request in server.record.requests]
     messages = {body["id"]: [notice["summary"] for notice in body["notices"]] for body in bodies}

@@ -272,3 +272,34 @@ def test_every_line_is_json_that_any_program_reads(log: AuditLog) -> None:
     log.append(AuditEvent.NOTED, "anna", {"case": 7, "text": "ä"})
     document = json.loads(log.path.read_text())
     assert list(document) == ["v", "seq", "at", "who", "act", "facts", "prev", "hash"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "3:HASH\n",
+        "2:0123456789abcdef\n3:HASH\n\n",
+        '{"v":1,"type":"checkpoint","seq":3,"hash":"HASH"}\n',
+        '{"type": "alerts", "audit": {"seq": 3, "hash": "HASH"}, "notices": []}',
+        "2026-11-23 18:05:00 UTC  case\n  case 7: csam\n\nAudit log: 3:HASH\n",
+    ],
+)
+@pytest.mark.parametrize("length", [13, 64])
+def test_a_checkpoint_is_found_in_what_left_the_machine(
+    log: AuditLog, text: str, length: int
+) -> None:
+    for number in range(4):
+        log.append("noted", "test", {"number": number})
+    third = [*log.entries()][2]
+    checkpoint = Checkpoint.find_last(text.replace("HASH", third.hash[:length]))
+    assert checkpoint == Checkpoint(3, third.hash[:length])
+    assert log.verify(checkpoint) is None
+    log.path.unlink()
+    for number in range(5):
+        log.append("noted", "test", {"number": -number})
+    assert log.verify(checkpoint) == ChainBreak(3, "entry 3 differs from the checkpoint")
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "18:05:00", "7:abc", '{"seq": 7}'])
+def test_a_text_without_a_checkpoint_has_none(text: str) -> None:
+    assert Checkpoint.find_last(text) is None

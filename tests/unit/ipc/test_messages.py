@@ -165,6 +165,7 @@ def test_other_bytes_of_a_courier_are_refused_or_canonical(
 
 
 SIGNAL = ["md5", "0" * 32]
+HEAD = f"7:{'ab' * 32}"
 NOTICE: dict[str, Any] = {"kind": "case", "at": 1.0, "summary": "a match", "case": ""}
 
 
@@ -173,7 +174,7 @@ def lookup(*signals: object) -> list[object]:
 
 
 def delivery(left_out: object = 0, **changes: object) -> list[object]:
-    return ["deliver", "mail", TOKEN, [[TOKEN, NOTICE | changes, left_out]]]
+    return ["deliver", "mail", TOKEN, [[TOKEN, NOTICE | changes, left_out]], HEAD]
 
 
 VALID: dict[str, object] = {
@@ -202,9 +203,10 @@ REFUSED: dict[str, object] = {
     "an endless value": lookup(["photodna", "ab" * 3000]),
     "a type in capitals": lookup(["MD5", "0" * 32]),
     "a value that is a number": lookup(["md5", 10**15]),
-    "no notice": ["deliver", "mail", TOKEN, []],
-    "too many notices": ["deliver", "mail", TOKEN, [[TOKEN, NOTICE, 0]] * 65],
-    "a batch without a proper name": ["deliver", "mail", "batch", [[TOKEN, NOTICE, 0]]],
+    "no notice": ["deliver", "mail", TOKEN, [], HEAD],
+    "too many notices": ["deliver", "mail", TOKEN, [[TOKEN, NOTICE, 0]] * 65, HEAD],
+    "a batch without a proper name": ["deliver", "mail", "batch", [[TOKEN, NOTICE, 0]], HEAD],
+    "a checkpoint without a hash": ["deliver", "mail", TOKEN, [[TOKEN, NOTICE, 0]], "7:abc"],
     "a notice of an unknown kind": delivery(kind="gossip"),
     "a notice with a field too many": delivery(picture="\x89PNG"),
     "a summary of two lines": delivery(summary="a\nBcc: b"),

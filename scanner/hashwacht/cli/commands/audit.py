@@ -9,15 +9,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from hashwacht.cli.case_session import find_contradictions, record_audit
 from hashwacht.cli.click_ext import Example, Group, command
-from hashwacht.cli.options import global_options, number_option, time_option
+from hashwacht.cli.options import global_options, number_option, reason_option, time_option
 from hashwacht.cli.output import print_result, print_text
 from hashwacht.core.errors import ExitCode, UsageError
-from hashwacht.core.text import plural
+from hashwacht.core.text import escape_text, plural
 
 if TYPE_CHECKING:
-    from hashwacht.audit.chain import AuditEntry
+    from hashwacht.audit.chain import JSON, AuditEntry
     from hashwacht.audit.log import AuditLog, Checkpoint
+
+_MAX_ACCEPTED = 100
+"""Accepted contradictions of one entry, so that it stays below the limit of a line."""
 
 
 @click.group(
@@ -35,7 +39,7 @@ def audit_command() -> None:
 
     Every entry contains the hash of the previous one.  Entries removed from the end, or a log
     that was rewritten completely, are only detected with a checkpoint that is stored out of reach
-    of this machine.
+    of this machine: every alert carries one, and so do the metrics.
     """
 
 
@@ -110,10 +114,16 @@ def _fields(entry: AuditEntry) -> dict[str, object]:
     "--checkpoint",
     metavar="FILE",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Compare with the last checkpoint in this file, from `hashwacht audit checkpoint`.",
+    help="Compare with the last checkpoint in this file: the output of `hashwacht audit"
+    " checkpoint`, or an alert.",
 )
 def verify(checkpoint: Path | None) -> ExitCode:
-    """Check that the log is unchanged; exit code 2 and the first broken line if not."""
+    """Check that the log is unchanged, and that cases, files and vault are as it records.
+
+    The exit code is 2 if not.  Contradictions show an older copy of the storage, the log or the
+    vault, and entries that were removed or changed.  A crash while a case was recorded can leave
+    one too; `hashwacht audit accept` accepts what was explained.
+    """
     log = _log()
     broken = log.verify(None if checkpoint is None else _read_checkpoint(checkpoint))
     if broken is not None:
@@ -122,9 +132,36 @@ def verify(checkpoint: Path | None) -> ExitCode:
         print_result("audit", {"intact": False, "broken": problem, "entries": None}, text)
         return ExitCode.ERROR
     head = log.head()
-    text = f"intact: {plural(head.seq, 'entry', 'entries')}, newest {_text(head)}"
+    text = f"intact: {plural(head.seq, 'entry', 'entries')}, newest {head}"
     print_result("audit", {"intact": True, "broken": None, "entries": head.seq}, text)
-    return ExitCode.OK
+    findings = find_contradictions()
+    for finding in findings:
+        fields = {"subject": finding.subject, "problem": finding.problem, "vault": finding.vault}
+        print_result("contradiction", fields, escape_text(f"WRONG  {finding}"))
+    return ExitCode.ERROR if findings else ExitCode.OK
+
+
+@command(
+    Example(
+        'hashwacht audit accept --reason "The state was restored from the backup of Monday."',
+        "Accept what `audit verify` reports now.",
+    ),
+    name="accept",
+)
+@reason_option()
+def accept(reason: str) -> None:
+    """Accept the contradictions that `audit verify` reports now, with a reason.
+
+    The log records them, and later checks no longer report them.  Others are still reported.
+    """
+    from hashwacht.audit.log import AuditEvent
+
+    findings = [*map(str, find_contradictions())]
+    settings = global_options().configuration().settings
+    for first in range(0, len(findings), _MAX_ACCEPTED):
+        some: list[JSON] = [*findings[first : first + _MAX_ACCEPTED]]
+        record_audit(settings, AuditEvent.EVIDENCE_ACCEPTED, {"reason": reason, "findings": some})
+    print_text(f"{plural(len(findings), 'contradiction')} accepted")
 
 
 @command(
@@ -139,31 +176,24 @@ def verify(checkpoint: Path | None) -> ExitCode:
 def checkpoint_command() -> None:
     """Print a checkpoint: the number and hash of the newest entry, to store elsewhere."""
     head = _log().head()
-    print_result("checkpoint", {"seq": head.seq, "hash": head.hash}, _text(head))
-
-
-def _text(point: Checkpoint) -> str:
-    return f"{point.seq}:{point.hash}"
+    print_result("checkpoint", {"seq": head.seq, "hash": head.hash}, str(head))
 
 
 def _read_checkpoint(file: Path) -> Checkpoint:
-    """Read the last checkpoint in a file, as text or as JSON.  Raises UsageError."""
+    """Read the last checkpoint in a file, such as an alert.  Raises UsageError."""
     from hashwacht.audit.log import Checkpoint
 
     try:
-        lines = file.read_text().split("\n")
-        text = next(line for line in reversed(lines) if line.strip())
-        if text.startswith("{"):
-            fields = json.loads(text)
-            return Checkpoint(int(fields["seq"]), str(fields["hash"]))
-        seq, _, digest = text.strip().partition(":")
-        return Checkpoint(int(seq), digest)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration) as error:
+        checkpoint = Checkpoint.find_last(file.read_text(errors="replace"))
+    except OSError:
+        checkpoint = None
+    if checkpoint is None:
         raise UsageError(
             f"{file} contains no checkpoint",
-            advice="Name a file with the output of `hashwacht audit checkpoint`.",
-        ) from error
+            advice="Name a file with the output of `hashwacht audit checkpoint`, or an alert.",
+        )
+    return checkpoint
 
 
-for subcommand in (show, verify, checkpoint_command):
+for subcommand in (show, verify, accept, checkpoint_command):
     audit_command.add_command(subcommand)

@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from hashwacht import bootstrap
+from hashwacht.cli.case_session import existing_store
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import print_diagnostic, print_text
 from hashwacht.core.errors import ExitCode, HashwachtError
 from hashwacht.core.ports import Fingerprinter
+from hashwacht.core.text import escape_text, plural
 from hashwacht.core.types import Diagnostic, Fingerprint, Skip
 from hashwacht.secrets import locate_credential
 from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
@@ -71,6 +73,7 @@ def run_checks(
     file = str(configuration.file) if configuration.file else "no file, defaults only"
     yield Diagnostic("configuration", ok=True, detail=file)
     yield from _state(settings)
+    yield from _evidence(settings)
     yield from _limits(settings)
     yield from _lists(settings)
     yield from _credentials(settings, environment)
@@ -107,6 +110,36 @@ def _state(settings: Settings) -> Iterator[Diagnostic]:
     for run in interrupted[:1]:
         detail = f"run {run.id} was interrupted; run the same command again to resume it"
         yield Diagnostic("runs", ok=True, detail=detail)
+
+
+def _evidence(settings: Settings) -> Iterator[Diagnostic]:
+    """Check the audit log, and that cases, files and vault are as it records."""
+    audit = bootstrap.audit_log(settings)
+    try:
+        broken = audit.verify()
+        with existing_store() as store:
+            findings = bootstrap.evidence_check(settings, store).run()
+        entries = audit.head().seq
+    except HashwachtError as error:
+        yield Diagnostic("evidence", ok=False, detail=error.message, advice=error.advice)
+        return
+    problems = [str(finding) for finding in findings]
+    if broken is not None:
+        problems.insert(0, f"the audit log is broken at line {broken.line}: {broken.problem}")
+    detail = f"audit log of {plural(entries, 'entry', 'entries')}, as the cases and the vault are"
+    if problems:
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        detail = escape_text(problems[0]) + more
+    yield Diagnostic("evidence", ok=not problems, detail=detail, advice=_evidence_advice(problems))
+
+
+def _evidence_advice(problems: list[str]) -> str:
+    if not problems:
+        return ""
+    return (
+        "Run `hashwacht audit verify`. An older copy was restored, or something was removed or"
+        " changed: find out which, then `hashwacht audit accept --reason ...`."
+    )
 
 
 def _limits(settings: Settings) -> Iterator[Diagnostic]:

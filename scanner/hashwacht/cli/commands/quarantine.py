@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hashwacht.cli.case_session import record_audit
+from hashwacht.cli.case_session import find_contradictions, record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options, reason_option
 from hashwacht.cli.output import line, print_result, print_text
@@ -139,15 +139,24 @@ def _fields(record: EntryRecord) -> dict[str, object]:
     exit_status={ExitCode.OK: "Every entry is intact.", ExitCode.ERROR: "An entry is not intact."},
 )
 def verify() -> ExitCode:
-    """Verify that every entry of the vault is intact; exit code 2 if not.
+    """Verify that every entry of the vault is intact and complete; exit code 2 if not.
 
-    Reads all sealed files and compares them with the checksums from when they were sealed.
+    Reads all sealed files and compares them with the checksums from when they were sealed, and
+    compares the entries with what the audit log records about them.
     """
+    from hashwacht.quarantine.vault_store import VaultFault, VaultFinding
+
     total, faulty = 0, 0
     for finding in _vault().verify():
         total += 1
         faulty += finding.fault is not None
         print_result("finding", _finding_fields(finding), *_finding_lines(finding))
+    for contradiction in find_contradictions():
+        if contradiction.vault:
+            faulty += 1
+            fault, detail = VaultFault.NOT_AS_RECORDED, contradiction.problem
+            finding = VaultFinding(contradiction.vault, None, fault, detail)
+            print_result("finding", _finding_fields(finding), *_finding_lines(finding))
     print_text(f"{plural(total, 'entry', 'entries')}, {faulty} wrong")
     return ExitCode.ERROR if faulty else ExitCode.OK
 

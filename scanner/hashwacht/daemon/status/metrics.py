@@ -18,6 +18,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from hashwacht import __version__
+from hashwacht.audit.chain import PREFIX_LENGTH
 from hashwacht.core.types import Action, Outcome
 from hashwacht.daemon.scanner.counters import BOUNDS, CounterValues
 from hashwacht.daemon.status.assess import Protection, StorageStatus
@@ -146,6 +147,8 @@ def _case_metrics(storage: StorageStatus) -> Iterator[Metric]:
     text = "Reached action limits that pause or discard actions."
     yield _gauge("action_limits_active", text, len(storage.reached_limits))
     yield _counter("audit_entries", "Entries of the audit log.", storage.audit.seq)
+    text = "The first 52 bits of the hash of its newest entry."
+    yield _gauge("audit_head", text, int(storage.audit.hash[:PREFIX_LENGTH], 16))
 
 
 def _alert_metrics(storage: StorageStatus) -> Iterator[Metric]:

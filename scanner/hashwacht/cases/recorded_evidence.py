@@ -1,0 +1,95 @@
+"""What the audit log records about cases and their files: the state that each must have now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from hashwacht.audit.chain import JSON, AuditEntry
+from hashwacht.audit.log import AuditEvent
+
+_SETTLING = frozenset(
+    {
+        AuditEvent.HELD,
+        AuditEvent.QUARANTINED,
+        AuditEvent.RELEASED,
+        AuditEvent.RESTORED,
+        AuditEvent.DESTROYED,
+        AuditEvent.GONE,
+    }
+)
+"""Acts after which the state of a file is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCase:
+    """The content (SHA-256) of a case and its state, by its last act."""
+
+    key: str
+    state: str
+
+
+@dataclass(slots=True)
+class RecordedFile:
+    """The last acts on one file.
+
+    *act* is the one that settled its state, empty if none did.  *vault* is its vault entry and
+    *record* the digest of the record there, *mode* the permissions from before its hold; each is
+    empty if the log has none.
+    """
+
+    case: int | None = None
+    act: str = ""
+    rule: str = ""
+    vault: str = ""
+    record: str = ""
+    mode: str = ""
+
+    def add(self, act: str, facts: Mapping[str, JSON]) -> None:
+        """Add a further act."""
+        case = facts.get("case")
+        self.case, self.rule = case if isinstance(case, int) else None, _text(facts, "rule")
+        self.record = _text(facts, "record") or self.record
+        if act in _SETTLING:
+            self.act = act
+        elif act != AuditEvent.FAILED or "action" in facts:  # else the state stays as it was
+            self.act = ""
+        if act == AuditEvent.HELD:
+            self.mode = _text(facts, "mode")
+        if act == AuditEvent.QUARANTINED:
+            self.vault = _text(facts, "vault")
+            self.record = _text(facts, "record")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvidence:
+    """Cases by number, files by content and number, and the findings that people accepted."""
+
+    cases: dict[int, RecordedCase] = field(default_factory=dict)
+    files: dict[tuple[str, int], RecordedFile] = field(default_factory=dict)
+    accepted: set[str] = field(default_factory=set)
+
+    @classmethod
+    def replay(cls, entries: Iterable[AuditEntry]) -> RecordedEvidence:
+        """Return what a log records, read from its first entry."""
+        evidence = cls()
+        for entry in entries:
+            evidence._add(entry)
+        return evidence
+
+    def _add(self, entry: AuditEntry) -> None:
+        facts = entry.facts
+        if entry.act == AuditEvent.EVIDENCE_ACCEPTED:
+            findings = facts.get("findings")
+            self.accepted.update(map(str, findings if isinstance(findings, list) else ()))
+            return
+        case, number, key = facts.get("case"), facts.get("file"), _text(facts, "sha256")
+        if isinstance(number, int):
+            self.files.setdefault((key, number), RecordedFile()).add(entry.act, facts)
+        elif isinstance(case, int) and "state" in facts:
+            self.cases[case] = RecordedCase(key, _text(facts, "state"))
+
+
+def _text(facts: Mapping[str, JSON], name: str) -> str:
+    value = facts.get(name)
+    return value if isinstance(value, str) else ""

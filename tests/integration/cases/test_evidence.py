@@ -1,0 +1,209 @@
+"""Older copies, removed entries and forged records of the evidence are found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hashwacht.core.types import Action
+from hashwacht.quarantine.restore import RestoreRequest
+from hashwacht.storage.locations import FileLocation
+from support.cases import NEAR, NO_MATCH, CaseBench, at
+
+HELD, SEALED, BACK, DESTROYED = "held.png", "sealed.png", "back.png", "destroyed.png"
+WHY = "because it is a test"
+
+
+def take(bench: CaseBench) -> None:
+    for name in (SEALED, BACK, DESTROYED):
+        assert bench.apply(bench.file(name, name.encode())) is Action.QUARANTINE
+
+
+def hold(bench: CaseBench) -> None:
+    path = bench.file(HELD, b"held")
+    at(path).chmod(0o640)
+    assert bench.apply(path, NEAR) is Action.HOLD
+
+
+def hold_and_release(bench: CaseBench) -> None:
+    path = bench.file("released.png", b"released")
+    bench.apply(path, NEAR)
+    assert bench.apply(path, NO_MATCH) is Action.ALLOW
+
+
+def restore(bench: CaseBench) -> None:
+    (location,) = locations(bench, BACK)
+    result = bench.decisions().restore(location, RestoreRequest(WHY, [bench.keys.secret]))
+    assert result.failure is None
+
+
+def destroy(bench: CaseBench) -> None:
+    (location,) = locations(bench, DESTROYED)
+    assert bench.decisions().destroy(location, WHY).failure is None
+
+
+def close(bench: CaseBench) -> None:
+    case = bench.store.cases.load(3)
+    assert case is not None
+    bench.decisions().close(case, WHY)
+
+
+STEPS: tuple[Callable[[CaseBench], None], ...] = (
+    take,
+    hold,
+    hold_and_release,
+    restore,
+    destroy,
+    close,
+)
+PARTS = ("state.db", "audit.jsonl", "quarantine", "holds")
+
+
+def locations(bench: CaseBench, name: str) -> list[FileLocation]:
+    cases = {case.key for case in bench.store.cases.load_all()}
+    found = [place for key in cases for place in bench.store.locations.load_by_content(key)]
+    return [place for place in found if place.path.endswith(name.encode())]
+
+
+@dataclass
+class History:
+    """A state in which everything has happened, and copies of it from before each step."""
+
+    bench: CaseBench
+    copies: list[Path]
+
+    @property
+    def state(self) -> Path:
+        return self.bench.home / "state"
+
+    def problems(self) -> list[str]:
+        """Return the contradictions, each as a line."""
+        self.bench.open()
+        try:
+            return [*map(str, self.bench.evidence())]
+        finally:
+            self.bench.close()
+
+
+@pytest.fixture(scope="module")
+def copies(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return copies of the state after each step."""
+    home = tmp_path_factory.mktemp("history")
+    bench, copies = CaseBench(home), []
+    for number, step in enumerate(STEPS):
+        bench.open()
+        step(bench)
+        bench.close()
+        copies.append(shutil.copytree(home / "state", home / f"copy {number}"))
+    return copies
+
+
+@pytest.fixture
+def history(tmp_path: Path, copies: list[Path]) -> History:
+    shutil.copytree(copies[-1], tmp_path / "state")
+    return History(CaseBench(tmp_path), copies[:-1])
+
+
+def replace_part(state: Path, part: str, copy: Path) -> bool:
+    """Replace one part of the state by that of a copy; return False if it is the same."""
+    if contents(state / part) == contents(copy / part):
+        return False
+    for path in state.glob(f"{part}*"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in copy.glob(f"{part}*"):
+        target = state / path.name
+        shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
+    return True
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return {file.name + file.parent.name: file.read_bytes() for file in files if file.is_file()}
+
+
+def test_an_older_copy_of_each_part_is_found(history: History, tmp_path: Path) -> None:
+    assert history.problems() == []
+    latest = shutil.copytree(history.state, tmp_path / "latest")
+    replaced = 0
+    for copy in history.copies:
+        for part in PARTS:
+            if replace_part(history.state, part, copy):
+                replaced += 1
+                assert history.problems(), (part, copy.name)
+                replace_part(history.state, part, latest)
+    assert replaced >= 15
+    assert history.problems() == []
+
+
+def test_each_removed_entry_of_the_vault_is_found(history: History, tmp_path: Path) -> None:
+    entries = sorted((history.state / "quarantine" / "entries").iterdir())
+    assert len(entries) == 3
+    for entry in entries:
+        away = entry.rename(tmp_path / entry.name)
+        (problem,) = history.problems()
+        assert entry.name in problem
+        assert "it is missing" in problem
+        away.rename(entry)
+
+
+FORGERIES: tuple[dict[str, object], ...] = (
+    {"state": "destroyed"},
+    {"state": "restored"},
+    {"state": "sealed"},
+    {"path": "/etc/cron.d/elsewhere"},
+    {"attributes": {"mode": "4755"}},
+    {"attributes": {"uid": 0}},
+    {"ending": None},
+    {"evidence": {}},
+)
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=json.dumps)
+def test_each_forged_record_of_the_vault_is_found(
+    history: History, forgery: dict[str, object]
+) -> None:
+    for entry in (history.state / "quarantine" / "entries").iterdir():
+        record = entry / "record.json"
+        text = record.read_text()
+        fields = json.loads(text)
+        forged = {**fields, **forgery}
+        if "attributes" in forgery:
+            forged["attributes"] = {**fields["attributes"], **forgery["attributes"]}  # type: ignore[dict-item]  # JSON
+        if forged == fields:
+            continue
+        record.write_text(json.dumps(forged, indent=1) + "\n")
+        (problem,) = history.problems()
+        assert entry.name in problem
+        record.write_text(text)
+
+
+def test_an_entry_that_no_act_explains_is_found(history: History) -> None:
+    entries = history.state / "quarantine" / "entries"
+    entry, added = next(entries.iterdir()), entries / ("0" * 16)
+    shutil.copytree(entry, added)
+    record = added / "record.json"
+    record.write_text(record.read_text().replace(entry.name, added.name))
+    (problem,) = history.problems()
+    assert "the audit log has no act for it" in problem
+
+
+def test_a_removed_and_a_forged_hold_are_found(history: History) -> None:
+    (hold,) = (history.state / "holds").glob("*.json")
+    text = hold.read_text()
+    hold.write_text(text.replace('"mode": "0640"', '"mode": "4777"'))
+    (problem,) = history.problems()
+    assert "its hold would restore mode 4777, in the log it is 0640" in problem
+    hold.unlink()
+    (problem,) = history.problems()
+    assert "the record of its hold is missing" in problem
+
+
+def test_a_missing_storage_is_found(history: History) -> None:
+    for path in history.state.glob("state.db*"):
+        path.unlink()
+    assert "case 1: it is in the audit log, not in the storage" in history.problems()
