@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 import threading
 import weakref
 from collections.abc import Callable, Iterable
@@ -24,6 +23,7 @@ from typing import Self
 from hashwacht.core.errors import ConfigurationError, HashwachtError
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
+from hashwacht.platform.safe_open import open_regular
 from hashwacht.settings import Settings, UploadMode, load
 from hashwacht.uploads.backend import CheckBackend, CheckResult
 from hashwacht.uploads.executor import BackendFactory, CheckExecutor, UploadStream
@@ -120,11 +120,7 @@ class Checker:
         """
         if isinstance(file, int):
             return self._submit(os.dup(file), context, private=False).result()
-        fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            os.close(fd)
-            raise OSError(0, "not a regular file")
-        return self._submit(fd, context, private=False).result()
+        return self._submit(open_regular(file), context, private=False).result()
 
     def scan_stream(
         self, chunks: Iterable[bytes], context: UploadContext | None = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -18,6 +17,7 @@ import click
 
 from hashwacht.core.errors import CredentialError, UsageError
 from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.safe_open import open_regular
 from hashwacht.settings import Configuration, OptionValue, load
 from hashwacht.settings.units import parse_duration
 
@@ -229,10 +229,8 @@ def open_input(name: bytes) -> Iterator[int]:
             spool.seek(0)
             yield spool.fileno()
         return
-    fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    fd = open_regular(name)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise OSError(0, "not a regular file")
         yield fd
     finally:
         os.close(fd)

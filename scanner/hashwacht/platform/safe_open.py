@@ -25,6 +25,7 @@ from typing import Self, TypeVar
 
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.types import FileId
+from hashwacht.platform.leases import BLOCKING_OPENER
 
 T = TypeVar("T")
 
@@ -34,6 +35,12 @@ _PASSING = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _IDENTIFYING = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 """For a file that need not have any permissions (open(2))."""
+
+_REOPENING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+LEASE_WAIT, MAX_LEASE_BREAK = 0.5, 60.0
+"""Seconds to wait for a file on which another process holds a lease: where the attempt is repeated
+later, and where it is not.  The kernel takes a lease away after 45 s by default."""
 
 _MISSING = (FileNotFoundError, NotADirectoryError)
 
@@ -99,14 +106,17 @@ class OpenDirectory:
         """Open the directory that is its parent now.  Raises OSError."""
         return self.directory(b"..")
 
-    def file(self, name: bytes, expected: tuple[int, int]) -> int:
-        """Open the regular file *name* for reading and return the descriptor; it never blocks.
+    def file(self, name: bytes, expected: tuple[int, int], lease_wait: float = LEASE_WAIT) -> int:
+        """Open the regular file *name* for reading and return the descriptor.
 
-        *expected* is the (device, inode) that was seen under that name.  Raises FileChanged if it
-        is another file now, OSError if it cannot be opened or is gone.
+        *expected* is the (device, inode) that was seen under that name.  Blocks only if another
+        process holds a lease on the file, for *lease_wait* seconds.  Raises FileChanged if it is
+        another file now, OSError if it cannot be opened or is gone.
         """
         try:
             fd = _open(name, 0, self.fd)
+        except BlockingIOError:
+            return self._leased_file(name, expected, lease_wait)
         except OSError as error:
             if error.errno in _NO_LONGER:
                 raise FileChanged("it is no longer a regular file") from error
@@ -116,6 +126,17 @@ class OpenDirectory:
             os.close(fd)
             raise FileChanged("it was replaced by another file")
         return fd
+
+    def _leased_file(self, name: bytes, expected: tuple[int, int], seconds: float) -> int:
+        """Open a file on which another process holds a lease, through a verified descriptor."""
+        fd = os.open(name, _IDENTIFYING, dir_fd=self.fd)
+        try:
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) != expected or not stat.S_ISREG(status.st_mode):
+                raise FileChanged("it was replaced by another file")
+            return BLOCKING_OPENER.open(fd, seconds)
+        finally:
+            os.close(fd)
 
     def close(self) -> None:
         """Close the descriptor.  Again: does nothing."""
@@ -171,7 +192,27 @@ def reopen_read_only(fd: int) -> int:
 
     Raises OSError, also if this user may not read the file.
     """
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        return os.open(f"/proc/self/fd/{fd}", _REOPENING)
+    except BlockingIOError:
+        return BLOCKING_OPENER.open(fd, LEASE_WAIT)
+
+
+def open_regular(path: str | bytes | os.PathLike[str] | os.PathLike[bytes]) -> int:
+    """Open a regular file for reading; follows links, and never blocks on a FIFO or device.
+
+    Waits for a lease as long as the kernel lets its holder keep it.  Raises OSError.
+    """
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(0, "not a regular file")
+        try:
+            return os.open(f"/proc/self/fd/{fd}", _REOPENING)
+        except BlockingIOError:
+            return BLOCKING_OPENER.open(fd, MAX_LEASE_BREAK)
+    finally:
+        os.close(fd)
 
 
 def read_once(fd: int, read: Callable[[int], T]) -> tuple[FileId, T]:

@@ -17,7 +17,7 @@ from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import FileId, Outcome, Reason, Verdict
 from hashwacht.engine.compare import DirectoryComparer, Freshness, unscanned
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished, OpenFile, unreadable
-from hashwacht.platform.safe_open import FileChanged
+from hashwacht.platform.safe_open import LEASE_WAIT, MAX_LEASE_BREAK, FileChanged
 from hashwacht.scan.tally import ScanStage, Tally, Timings
 from hashwacht.settings.units import RateLimit, RateUnit
 from hashwacht.storage.files import KnownFile
@@ -27,6 +27,10 @@ from hashwacht.walk.walk import Walker
 
 FLUSH_INTERVAL = 0.2
 """Seconds between two messages about unchanged directories; one each costs more than the check."""
+
+LEASE_BUDGET = 300.0
+"""Seconds that a scan waits in all for files on which other processes hold leases; then hardly any
+more, and such files are undetermined."""
 
 _NO_MATCH = Verdict(Outcome.NO_MATCH)
 _SIZE = attrgetter("size")
@@ -216,6 +220,7 @@ class ScanWalker:
         self._timings, self._lookup_seconds = timings, 0.0
         self._comparer = DirectoryComparer(store, freshness)
         self._skipped = SkippedDirectories(put)
+        self._lease_budget = LEASE_BUDGET
 
     def walk(self, walker: Walker) -> int:
         """Walk one root and return the number of its files.
@@ -299,7 +304,7 @@ class ScanWalker:
             self._limiter.take(file.id.size)
             self._check_stop()
         try:
-            fd = directory.open(entry)
+            fd = self._open_waiting(directory, entry)
         except FileNotFoundError:
             self._put(FileVanished(file))
             for other in self._links.release(file):
@@ -310,6 +315,16 @@ class ScanWalker:
             self._put(_changed(file, error.message))
         else:
             self._tasks.put((OpenFile(file, fd, file.id, file.nlink),))
+
+    def _open_waiting(self, directory: ListedDirectory, entry: FileEntry) -> int:
+        """Open a file; wait for leases of other processes, for a limited time in all."""
+        began = time.monotonic()
+        try:
+            return directory.open(entry, min(MAX_LEASE_BREAK, self._lease_budget))
+        finally:
+            waited = time.monotonic() - began
+            if waited > LEASE_WAIT:
+                self._lease_budget = max(LEASE_WAIT, self._lease_budget - waited)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

@@ -21,7 +21,7 @@ from operator import attrgetter, methodcaller
 from typing import NamedTuple, Protocol
 
 from hashwacht.core.types import FileId
-from hashwacht.platform.safe_open import OpenDirectory
+from hashwacht.platform.safe_open import LEASE_WAIT, OpenDirectory
 from hashwacht.walk.rules import ExclusionRules
 
 Key = tuple[int, bytes]
@@ -170,14 +170,15 @@ class ListedDirectory(NamedTuple):
     last: bool = True
     handle: OpenDirectory | None = None
 
-    def open(self, entry: FileEntry) -> int:
+    def open(self, entry: FileEntry, lease_wait: float = LEASE_WAIT) -> int:
         """Open a file of this portion for reading and return its descriptor.
 
-        Raises Changed if another file is there now, OSError if it is gone or unreadable.
+        Waits up to *lease_wait* seconds if another process holds a lease on it.  Raises FileChanged
+        if another file is there now, OSError if it is gone or unreadable.
         """
         if self.handle is None:
             raise ValueError("nothing was listed here")
-        return self.handle.file(entry.name, (entry.dev, entry.ino))
+        return self.handle.file(entry.name, (entry.dev, entry.ino), lease_wait)
 
 
 class ScandirIterator(Protocol):
