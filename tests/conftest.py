@@ -1,10 +1,9 @@
-"""Hooks for all tests: the lock on the machine, the signals, the expected skips."""
+"""Hooks for all tests: the lock on the machine, signals and time limits, the expected skips."""
 
 from __future__ import annotations
 
 import fcntl
 import os
-import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -12,22 +11,22 @@ from pathlib import Path
 import pytest
 
 from support.expected_skips import SkipCheck, load_expected_skips
+from support.run_limits import EXIT_LIMIT, acquire_turn, exit_after, restore_signals
 
 _LOCKED = "HASHWACHT_TESTS_LOCKED"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Check the skips, and restore the signals that a shell ignores for background jobs.
-
-    Child processes inherit an ignored signal, and a test that interrupts one would wait forever.
-    """
+    """Restore the signals for all child processes, and check the skips."""
+    restore_signals()
     expected = load_expected_skips(Path(__file__).with_name("expected-skips.toml"))
     if not hasattr(config, "workerinput"):  # workers of xdist report to the process that decides
         config.pluginmanager.register(SkipCheck(expected))
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
+def pytest_unconfigure() -> None:
+    """Limit the time that threads of tests may keep the process from exiting."""
+    exit_after(EXIT_LIMIT, f"the process does not exit within {EXIT_LIMIT:g} s after its tests")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -43,8 +42,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     kind = fcntl.LOCK_EX if item.get_closest_marker("alone") else fcntl.LOCK_SH
     name = f"{tempfile.gettempdir()}/hashwacht-tests-{os.getuid()}"
     with Path(f"{name}.gate").open("w") as gate, Path(f"{name}.turn").open("w") as turn:
-        fcntl.flock(gate, fcntl.LOCK_EX)
-        fcntl.flock(turn, kind)
+        acquire_turn(gate, fcntl.LOCK_EX)
+        acquire_turn(turn, kind)
         fcntl.flock(gate, fcntl.LOCK_UN)
         os.environ[_LOCKED] = "1"
         try:

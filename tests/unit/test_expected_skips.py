@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -103,29 +102,3 @@ def test_the_list_names_tests_that_exist() -> None:
         files, _, test = entry.tests.partition("::")
         text = "".join(path.read_text() for path in TESTS.parent.glob(files))
         assert f"def {test}(" in text if test != "*" else text, entry.tests
-
-
-def test_a_test_that_hangs_ends_the_run_with_a_traceback(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(
-        "import threading\ndef test_it(): threading.Event().wait()\n"
-    )
-    limit = ("-o", "faulthandler_timeout=1", "-o", "faulthandler_exit_on_timeout=true")
-    code, _ = run(tmp_path, "skip = []", *limit)
-    assert code == 1
-
-
-def test_an_ignored_sigint_is_restored_for_the_tests(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
-    (tmp_path / "expected-skips.toml").write_text("skip = []")
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    (tmp_path / "test_it.py").write_text(
-        "import signal\n"
-        "def test_it():\n"
-        "    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler\n"
-        "    assert signal.getsignal(signal.SIGQUIT) is signal.SIG_DFL\n"
-    )
-    script = 'trap "" INT QUIT; exec "$@"'
-    for options in ((), XDIST):
-        command = ["sh", "-c", script, "sh", *PYTEST, *options, tmp_path]
-        subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, check=True)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
