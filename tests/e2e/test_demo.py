@@ -1,4 +1,4 @@
-"""The demo does what it promises: in its own words, to its end, and leaves nothing behind."""
+"""The demo prints what it promises, finishes, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_demo_shows_the_main_job_and_clears_up(program: Program) -> None:
     assert "invoice\\x1b[2K\\x0d\\x0a\\xff all clear.jpg" in output
     assert "\x1b" not in text
     assert list((program.home / "tmp").iterdir()) == []
-    assert not (program.home / "state").exists(), "it works on a state of its own"
+    assert not (program.home / "state").exists(), "it uses a separate state directory"
 
 
 def test_what_is_kept_can_be_played_with(program: Program) -> None:

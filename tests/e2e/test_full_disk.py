@@ -1,4 +1,4 @@
-"""The state on a disk that fills up during a scan: an error with advice, and nothing lost."""
+"""A disk that fills up during a scan: an error with advice, and nothing lost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILES = 4000
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount 24 MiB of memory; skip where that is not allowed."""
+    """Mount 24 MiB of memory; skip where that is not permitted."""
     with memory_disk(tmp_path / "small", 24 * MIB) as place:
         yield place
 
@@ -35,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def leave(disk: Path, space: int) -> Path:
-    """Fill a disk until *space* bytes are left; give the file that does it."""
+    """Fill a disk until *space* bytes are left; return the file that fills it."""
     ballast = disk / "somebody else's"
     free = os.statvfs(disk)
     ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - space))
@@ -43,7 +43,7 @@ def leave(disk: Path, space: int) -> Path:
 
 
 def known_numbers(program: Program) -> None:
-    """Import a list that knows every hundredth file."""
+    """Import a list that contains every hundredth file."""
     digests = (hashlib.sha256(b"%d" % number).hexdigest() for number in range(0, FILES, 100))
     source = program.home / "list"
     source.write_text("".join(f"sha256 {digest}\n" for digest in digests))
@@ -68,7 +68,7 @@ def test_a_scan_ends_with_advice_and_resumes_when_there_is_space(
     assert run["state"] == "interrupted"
     assert 0 < run["counts"]["files"] < FILES
     result = program.run("scan", "--normal-priority", root)
-    assert result.returncode == 2, "still full: the same advice, and no harm"
+    assert result.returncode == 2, "the disk is still full: the same advice, no damage"
     assert b"Free space" in result.stderr
     ballast.unlink()
     process_result = program.run("scan", "--json", "--normal-priority", root)
@@ -100,5 +100,5 @@ def test_a_list_is_not_imported_by_halves(program: Program, small_disk: Path) ->
     assert b"large" not in result.stdout
     assert program.run("lists", "verify").returncode == 0
     left = [path for path in (small_disk / "state/lists").rglob("*") if path.stat().st_size > MIB]
-    assert not left, "nothing of it lies about"
+    assert not left, "no partial file is left"
     assert program.run("lists", "import", "large", source).returncode == 0

@@ -1,4 +1,4 @@
-"""Stopping a scan in every way there is loses nothing and changes no verdict."""
+"""Interrupting a scan in any way loses nothing and changes no verdict."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Verdicts = dict[bytes, tuple[object, object]]
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Six hundred small files in sixty directories, some known, some damaged, some equal."""
+    """Make six hundred small files in sixty directories, some listed, some damaged, some equal."""
     root = tmp_path / "storage"
     picture = encode(photo(3, (64, 64)), "png")
     for number in range(600):
@@ -55,7 +55,7 @@ def last_run(program: Program) -> dict[str, Any]:
 
 
 def verdicts(program: Program, root: Path) -> Verdicts:
-    """Read what the state knows of every file."""
+    """Load the stored verdict of every file."""
     result: Verdicts = {}
     with Store.open(program.home / "state") as store:
         for directory in root.iterdir():
@@ -67,7 +67,7 @@ def verdicts(program: Program, root: Path) -> Verdicts:
 def test_a_repeatedly_killed_scan_gives_the_same_verdicts(
     tmp_path: Path, program: Program, root: Path
 ) -> None:
-    """A scan killed at random instants ends with the verdicts of an undisturbed one."""
+    """A scan killed at random moments ends with the verdicts of an undisturbed one."""
     import_list(program)
     assert program.run("scan", root).returncode == 1
     (tmp_path / "killed").mkdir()
@@ -75,11 +75,11 @@ def test_a_repeatedly_killed_scan_gives_the_same_verdicts(
     import_list(killed)
     chance = random.Random(7)
     kills = 0
-    # Later ones live longer: on a busy machine, too, it comes to an end.
+    # Later ones run longer, so the scan completes on a busy machine too.
     while _killed(killed, root, chance, 2 + kills / 10):
         kills += 1
-        assert kills < MOST_KILLS, "it does not come to an end"
-    assert kills >= FEWEST_KILLS, "it was too fast to prove anything"
+        assert kills < MOST_KILLS, "the scan does not complete"
+    assert kills >= FEWEST_KILLS, "too few scans were killed to prove anything"
     assert verdicts(killed, root) == verdicts(program, root)
     assert len(verdicts(killed, root)) == 600
     calm, disturbed = last_run(program), last_run(killed)
@@ -89,7 +89,7 @@ def test_a_repeatedly_killed_scan_gives_the_same_verdicts(
 
 
 def _killed(program: Program, root: Path, chance: random.Random, longest: float) -> bool:
-    """Scan at a slow pace, and kill it within *longest* seconds; False if it ended by itself.
+    """Scan at a slow pace and kill it within *longest* seconds; return False if it completed.
 
     One in five is killed while it starts, the others while they work.
     """
@@ -97,12 +97,12 @@ def _killed(program: Program, root: Path, chance: random.Random, longest: float)
     with program.start("scan", "--json", *pace, root) as process:
         assert process.stderr
         if chance.random() < 0.8:
-            process.stderr.readline()  # it has begun
+            process.stderr.readline()  # the run has started
         try:
             process.communicate(timeout=chance.uniform(0, longest))
         except subprocess.TimeoutExpired:
             process.kill()
-            # The workers hold the pipes as well: this ends when the last of them is gone.
+            # The workers hold the pipes too: this ends when the last of them has ended.
             process.communicate(timeout=30)
             return True
         return False
@@ -118,11 +118,13 @@ def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
         "scan", "--json", "--normal-priority", "--max-rate", "100 files/s", root
     ) as process:
         assert process.stdout
-        process.stdout.readline()  # the first match: it is in the middle of it
+        process.stdout.readline()  # the first match: the run is active
         process.send_signal(number)
         asked_at = time.monotonic()
         process.communicate(timeout=30)
-        assert time.monotonic() - asked_at < 5, "a second is promised; a busy machine gets five"
+        assert time.monotonic() - asked_at < 5, (
+            "the limit is one second; five allow for a busy machine"
+        )
         assert process.returncode == 130
     assert last_run(program)["state"] == "interrupted"
     assert 0 < last_run(program)["counts"]["files"] < 600
@@ -134,7 +136,7 @@ def test_a_wish_to_stop_is_heard_and_the_next_run_goes_on(
 
 def test_a_scan_stops_promptly_while_a_service_is_silent(program: Program, root: Path) -> None:
     event = threading.Event()
-    with FaultServer(heard(event)) as silent:
+    with FaultServer(unanswering(event)) as silent:
         program.configuration.write_text(eokm(silent.url))
         program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:secret"
         with program.start("scan", "--json", "--normal-priority", root) as process:
@@ -142,7 +144,9 @@ def test_a_scan_stops_promptly_while_a_service_is_silent(program: Program, root:
             process.send_signal(signal.SIGINT)
             begun = time.monotonic()
             _, errors = process.communicate(timeout=30)
-            assert time.monotonic() - begun < 5, "a second is promised; a busy machine gets five"
+            assert time.monotonic() - begun < 5, (
+                "the limit is one second; five allow for a busy machine"
+            )
             assert process.returncode == 130, errors
     assert last_run(program)["state"] == "interrupted"
     with HttpServer(Eokm(frozenset(), CREDENTIAL)) as honest:
@@ -153,8 +157,8 @@ def test_a_scan_stops_promptly_while_a_service_is_silent(program: Program, root:
     assert {line.get("reason") for line in objects(ended.stdout)} == {None}
 
 
-def heard(asked: threading.Event) -> Fault:
-    """Behave like a service that takes a question and never answers."""
+def unanswering(asked: threading.Event) -> Fault:
+    """Behave like a service that accepts a request and never answers."""
     silence = black_hole()
 
     async def fault(request: Request, writer: asyncio.StreamWriter) -> None:

@@ -1,6 +1,6 @@
-"""A packet capture of a scan: nothing but hashes goes out, and every byte of it is accounted for.
+"""A packet capture of a scan: only hashes leave, and every captured byte is accounted for.
 
-The program and a service share a network of their own in which every packet is caught.
+The program and a service share an isolated network in which every packet is captured.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Storage:
     contents: Mapping[bytes, bytes]
 
     def words(self) -> Iterator[bytes]:
-        """Give every name, path and size that could be told."""
+        """Return every name, path and size that could leak."""
         yield bytes(self.root)
         for name, content in self.contents.items():
             yield from name.split(b"/")
@@ -58,7 +58,7 @@ class Storage:
 
 @pytest.fixture
 def storage(tmp_path: Path) -> Storage:
-    """Six contents with names that cannot occur by chance; all sizes have six digits or more."""
+    """Make six contents with names that cannot occur by chance and sizes of six or more digits."""
     contents = {
         b"Customer Quimby/Wedding-Photographs/bride_and_groom.png": encode(
             photo(1, (340, 260)), "png"
@@ -80,7 +80,7 @@ def storage(tmp_path: Path) -> Storage:
 
 @pytest.fixture
 def hashes(program: Program, storage: Storage) -> Hashes:
-    """Take them beforehand; MD5 not by our own code."""
+    """Compute the hashes in advance, the MD5 with hashlib."""
     lines = objects(program.run("hash", "--json", *_files(storage.root)).stdout)
     pdq = [
         signal["value"] for line in lines for signal in line["signals"] if signal["type"] == "pdq"
@@ -129,7 +129,7 @@ def arachnid_request(port: int, found: list[str]) -> bytes:
 
 @dataclass(frozen=True)
 class Protocol:
-    """A service, what the program is told of it, and what a request with certain hashes is."""
+    """A service, its configuration, and the expected request for certain hashes."""
 
     respond: Callable[[], Respond]
     configuration: str
@@ -153,13 +153,13 @@ _BASE64_HASH = re.compile(rb'"([A-Za-z0-9+/]{43}=)"')
 
 
 def hashes_in(request: bytes) -> list[str]:
-    """Find what a request asks: in hexadecimal, or Base64 as JSON strings."""
+    """Return the hashes in a request: in hexadecimal, or Base64 as JSON strings."""
     plain = [value.decode() for value in _HASH.findall(request)]
     return plain + [base64.b64decode(value).hex() for value in _BASE64_HASH.findall(request)]
 
 
 def requests_in(stream: bytes) -> Iterator[bytes]:
-    """Cut what one connection carried into requests; what is no request comes as it is."""
+    """Split the data of one connection into requests; return anything else unchanged."""
     while stream:
         head, _, _ = stream.partition(b"\r\n\r\n")
         length = re.search(rb"\r\ncontent-length: (\d+)$", head)
@@ -169,7 +169,7 @@ def requests_in(stream: bytes) -> Iterator[bytes]:
 
 
 def disguises(secret: bytes) -> Iterator[bytes]:
-    """Give it as it is, and in every form in which it might travel."""
+    """Return a value as it is, and in every form in which it might be encoded."""
     yield secret
     yield secret.hex().encode()
     yield secret.hex().upper().encode()
@@ -184,7 +184,7 @@ def disguises(secret: bytes) -> Iterator[bytes]:
 
 
 def leaks(packets: list[Packet], storage: Storage) -> set[bytes]:
-    """Find what is in a packet, headers and all, and comes from the storage."""
+    """Return what a packet, headers included, contains of the storage."""
     wired = b"\0".join(packet.raw for packet in packets)
     words = {
         word
@@ -215,7 +215,7 @@ def test_a_scan_sends_hashes_and_nothing_else_and_nowhere_else(
         program.environment[f"HASHWACHT_CREDENTIAL_{name.upper()}"] = ACCOUNT.to_line()
         scan = program.run("scan", "--normal-priority", storage.root)
         check = program.run("check", *_files(storage.root))
-    # Arachnid takes no digest: what is no picture is undetermined.
+    # Arachnid accepts no digests: a file that is not a picture is undetermined.
     assert {scan.returncode, check.returncode} == {3 if name == "arachnid" else 0}, scan.stderr
     assert capture.packets
     assert {packet.to for packet in capture.packets} == {"127.0.0.1"}
@@ -234,7 +234,7 @@ def test_a_scan_sends_hashes_and_nothing_else_and_nowhere_else(
 def test_the_scanner_sends_nothing_and_the_courier_only_hashes(
     program: Program, storage: Storage, hashes: Hashes
 ) -> None:
-    """Every file comes in while it watches; the scanner has not even a network to send into."""
+    """All files arrive while it watches; the scanner has no network to send to."""
     watched = storage.root.parent / "Watched-Storage-of-Customers"
     watched.mkdir()
     program.environment["RUNTIME_DIRECTORY"] = str(program.home / "run")
@@ -254,7 +254,7 @@ def test_the_scanner_sends_nothing_and_the_courier_only_hashes(
         finally:
             daemon.terminate()
             daemon.communicate(timeout=60)
-    assert counters, "the scanner has a network of its own, with nothing but a loopback in it"
+    assert counters, "the scanner has a separate network with only a loopback interface"
     for line in counters:
         name, _, figures = line.partition(":")
         assert (name.strip(), {*figures.split()}) == ("lo", {"0"})
@@ -271,7 +271,7 @@ def test_the_scanner_sends_nothing_and_the_courier_only_hashes(
 
 
 def _part(daemon: int, name: str) -> int:
-    """Wait for a part of a daemon; give its process."""
+    """Wait for a process of the daemon and return it."""
 
     def found() -> list[int]:
         children = psutil.Process(daemon).children()

@@ -1,4 +1,4 @@
-"""Scans and rechecks by matching services: verdicts, categories and exit codes.
+"""Scans and rechecks with matching services: verdicts, categories and exit codes.
 
 The services speak their protocols over real HTTP on loopback; the program is the installed one.
 """
@@ -36,8 +36,8 @@ def known_pdq(program: Program) -> str:
     return next(str(signal["value"]) for signal in document["signals"] if signal["type"] == "pdq")
 
 
-def who(told: list[dict[str, Any]], name: str) -> set[tuple[str, str, str]]:
-    """Say who knows a file, as what and by which signal."""
+def matched_by(told: list[dict[str, Any]], name: str) -> set[tuple[str, str, str]]:
+    """Return the matchers that list a file, with category and signal."""
     [line] = [line for line in told if line.get("path", "").endswith(f"/{name}")]
     return {(m["matcher"], m["category"], m["signal"]["type"]) for m in line["matches"]}
 
@@ -50,12 +50,12 @@ def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
         code, lines = program.scan(storage)
         assert code == 1
         assert verdicts(lines) == {b"known.jpg": "match", b"copy.jpg": "match"}
-        assert who(lines, "known.jpg") == {("eokm", "csam", "md5")}
+        assert matched_by(lines, "known.jpg") == {("eokm", "csam", "md5")}
         assert lines[-1]["lists"] == {"eokm": 2}
         assert sorted(service.asked) == sorted(map(md5, (KNOWN, NEAR, OTHER, NOTE)))
         code, lines = program.scan(storage)
         assert (code, lines[-1]["counts"]["matches"], lines[-1]["counts"]["lookups"]) == (1, 2, 0)
-    assert len(service.asked) == 4, "answers that hold are not asked for again"
+    assert len(service.asked) == 4, "valid answers are not requested again"
 
 
 def test_the_test_list_is_another_one(program: Program, storage: Path) -> None:
@@ -102,8 +102,8 @@ def test_arachnid_keeps_its_classifications_apart(
         program.ask("arachnid", server.url)
         code, lines = program.scan(storage)
     assert code == 1
-    assert who(lines, "known.jpg") == {("arachnid", "csam", "pdq")}
-    assert who(lines, "other.png") == {("arachnid", "harmful-abusive-material", "pdq")}
+    assert matched_by(lines, "known.jpg") == {("arachnid", "csam", "pdq")}
+    assert matched_by(lines, "other.png") == {("arachnid", "harmful-abusive-material", "pdq")}
 
 
 def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str) -> None:
@@ -122,13 +122,13 @@ def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str)
         code, lines = program.scan(storage)
         doctor = program.run("doctor", "--json")
     assert code == 1
-    assert who(lines, "known.jpg") == {
+    assert matched_by(lines, "known.jpg") == {
         ("eokm", "csam", "md5"),
         ("hma", "csam", "pdq"),
         ("arachnid", "csam", "pdq"),
     }
-    assert ("hma", "csam", "pdq") in who(lines, "near.webp")
-    assert {name for name, *_ in who(lines, "note.txt")} == {"hashlist"}
+    assert ("hma", "csam", "pdq") in matched_by(lines, "near.webp")
+    assert {name for name, *_ in matched_by(lines, "note.txt")} == {"hashlist"}
     assert verdicts(lines).keys().isdisjoint({b"other.png"})
     findings = {line["subject"]: line["ok"] for line in objects(doctor.stdout)}
     assert findings["eokm"] is findings["hma"] is findings["arachnid"] is True, findings

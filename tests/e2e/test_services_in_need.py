@@ -1,4 +1,4 @@
-"""Credentials, services that are down, dying or silent for a while, and answers that get old.
+"""Credentials, services that fail, reset or time out temporarily, and answers that expire.
 
 The services speak their protocols over real HTTP on loopback; the program is the installed one.
 """
@@ -82,11 +82,11 @@ def test_a_service_that_is_down_is_asked_by_the_recheck(
     with HttpServer(Eokm(frozenset({md5(KNOWN)}), ACCOUNT), port=free_port):
         code, lines = program.recheck()
         assert (code, verdicts(lines)) == (1, {b"known.jpg": "match", b"copy.jpg": "match"})
-        assert program.recheck()[1][-1]["counts"]["files"] == 0, "nothing is left to be asked"
+        assert program.recheck()[1][-1]["counts"]["files"] == 0, "no lookup is left"
 
 
 def test_one_answer_of_two_is_not_enough(program: Program, storage: Path, free_port: int) -> None:
-    """But the service that was reached makes it 3, not 4, and a match is one."""
+    """But the service that was reached makes the exit code 3, not 4, and a match makes it 1."""
     program.log_in(ACCOUNT.to_line(), "eokm")
     with HttpServer(Hma({"BANK": {}})) as hma:
         program.ask("hma", hma.url)
@@ -112,7 +112,7 @@ class Dying:
 def test_a_service_that_dies_leaves_only_unanswered_files_open(
     program: Program, tmp_path: Path
 ) -> None:
-    """Files answered before the service died keep their verdicts; only the rest is asked again."""
+    """Files answered before the failure keep their verdicts; only the rest is looked up again."""
     root = tmp_path / "many"
     root.mkdir()
     for number in range(300):
@@ -125,8 +125,8 @@ def test_a_service_that_dies_leaves_only_unanswered_files_open(
         code, lines = program.scan(root)
         assert lines[-1]["counts"]["files"] == 300
         assert lines[-1]["reasons"] == {"unanswered": 180}
-        assert code in {1, 3}  # which ones were asked first is chance
-        assert len(server.record.requests) < 200, "a dead service is left alone"
+        assert code in {1, 3}  # the order of lookups is random
+        assert len(server.record.requests) < 200, "an unreachable service is not contacted again"
         questions = set(service.asked)
         server.fault = behave(service)
         service.asked.clear()
@@ -141,7 +141,7 @@ def test_a_service_that_dies_leaves_only_unanswered_files_open(
 
 
 def make_older(program: Program, seconds: float) -> None:
-    """Let time pass for the answers in the state: no test can wait for an hour."""
+    """Make the stored answers older, since a test cannot wait for an hour."""
     with closing(sqlite3.connect(program.home / "state/state.db")) as state:
         state.execute("UPDATE answers SET asked_at = asked_at - ?", (seconds,))
         state.execute("UPDATE contents SET asked_at = asked_at - ?", (seconds,))
@@ -165,5 +165,5 @@ def test_answers_are_asked_for_again_when_they_are_too_old(program: Program, sto
         make_older(program, 4000)
         service.known = frozenset()
         code, lines = program.scan(storage)
-        assert (code, verdicts(lines)) == (0, {}), "the service has taken its entry back"
+        assert (code, verdicts(lines)) == (0, {}), "the service removed its entry"
         assert (lines[-1]["counts"]["read"], len(service.asked)) == (0, 12)

@@ -1,4 +1,4 @@
-"""The storage of the demo, file by file: exact verdicts, in text, as JSON and on the page."""
+"""The storage of the demo, file by file: exact verdicts as text, as JSON and on the page."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ EXPECTED = {
 
 
 @pytest.fixture(scope="module")
-def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Paint storage and lists once: that takes the longest."""
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Generate storage and lists once, because that takes longest."""
     place = tmp_path_factory.mktemp("painted")
     (place / "storage").mkdir()
     write_storage(place / "storage")
@@ -63,26 +63,28 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def root(tmp_path: Path, painted: Path) -> Path:
-    subprocess.run(["cp", "-a", painted / "storage", tmp_path], check=True)  # with its hard link
+def root(tmp_path: Path, generated: Path) -> Path:
+    subprocess.run(
+        ["cp", "-a", generated / "storage", tmp_path], check=True
+    )  # including its hard link
     return tmp_path / "storage"
 
 
 @pytest.fixture
-def imported(program: Program, painted: Path) -> Program:
-    """Import the list that knows some of it, and the one that knows what is harmless."""
+def imported(program: Program, generated: Path) -> Program:
+    """Import the list that contains some of the files, and the known-good list."""
     for name, *options in (("police",), ("harmless", "--known-good")):
-        assert program.run("lists", "import", *options, name, painted / name).returncode == 0
+        assert program.run("lists", "import", *options, name, generated / name).returncode == 0
     return program
 
 
 def by_path(told: list[dict[str, Any]], root: Path) -> dict[bytes, dict[str, Any]]:
-    """Give what was told of files by their paths below the root."""
+    """Return the JSON lines of files by their paths below the root."""
     lines: dict[bytes, dict[str, Any]] = {}
     for line in told:
         for path in line.get("paths", ()):
             below = from_json(path).removeprefix(bytes(root) + b"/")
-            assert below not in lines, "told once"
+            assert below not in lines, "reported once"
             lines[below] = line
     return lines
 
@@ -112,7 +114,7 @@ def test_every_exhibit_gets_its_verdict(imported: Program, root: Path) -> None:
     files = [path for path in root.rglob("*") if path.is_file()]
     assert counts["files"] == len(files) == counts["read"] + 1, "a hard link is read once"
     assert (counts["matches"], counts["undetermined"], counts["suppressed"]) == (10, 1, 1)
-    assert counts["new_matches"] == 10, "other names of what is new are new"
+    assert counts["new_matches"] == 10, "other names of a new match are new too"
     assert lines[-1]["lists"] == {"hashlist/police": 10}
     code, repeated = imported.scan(root)
     counts = repeated[-1]["counts"]
@@ -120,8 +122,8 @@ def test_every_exhibit_gets_its_verdict(imported: Program, root: Path) -> None:
     assert {path: line["type"] for path, line in by_path(repeated, root).items()} == EXPECTED
 
 
-def test_no_value_of_a_list_is_ever_printed(imported: Program, root: Path, painted: Path) -> None:
-    text = (painted / "police").read_text() + (painted / "newcomers").read_text()
+def test_no_value_of_a_list_is_ever_printed(imported: Program, root: Path, generated: Path) -> None:
+    text = (generated / "police").read_text() + (generated / "newcomers").read_text()
     values = re.findall("[0-9a-f]{16,}", text)
     assert len(values) == 9
     page = imported.home / "report.html"
@@ -138,10 +140,10 @@ def test_no_value_of_a_list_is_ever_printed(imported: Program, root: Path, paint
 
 
 def test_a_new_list_matches_after_the_storage_is_gone(
-    imported: Program, root: Path, painted: Path
+    imported: Program, root: Path, generated: Path
 ) -> None:
     imported.scan(root)
-    result = imported.run("lists", "import", "newcomers", painted / "newcomers")
+    result = imported.run("lists", "import", "newcomers", generated / "newcomers")
     assert result.returncode == 0
     root.rename(root.with_name("unmounted"))
     code, lines = imported.recheck()

@@ -1,7 +1,7 @@
-"""A scan of a tree whose owner exchanges files and directories for links to somebody's secret.
+"""A scan of a tree whose owner replaces files and directories by links to a secret.
 
-The attacker is that of ``tests/integration/intake``, where it is shown that it does catch
-whoever goes by path.  The kernel itself tells whether the secret was opened (inotify(7)).
+The attacker is the one of the walk's tests, which show that it catches any access by path.
+inotify(7) reports whether the secret was opened.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROUNDS, LIMIT = 5, 60.0
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Give ``root`` with stable files and ``play``; ``swap`` and ``outside`` lie beside it."""
+    """Make ``root`` with stable files and ``play``, and its siblings ``swap`` and ``outside``."""
     outside, swap, play = tmp_path / "outside", tmp_path / "swap", tmp_path / "root/play"
     outside.mkdir()
     swap.mkdir()
@@ -58,7 +58,7 @@ def root(tmp_path: Path) -> Path:
 
 @contextmanager
 def watched(directory: Path) -> Iterator[int]:
-    """Give a descriptor from which can be read what was opened in *directory*, or itself."""
+    """Return a descriptor that reports what is opened in *directory*, or the directory itself."""
     libc = ctypes.CDLL(None, use_errno=True)
     fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
     assert fd >= 0
@@ -79,7 +79,7 @@ def was_opened(watch: int) -> bool:
 def test_swapped_paths_never_lead_outside_or_hide_stable_files(
     program: Program, root: Path
 ) -> None:
-    """The service remembers all hashes it was ever asked; half of the stable ones match."""
+    """The service records all hashes it receives; half of the stable ones match."""
     contents = [b"stable %d" % number for number in range(STABLE)]
     md5 = [hashlib.md5(content).hexdigest() for content in contents]
     service = Eokm(frozenset(md5[::2]), ACCOUNT)
@@ -110,4 +110,4 @@ def test_swapped_paths_never_lead_outside_or_hide_stable_files(
     allowed = {hashlib.md5(b"harmless %d" % number).hexdigest() for number in range(12)}
     allowed |= {*md5, hashlib.md5(b"").hexdigest()}
     assert set(service.asked) <= allowed
-    assert set(counts) <= {"rounds", "changed-while-read"}, "nothing else can have happened"
+    assert set(counts) <= {"rounds", "changed-while-read"}, "no other result is possible"

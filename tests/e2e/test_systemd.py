@@ -1,6 +1,6 @@
-"""A machine under a real systemd: installed, started, killed, reloaded, stopped, taken away.
+"""A machine under a real systemd: install, start, kill, reload, stop, uninstall.
 
-Everything is done as ``docs/daemon.md`` tells an administrator to do it.
+Everything follows the instructions of ``docs/daemon.md``.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def status(machine: Machine) -> dict[str, Any]:
 
 
 def wait_for(machine: Machine, condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition; if it does not come, let the machine say how it is."""
+    """Wait for a condition; if it does not hold in time, fail with the machine's status."""
     try:
         machine.wait_for(condition, what=what)
     except AssertionError as error:
@@ -101,7 +101,7 @@ def wait_for(machine: Machine, condition: Callable[[], bool], what: str) -> None
 
 
 def wait_until_watching(machine: Machine) -> None:
-    """Wait until the scanner that runs now, not one of before, says that all is watched."""
+    """Wait until the present scanner process, not an earlier one, watches all roots."""
 
     def watching() -> bool:
         report = status(machine)
@@ -112,7 +112,7 @@ def wait_until_watching(machine: Machine) -> None:
 
 
 def place(machine: Machine, path: str, content: str) -> dict[str, Any] | None:
-    """Give what became of the file at *path*, if its content has a case."""
+    """Return the state of the file at *path*, if its content has a case."""
     output = machine.run(f"hashwacht cases show {content} --json", ok=False)
     places = json.loads(output)["files"] if output else []
     return next((location for location in places if location["path"] == path), None)
@@ -135,7 +135,7 @@ def process(machine: Machine, name: str) -> int:
 
 
 def inside(machine: Machine, name: str, command: str) -> str:
-    """Run a command in the file system and the network of a service, as its root."""
+    """Run a command as root in the file system and the network of a service."""
     number = process(machine, name)
     return machine.run(f"nsenter -t {number} -m -n -r {command} 2>&1", ok=False)
 
@@ -319,7 +319,7 @@ def test_fanotify_runs_in_a_process_with_two_capabilities(machine: Machine) -> N
     assert {root["watch"] for root in status(machine)["roots"]} == {"fanotify"}
     machine.write("/srv/www/by-fanotify.jpg", KNOWN)
     wait_for_place(machine, "/srv/www/by-fanotify.jpg")
-    machine.run("sleep 4")  # longer than its watchdog waits
+    machine.run("sleep 4")  # longer than the watchdog's limit
     assert _restarts(machine, "watcher") == "0"
     number = process(machine, "watcher")
     words = machine.run(f"cat /proc/{number}/status").split()

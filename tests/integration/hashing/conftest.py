@@ -1,4 +1,4 @@
-"""Pools of real worker processes, with a fingerprinter that does what contents tell it to."""
+"""Pools of real worker processes whose fingerprinter misbehaves as the content demands."""
 
 from __future__ import annotations
 

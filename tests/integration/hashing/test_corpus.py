@@ -1,4 +1,4 @@
-"""Whatever is uploaded costs at most its own worker, its budget, and its picture hashes."""
+"""A hostile upload costs at most its own worker, its time budget, and its picture hashes."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pool() -> Iterator[WorkerPool]:
 
 @pytest.fixture(scope="module")
 def listed(pool: WorkerPool) -> list[str]:
-    """Hashes of a list."""
+    """Return the hashes of a list."""
     contents = (encode(photo(seed, (96, 80)), "png") for seed in range(100, 100 + KNOWN))
     return [
         s.value
@@ -49,7 +49,7 @@ def listed(pool: WorkerPool) -> list[str]:
 
 
 def fingerprint(pool: WorkerPool, content: bytes) -> Fingerprint:
-    """Return the fingerprint, which has every digest whatever the content is."""
+    """Return the fingerprint; check that it has every digest."""
     fingerprint = fingerprint_bytes(pool, content)
     assert fingerprint.key == hashlib.sha256(content).hexdigest()
     assert fingerprint.size == len(content)
@@ -59,7 +59,7 @@ def fingerprint(pool: WorkerPool, content: bytes) -> Fingerprint:
 
 
 def fate(made: Fingerprint) -> Reason | None:
-    """Tell what became of the picture hash; there is always an account of it."""
+    """Return the outcome of the picture hash; check that it is reported."""
     reasons = [skip.reason for skip in made.skipped if skip.type == "pdq"]
     assert reasons or any(s.type == "pdq" for s in made.signals)
     return reasons[0] if reasons else HASHED
@@ -83,10 +83,10 @@ def test_no_content_takes_longer_than_the_budget(pool: WorkerPool) -> None:
 
 @pytest.mark.parametrize("hostile", UNTIMED, ids=lambda content: content.name)
 def test_confinement_changes_no_answer(pool: WorkerPool, hostile: Hostile) -> None:
-    """What a decoder can no longer load or open would show here, as damage that is none."""
+    """A file or module that the sandbox hides would show here as false damage."""
     content = hostile.make()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pytest makes errors of them, workers do not
+        warnings.simplefilter("ignore")  # pytest turns them into errors, workers do not
         here = fingerprint_bytes(InProcessFingerprinter(PLAN), content)
     assert fingerprint(pool, content) == here
 
@@ -99,7 +99,7 @@ def test_good_pictures_are_as_good_after_all_of_it(pool: WorkerPool) -> None:
 def test_a_mutated_picture_is_harmless_and_matches_nothing(
     pool: WorkerPool, listed: list[str], name: str
 ) -> None:
-    """No crash reaches the scanner, and no picture hash comes near a listed one."""
+    """No crash reaches the scanner, and no picture hash is close to a listed one."""
     distance = BUILT_IN["pdq"].distance
     for content in mutations(name, 25):
         result = fingerprint(pool, content)

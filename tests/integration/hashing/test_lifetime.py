@@ -1,4 +1,4 @@
-"""How workers begin and end: nothing and nobody is left behind."""
+"""Workers start and end without leaving files, processes or sockets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Start = Callable[..., WorkerPool]
 
 
 def test_nothing_is_left_behind(start: Start) -> None:
-    """No open files, no zombies, no programs that an operator's hasher had started."""
+    """There are no open files, no zombies, and no programs of an operator's hasher."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     pool = start(PLAN, jobs=2)
     for deed in [b"good", b"die", b"spawn", b"raise", b"bloat", b"chatter", b"good"] * 3:
@@ -80,7 +80,7 @@ def test_a_copy_of_a_pool_in_a_forked_process_refuses_to_work(start: Start) -> N
         try:
             fingerprint_bytes(pool, b"forked")
         except WorkerError:
-            pool.close()  # must not close it for its owner
+            pool.close()  # must not close the owner's pool
             os._exit(0)
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -119,7 +119,7 @@ CULPRITS = "support.hostile.culprits:Culprits"
 
 
 def busy_scanner() -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    """Start a process of its own with two workers that never come to an end."""
+    """Start a process with two workers that never finish."""
     scanner = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, CULPRITS], stdout=subprocess.PIPE, text=True
     )

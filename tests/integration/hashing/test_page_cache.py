@@ -1,4 +1,4 @@
-"""Reading a storage must leave its page cache as it was: real files, the kernel's own account."""
+"""Reading a storage leaves its page cache unchanged, by the kernel's own account."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ways = pytest.mark.parametrize("dontcache", [True, False], ids=["dontcache", "mi
 
 
 def cached_pages(path: Path) -> int:
-    """Pages of a file that the kernel holds in memory."""
+    """Return the pages of a file that the kernel holds in memory."""
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
         return -(-size // PAGE) - sum(
@@ -29,7 +29,7 @@ def cached_pages(path: Path) -> int:
 
 
 def make_cold(path: Path, start: int = 0, length: int = 0) -> None:
-    """Write back and forget (a stretch of) a file."""
+    """Write a file (or a range) back and drop it from the cache."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
         os.posix_fadvise(file.fileno(), start, length, os.POSIX_FADV_DONTNEED)
@@ -97,7 +97,7 @@ def test_what_a_writer_has_not_written_back_yet_stays(content: Path) -> None:
 
 
 def test_a_large_file_never_holds_more_than_two_windows(content: Path) -> None:
-    """What was read is dropped while the reading goes on, not only at its end."""
+    """Pages are dropped during the read, not only at its end."""
     os.truncate(content, 0)
     os.truncate(content, 4 * WINDOW)
     most = 0
@@ -115,7 +115,7 @@ def test_a_large_file_never_holds_more_than_two_windows(content: Path) -> None:
 def test_a_reader_without_write_permission_detects_cold_pages(
     content: Path,
 ) -> None:
-    """To somebody who neither owns nor may write a file, mincore calls every page cached."""
+    """For a user who neither owns nor may write a file, mincore reports every page as cached."""
     if os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
     content.chmod(0o644)

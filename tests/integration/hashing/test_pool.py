@@ -1,4 +1,4 @@
-"""A content can cost at most its own worker: real processes, real deaths."""
+"""A content costs at most its own worker: real processes, real crashes."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_good_content_is_fingerprinted(start: Start) -> None:
         (b"pretend", Reason.TIMED_OUT, "no progress within the time limit"),
         (b"chatter", Reason.WORKER_DIED, "it sent an unexpected answer"),
         (b"hang", Reason.TIMED_OUT, "no progress within the time limit"),
-        # On a busy machine the scanner's clock may be faster than the timer of processor time.
+        # On a busy machine the scanner's timeout may expire before the processor-time limit.
         (
             b"spin",
             Reason.TIMED_OUT,
@@ -76,7 +76,7 @@ def test_a_crashing_content_keeps_its_digests(
 
 @pytest.mark.parametrize("deed", [b"always-die", b"always-hang", b"always-bloat"])
 def test_a_content_without_even_digests_is_an_unreadable_one(start: Start, deed: bytes) -> None:
-    """An error of the file system, which callers handle anyway; it does not end a scan."""
+    """It is an error of the file system that callers handle anyway; the scan goes on."""
     pool = start()
     with pytest.raises(OSError, match=r"digests|respond"):
         fingerprint_bytes(pool, deed)
@@ -150,7 +150,7 @@ def test_a_killed_nursery_is_replaced(start: Start) -> None:
 
 
 def test_a_slow_reader_that_makes_progress_is_not_late(start: Start) -> None:
-    """The budget is for standing still: a long video at idle priority gets its digests."""
+    """The time limit applies without progress: a long video at idle priority gets its digests."""
     content = b"dawdle".ljust(10 << 20)  # 0.2 s for every MiB
     began = time.monotonic()
     fingerprint = fingerprint_bytes(start(), content)

@@ -1,4 +1,4 @@
-"""The workers with the real fingerprinter: same answers as in-process, real bombs, quiet reads."""
+"""Workers with the real fingerprinter: the in-process results, real bombs, no cache effects."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ EXACT: dict[str, dict[str, object]] = {
 
 
 def progressive_bomb(scans: int) -> bytes:
-    """Make a JPEG whose last scan is repeated: every repetition is decoded anew."""
+    """Make a JPEG that repeats its last scan: every repetition is decoded."""
     file = io.BytesIO()
     Image.new("L", (3000, 3000), 100).save(file, "JPEG", progressive=True)
     content = file.getvalue()
@@ -65,7 +65,7 @@ def test_a_worker_answers_as_the_same_code_in_this_process(
 
 @pytest.mark.parametrize("form", ["png", "bmp", "tiff", "jpeg", "webp"])
 def test_a_worker_hashes_a_file_too_large_for_memory_alike(start: Start, form: str) -> None:
-    """Whole and damaged; its decoder reads such a file itself, piece by piece."""
+    """It does so for an intact and a damaged one; the decoder reads such a file in pieces."""
     original = encode(grainy(photo(1, (1500, 1100)), 40), form, **EXACT.get(form, {}))
     assert len(original) > 3 << 20
     pool, here = start(PLAN, task_factory=TASK_FACTORY), InProcessFingerprinter(PLAN)
@@ -78,7 +78,7 @@ def test_a_worker_hashes_a_file_too_large_for_memory_alike(start: Start, form: s
 
 @pytest.mark.alone  # measures time
 def test_a_progressive_bomb_stays_in_budget_and_keeps_digests(start: Start) -> None:
-    enough = replace(PLAN.limits, max_pixels=1_000_000_000)  # else it is not even begun
+    enough = replace(PLAN.limits, max_pixels=1_000_000_000)  # else it is refused at once
     pool = start(replace(PLAN, limits=enough), task_factory=TASK_FACTORY)
     bomb = progressive_bomb(2000)
     fingerprint_bytes(pool, b"warm")
@@ -120,9 +120,9 @@ def test_reading_in_a_worker_keeps_the_page_cache(start: Start, tmp_path: Path) 
 
 
 def taken_back(pool: WorkerPool, file: BinaryIO) -> int:
-    """Warm a file and read it in a worker; give the bytes that are not cached afterwards.
+    """Cache a file, read it in a worker, and return the number of bytes no longer cached.
 
-    The kernel may take some back at any time, but hardly every time.
+    The kernel may evict pages at any time, but hardly every time.
     """
     file.seek(0)
     file.read()
@@ -132,5 +132,5 @@ def taken_back(pool: WorkerPool, file: BinaryIO) -> int:
 
 
 def missing(fd: int) -> int:
-    """Bytes of a file that are not cached."""
+    """Return the number of bytes of a file that are not cached."""
     return sum(length for _, length in uncached_ranges(fd, 0, os.fstat(fd).st_size))

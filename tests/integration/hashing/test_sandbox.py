@@ -1,4 +1,4 @@
-"""What code in a worker that was taken over can do: nothing but lie about its picture."""
+"""A compromised worker can do nothing but return false hashes of its content."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ WAYS = (
 
 
 def test_a_decoder_that_was_taken_over_can_do_none_of_these(start: Start) -> None:
-    """Each is tried as shell code would, and refused by the kernel; the worker lives on."""
+    """Each is attempted as shell code would and refused by the kernel; the worker survives."""
     pool = start(Plan(("md5", "pdq"), Limits(timeout=5)))
-    refused = (os.strerror(1), os.strerror(38))  # EPERM; ENOSYS for what only clone3 could do
+    refused = (os.strerror(1), os.strerror(38))  # EPERM; ENOSYS for clone3
     for way in WAYS:
         (skip,) = fingerprint_bytes(pool, b"break out " + way.encode()).skipped
         assert skip.reason is Reason.HASHER_FAILED, way
@@ -55,7 +55,7 @@ def test_a_worker_has_nothing_open_but_its_way_to_the_scanner(start: Start) -> N
 
 
 def test_every_layer_is_active_and_named(start: Start) -> None:
-    """On the kernels that we test on; elsewhere the pool says which are not."""
+    """That holds on the kernels of the tests; elsewhere the pool names the missing layers."""
     assert start().layers == {"landlock": "", "seccomp": ""}
 
 
@@ -92,7 +92,7 @@ with WorkerPool(Plan(("md5", "pdq")), 1, require_sandbox=True) as pool:
 
 
 def test_a_missing_required_layer_is_an_error_that_names_it() -> None:
-    """A kernel without Landlock is had by a filter around a whole scanner."""
+    """A seccomp filter around the scanner simulates a kernel without Landlock."""
     ran = subprocess.run(
         [sys.executable, "-c", WITHOUT_LANDLOCK], check=True, capture_output=True, text=True
     )
@@ -104,12 +104,12 @@ def test_a_missing_required_layer_is_an_error_that_names_it() -> None:
 
 
 def test_landlock_alone_keeps_files_shut() -> None:
-    """A second lock, should the filter have a hole: shown without the filter."""
+    """It is the second layer in case the filter has a hole, so the filter is off here."""
     pid = os.fork()
     if pid == 0:
         code = 1
         try:
-            psutil.Process()  # loaded before
+            psutil.Process()  # imported before the sandbox
             _give_up_privileges()
             landlock.restrict()
             os.open("/etc/passwd", os.O_RDONLY)
@@ -132,7 +132,7 @@ def _give_up_privileges() -> None:
 
 
 def test_operators_programs_run_in_a_worker_of_their_own(start: Start) -> None:
-    """The one without a filter; it decodes nothing, and what it started is killed with it."""
+    """That worker has no filter and decodes nothing; its programs are killed with it."""
     programs = (("mine", ("/bin/echo", "abc")),)
     pool = start(
         Plan(("md5", "pdq", "mine"), Limits(timeout=5), commands=programs),

@@ -1,4 +1,4 @@
-"""Small contents that wait go to a worker several at a time; nothing else changes for any."""
+"""Small contents that wait are sent to a worker in groups, with the results of single ones."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ DEEDS = [Deed.DIE, Deed.HANG, Deed.BLOAT, Deed.RAISE, Deed.CHATTER, Deed.LIE, De
 
 @pytest.mark.parametrize("deed", DEEDS)
 def test_a_culprit_among_others_is_hurt_alone(start: Start, deed: Deed) -> None:
-    """Whatever it does to those it went with."""
+    """That holds whatever it does to the contents sent with it."""
     contents = [b"good %d" % number for number in range(40)]
     contents[20] = deed.encode()
     pool = start()
@@ -100,7 +100,7 @@ def test_a_barred_content_is_not_decoded_in_parallel_either(start: Start) -> Non
     pool = start()
     for _ in range(2):
         fingerprint_bytes(pool, b"die")
-    for number in range(70):  # nobody is wary any more
+    for number in range(70):  # until contents are grouped again
         fingerprint_bytes(pool, b"good %d" % number)
     before = {process.pid for process in workers()}
     with ThreadPoolExecutor(16) as threads:
@@ -109,11 +109,11 @@ def test_a_barred_content_is_not_decoded_in_parallel_either(start: Start) -> Non
     assert [bool(fingerprint.skipped) for fingerprint in fingerprints] == [
         content == b"die" for content in contents
     ]
-    assert {process.pid for process in workers()} == before, "no worker has died of it"
+    assert {process.pid for process in workers()} == before, "no worker crashed"
 
 
 def test_what_is_large_goes_alone(start: Start) -> None:
-    """Nobody waits for the digests of somebody else's film."""
+    """No content waits for the digests of a long video."""
     pool = start()
     with opened(bytes(MAX_BATCHED_SIZE + 1), b"small") as (large, small):
         assert not pool._may_batch(large)

@@ -15,13 +15,13 @@ def bench(tmp_path: Path) -> ScanBench:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Give the tree to be scanned, with a few files in it."""
+    """Return the tree to scan, with a few files in it."""
     root = tmp_path / "storage"
     for name, content in {"a/one": b"one", "a/two": b"two", "b/c/three": b"three"}.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    # A file changed a moment ago proves nothing yet: it would be read again by the next scan.
+    # A file changed a moment ago is not settled: the next scan would read it again.
     while time.time_ns() < path.stat().st_ctime_ns + 20_000_000:
         time.sleep(0.005)
     return root

@@ -1,4 +1,4 @@
-"""A content that ends its workers is tried twice, and then left alone until the decoder changes."""
+"""A content that crashes workers is tried twice, and then skipped until the decoder changes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ CULPRITS = "support.hostile.culprits:Culprits"
 
 
 @dataclass
-class Ran:
-    """What a scan told, and how many files it read."""
+class ScanOutput:
+    """The output of a scan, and the number of files it read."""
 
     heard: RememberingObserver
     read: int
 
 
-def scan(state: Path, root: Path, *, full: bool = False, limits: Limits = LIMITS) -> Ran:
+def scan(state: Path, root: Path, *, full: bool = False, limits: Limits = LIMITS) -> ScanOutput:
     matcher = KnowingMatcher(accepts=frozenset({"sha256", "pdq"}))
     observer = RememberingObserver()
     plan = Plan(("sha256", "pdq"), limits)
@@ -50,7 +50,7 @@ def scan(state: Path, root: Path, *, full: bool = False, limits: Limits = LIMITS
             ScanRun(
                 store=store, pipeline=pipeline, request=request, observer=observer, stop=stop
             ).run()
-    return Ran(observer, counting.read)
+    return ScanOutput(observer, counting.read)
 
 
 def deaths(state: Path) -> list[int]:
@@ -70,7 +70,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_a_file_that_crashes_workers_is_decoded_in_two_scans(tmp_path: Path, tree: Path) -> None:
-    """Each scan is a restart: a new pool over the same state."""
+    """Each scan is a restart: a new pool on the same state."""
     state = tmp_path / "state"
     culprit = {bytes(tree / "bad"): Reason.WORKER_DIED}
     for read, ended in ((3, [1]), (1, [2]), (0, [2]), (0, [2])):
@@ -94,7 +94,7 @@ def test_copies_of_a_blocked_content_are_only_asked_by_digest(tmp_path: Path, tr
         (number,) = store.contents.load_ids([_key(b"die")]).values()
         (content,) = store.contents.load([number]).values()
     assert "not decoded again" in content.fingerprint.skipped[0].detail
-    assert content.answers[0].outcome is Outcome.NO_MATCH  # of the digests
+    assert content.answers[0].outcome is Outcome.NO_MATCH  # from the digests
 
 
 def test_another_decoder_or_budget_tries_it_again(tmp_path: Path, tree: Path) -> None:
@@ -117,7 +117,7 @@ def test_what_is_remembered_survives_and_belongs_to_one_decoder(tmp_path: Path) 
         culprits.record_crash("ab" * 32, Reason.TIMED_OUT)
     with closing(Database.open(path)) as database:
         culprits = StoredCrashLog(database)
-        assert culprits.block_reason("ab" * 32) is None  # nobody decodes yet
+        assert culprits.block_reason("ab" * 32) is None  # before any decoding
         culprits.set_decoder("pillow/13")
         assert culprits.block_reason("ab" * 32) is Reason.TIMED_OUT
         assert culprits.block_reason("cd" * 32) is None

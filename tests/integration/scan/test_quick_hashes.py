@@ -1,4 +1,4 @@
-"""Quick hashes decide nothing: verdicts are those that exact hashes would have got."""
+"""Quick hashes decide nothing: verdicts equal those of exact hashes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def install(folder: Path, known: Known) -> HashListMatcher:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Callable[[int], Path]:
-    """Give a function that writes the JPEG of a seed, of many sizes, qualities and kinds."""
+    """Return a function that writes the JPEG of a seed, in many sizes, qualities and kinds."""
 
     def written(seed: int) -> Path:
         chance = random.Random(seed)
@@ -73,7 +73,7 @@ def picture(tmp_path: Path) -> Callable[[int], Path]:
 def test_quick_and_exact_verdicts_agree_at_every_distance(
     tmp_path: Path, picture: Callable[[int], Path]
 ) -> None:
-    """Same outcome, same entries, same distances; and most pictures are hashed only once."""
+    """Outcome, entries and distances are equal; most pictures are hashed only once."""
     paths = [picture(seed) for seed in range(60)]
     chance, lists = random.Random(5), Known()
     for number, path in enumerate(paths[:40]):
@@ -141,7 +141,7 @@ def test_a_possible_known_good_entry_requires_exact_hashes(tmp_path: Path) -> No
 def test_a_list_that_comes_later_decides_by_exact_hashes_too(
     tmp_path: Path, picture: Callable[[int], Path], *, rechecked: bool
 ) -> None:
-    """What is stored is quick: a recheck says so, a scan reads just that file again."""
+    """The stored hash is quick: a recheck reports that, and a scan reads just that file again."""
     paths = [picture(seed) for seed in range(8)]
     near = moved(exact(paths[3])["pdq"].value, 31, random.Random(3))
     tree, lists = tmp_path / "tree", tmp_path / "lists"

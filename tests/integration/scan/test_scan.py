@@ -1,4 +1,4 @@
-"""What a scan reads, asks, tells and remembers."""
+"""What a scan reads, looks up, reports and stores."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_hard_links_are_read_once_and_all_names_reported(bench: ScanBench, root:
 def test_only_what_did_not_match_before_the_run_is_a_new_match(
     bench: ScanBench, root: Path
 ) -> None:
-    """However many batches lie between the names of one content."""
+    """The number of batches between the names of one content does not matter."""
     bench.clock = lambda: bench.matcher.now
     bench.matcher.known = {sha256(b"one")}
     for number in range(600):
@@ -157,8 +157,8 @@ def test_an_answer_that_is_too_old_is_asked_for_again(bench: ScanBench, root: Pa
 
 
 @contextmanager
-def as_nobody(place: Path) -> Iterator[None]:
-    """Be an ordinary user who owns *place*: root may read everything."""
+def as_ordinary_user(place: Path) -> Iterator[None]:
+    """Become an ordinary user who owns *place*, since root may read everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -181,20 +181,20 @@ def test_unreadable_paths_are_reported_and_the_rest_is_scanned() -> None:
         (root / "private").write_bytes(b"private")
         (root / "private").chmod(0)
         (root / "shut").chmod(0)
-        with as_nobody(place):
+        with as_ordinary_user(place):
             observer = ScanBench(place / "state").scan(root)
-            again = ScanBench(place / "state").scan(root)
+            repeated = ScanBench(place / "state").scan(root)
         (root / "shut").chmod(0o700)
-    for each in (observer, again):
-        assert each.reasons() == {
+    for scan in (observer, repeated):
+        assert scan.reasons() == {
             bytes(root / "shut"): Reason.UNREADABLE,
             bytes(root / "private"): Reason.UNREADABLE,
         }
-        assert (each.summary.counts.files, each.summary.counts.errors) == (2, 1)
+        assert (scan.summary.counts.files, scan.summary.counts.errors) == (2, 1)
 
 
 class Refusing(InProcessFingerprinter):
-    """Cannot read one content, as a disk with a bad sector cannot."""
+    """Fails to read one content, like a disk with a bad sector."""
 
     def __init__(self) -> None:
         super().__init__(Plan(("sha256",)))
@@ -224,7 +224,7 @@ def test_all_links_of_an_unreadable_file_are_reported(bench: ScanBench, root: Pa
 
 
 class Writing(InProcessFingerprinter):
-    """Writes to the file while it is read, every time."""
+    """Writes to the file during every read."""
 
     def __init__(self) -> None:
         super().__init__(Plan(("sha256",)))
@@ -321,7 +321,7 @@ def test_two_runs_at_once_are_refused(bench: ScanBench, root: Path) -> None:
 
 
 class StopAt(RememberingObserver):
-    """Asks to stop when the first result comes."""
+    """Requests a stop at the first result."""
 
     def __init__(self, stop: threading.Event) -> None:
         super().__init__()
@@ -363,7 +363,7 @@ def test_restart_starts_over(bench: ScanBench, root: Path) -> None:
 
 
 def test_a_rate_is_kept(bench: ScanBench, root: Path) -> None:
-    """Eleven bytes in three files at 20 a second: the last one waits for the first eight or six."""
+    """Of eleven bytes in three files at 20 a second, the last waits for the first eight or six."""
     bench.request = replace(bench.request, rate=RateLimit(20, RateUnit.BYTES))
     observer = bench.scan(root)
     assert observer.summary.counts.files == 3

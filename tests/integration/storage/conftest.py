@@ -1,4 +1,4 @@
-"""A small file system that can be filled."""
+"""A small file system that a test can fill."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ MIB = 1024 * 1024
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount 12 MiB of memory; skip where that is not allowed."""
+    """Mount 12 MiB of memory; skip where that is not permitted."""
     with memory_disk(tmp_path / "small", 12 * MIB) as place:
         yield place

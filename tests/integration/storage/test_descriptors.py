@@ -1,4 +1,4 @@
-"""An open state needs no further file descriptor."""
+"""An open storage needs no further file descriptor."""
 
 from __future__ import annotations
 

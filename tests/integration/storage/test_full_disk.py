@@ -1,4 +1,4 @@
-"""A full disk: an error with advice, nothing damaged, the interruption recorded, resumable."""
+"""On a full disk: an error with advice, no damage, a recorded interruption, a resumable run."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write(database: Database, run: Run, batch: int) -> None:
 
 
 def write_until_full(database: Database, run: Run, first: int) -> int:
-    """Write batches until there is no space; give the one that failed."""
+    """Write batches until the disk is full; return the number of the failed one."""
     batches = []
 
     def write_all() -> None:
@@ -56,7 +56,7 @@ def write_until_full(database: Database, run: Run, first: int) -> int:
 
 
 def save_until_full(runs: Runs, run: Run, tally: str) -> None:
-    """Use up what the log still holds of failed transactions, until the smallest one fails."""
+    """Use up the space that failed transactions left in the log, until the smallest write fails."""
 
     def save_all() -> None:
         for time in range(100_000):
@@ -67,7 +67,7 @@ def save_until_full(runs: Runs, run: Run, tally: str) -> None:
 
 
 def fill(path: Path) -> None:
-    """Take all space that is left."""
+    """Use all remaining space."""
     with path.open("wb", buffering=0) as file:
         try:
             while True:
@@ -82,7 +82,7 @@ def fill(path: Path) -> None:
 
 
 def check(database: Database, run: Run, batches: int) -> None:
-    """All *batches* are there, the next one is not, and the database is sound."""
+    """Check that all *batches* are stored, the next one is not, and the database is sound."""
     files = Files(database)
     for batch in range(batches):
         assert files.is_directory_done(b"/srv/%d" % batch, run.id)
@@ -112,7 +112,7 @@ def test_a_run_interrupted_by_a_full_disk_is_resumed(
             RunState.INTERRUPTED,
             9.0,
         )
-        # The same connection goes on when there is space again.
+        # The same connection works again once there is space.
         (small_disk / "somebody else's").unlink()
         ballast.unlink()
         write(database, run, full)

@@ -1,4 +1,4 @@
-"""A writer killed at random instants loses nothing that was acknowledged."""
+"""A writer killed at random moments loses nothing that it acknowledged."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ KILLS = 100
 
 
 def complete_batches(path: Path, batch: int) -> int:
-    """Count the batches from *batch* on; the last must be there wholly, the next not at all."""
+    """Count the batches from *batch* on; check that the last is complete and the next absent."""
     with closing(Database.open(path)) as database:
-        assert lock_holder(path) is None, "the lock died with its process"
+        assert lock_holder(path) is None, "the lock ended with its process"
         files, contents = Files(database), Contents(database)
         runs = Runs(database).load_latest()
         if not runs:
-            return 0  # killed before it had begun
+            return 0  # killed before its first commit
         (run,) = runs
         assert run.state is RunState.INTERRUPTED
         while files.is_directory_done(b"/srv/%d" % batch, run.id):
@@ -48,7 +48,7 @@ def complete_batches(path: Path, batch: int) -> int:
 
 
 def acknowledged(output: IO[bytes], before: int) -> int:
-    """Read up to the kill; give the last batch that was said to be committed."""
+    """Read until the kill; return the last batch that was acknowledged."""
     last = before
     for line in output:
         if line.endswith(b"killed\n"):
@@ -69,14 +69,14 @@ def test_killed_writers_lose_nothing_acknowledged(
     ) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
-        # On a busy machine many writers are killed before they write: more of them are started.
+        # On a busy machine many writers are killed before they write, so more are started.
         while kills < KILLS or batches <= KILLS:
             kills += 1
             parent.stdin.write(b"%f\n" % chance.uniform(0.0, 0.06))
             parent.stdin.flush()
             last = acknowledged(parent.stdout, last)
             batches = complete_batches(path, batches)
-            # One batch may have been committed and not yet acknowledged.
+            # One batch may be committed but not yet acknowledged.
             assert last + 1 <= batches <= last + 2
             last = batches - 1
         parent.stdin.close()

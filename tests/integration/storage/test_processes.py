@@ -1,4 +1,4 @@
-"""Several processes around one state."""
+"""Several processes that use one storage."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The same state opened twice in one process: SQLite's locks must outlive the second one.
+"""The same storage opened twice in one process must keep SQLite's locks.
 
-fcntl(2) gives up all locks of a process on a file as soon as it closes any descriptor of that
-file.  Another process that then closes the state takes itself for the last one and removes the
-log, into which the first goes on writing (sqlite.org/howtocorrupt.html, section 2.2).
+fcntl(2) releases all locks of a process on a file as soon as it closes any descriptor of that
+file.  Another process that then closes the storage takes itself for the last one and removes the
+log that the first still writes to (sqlite.org/howtocorrupt.html, section 2.2).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ with Store.open(Path(sys.argv[1])) as store:
 
 
 def elsewhere(directory: Path) -> int:
-    """Open and close the state in another process; give how many runs it sees."""
+    """Open and close the storage in another process; return the number of runs it sees."""
     command = [sys.executable, "-c", OPEN_AND_CLOSE, str(directory)]
     return int(subprocess.run(command, capture_output=True, check=True).stdout)
 

@@ -1,4 +1,4 @@
-"""The audit log: what it keeps through crashes, and that no tampering stays unseen."""
+"""The audit log: it survives crashes, and any change to it is detected."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def log(tmp_path: Path) -> AuditLog:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], Checkpoint]:
-    """Give the lines of a log, and its checkpoint."""
+    """Return the lines of a log and its checkpoint."""
     log = AuditLog(tmp_path_factory.mktemp("written") / "audit.jsonl")
     for number in range(NUMBER):
         log.append(AuditEvent.FOUND, "scanner", {"place": number, "path": f"/srv/{number}.jpg"})
@@ -47,7 +47,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[bytes], Chec
 
 
 def changed(tmp_path: Path, content: bytes) -> AuditLog:
-    """Give a log with this content."""
+    """Return a log with this content."""
     log = AuditLog(tmp_path / "changed.jsonl")
     log.path.write_bytes(content)
     return log

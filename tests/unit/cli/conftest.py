@@ -1,4 +1,4 @@
-"""Results and summaries of every sort, for whatever shows them."""
+"""Results and summaries of every kind, for the renderers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HOSTILE = b"/srv/a\x1b]0;owned\x07\n<script>alert(1)</script>\xff.jpg"
 
 @pytest.fixture
 def near() -> ScanResult:
-    """Give a picture like a known one."""
+    """Return a match of a similar picture."""
     match = Match("hashlist", PDQ, 4, "csam", "police", "17")
     return ScanResult(
         (b"/srv/near.jpg",), Verdict(Outcome.MATCH, (match,)), "image/jpeg", 1000, "aa"
@@ -34,21 +34,21 @@ def near() -> ScanResult:
 
 @pytest.fixture
 def hostile() -> ScanResult:
-    """Give a known file under a name that attacks terminals and pages."""
+    """Return a match whose file name attacks terminals and pages."""
     match = Match("eokm", MD5, 0, "csam")
     return ScanResult((HOSTILE,), Verdict(Outcome.MATCH, (match,)), "image/png", 10, "bb")
 
 
 @pytest.fixture
 def undetermined() -> ScanResult:
-    """Give a picture that nobody could judge."""
+    """Return the result of a picture without a verdict."""
     verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.OVER_LIMIT, detail="pdq: 90 megapixels")
     return ScanResult((b"/srv/big.png",), verdict, "image/png", 1 << 20, "cc")
 
 
 @pytest.fixture
 def suppressed() -> ScanResult:
-    """Give a match that a known-good list set aside."""
+    """Return a match that a known-good list suppressed."""
     match = Match("eokm", MD5, 0, "csam")
     good = Match("hashlist", MD5, 0, "known-good", "wordpress", known_good=True)
     verdict = Verdict(Outcome.NO_MATCH, suppressed=(match,), suppressed_by=(good,))
@@ -57,7 +57,7 @@ def suppressed() -> ScanResult:
 
 @pytest.fixture
 def counts() -> RunCounts:
-    """Give the figures of a run."""
+    """Return the figures of a run."""
     return RunCounts(
         files=12345,
         bytes=9 << 30,
@@ -76,13 +76,13 @@ def counts() -> RunCounts:
 
 @pytest.fixture
 def snapshot(counts: RunCounts) -> Progress:
-    """Give a run in full swing."""
+    """Return the progress of a run that is still active."""
     return Progress(counts, Phase.WALKING, 75.0, 210.4, 55e6, 20000, 46.4, b"/srv/www/x")
 
 
 @pytest.fixture
 def summary(counts: RunCounts) -> Summary:
-    """Give a run that was finished."""
+    """Return the summary of a finished run."""
     reasons = {Reason.OVER_LIMIT: 4, Reason.UNANSWERED: 3}
     lists = {"hashlist/police": 1, "eokm": 1}
     return Summary("12", RunState.FINISHED, 75.2, counts, reasons, lists)
@@ -92,13 +92,13 @@ def summary(counts: RunCounts) -> Summary:
 def results(
     near: ScanResult, hostile: ScanResult, undetermined: ScanResult, suppressed: ScanResult
 ) -> tuple[ScanResult, ...]:
-    """Give one result of each sort."""
+    """Return one result of each kind."""
     return near, hostile, undetermined, suppressed
 
 
 @pytest.fixture
 def report(results: tuple[ScanResult, ...], counts: RunCounts, summary: Summary) -> Report:
-    """Give the report of a run in which everything happened."""
+    """Return the report of a run with every kind of result."""
     facts = RunInfo(
         id="12",
         state=RunState.FINISHED,

@@ -1,4 +1,4 @@
-"""Every command, held against what is promised of all of them."""
+"""What every command must provide: help, examples, exit codes, a manual page."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAN = runpy.run_path(str(PACKAGING / "man.py"))
 
 
 def commands(context: click.Context) -> Iterator[tuple[str, click.Context]]:
-    """Give every command below, groups included, with the path by which it is called."""
+    """Return all subcommands, groups included, by the words that call them."""
     group = context.command
     assert isinstance(group, click.Group)
     for name in group.list_commands(context):
@@ -51,7 +51,7 @@ def test_every_command_has_help_examples_and_the_common_options(path: str) -> No
 
 @pytest.mark.parametrize("path", ALL)
 def test_every_example_is_a_call_that_would_be_understood(path: str) -> None:
-    """An example that names an option or command that is no more must not stay in the manual."""
+    """An example with an option or command that no longer exists must not stay in the manual."""
     command = ALL[path].command
     assert isinstance(command, (Command, Group))
     for example in command.examples:
@@ -73,7 +73,7 @@ def test_installer_and_units_call_existing_commands() -> None:
 
 
 def shell_words(typed: str) -> list[str]:
-    """Give the arguments of our program in a command line, up to whatever follows them."""
+    """Return the arguments of our program in a command line, up to the next operator."""
     import shlex
 
     words = shlex.split(typed.partition("hashwacht ")[2].replace(')"', ""))
@@ -117,6 +117,6 @@ def test_a_strict_reader_finds_no_fault_in_the_pages(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    # Without a date, pages are the same whenever they are built.
+    # Pages contain no date, so that every build gives the same.
     faults = [line for line in read.stdout.splitlines() if "missing date" not in line]
     assert faults == []

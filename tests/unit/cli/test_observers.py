@@ -1,4 +1,4 @@
-"""What those who watch a run print, and where."""
+"""The output of the observers of a run, and its destination."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The HTML report: complete, self-contained, and harmless whatever the names are."""
+"""The HTML report is complete, self-contained, and safe whatever the names contain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VOID = {"meta", "link", "br", "hr", "img", "input"}
 
 
 class Page(HTMLParser):
-    """Collects what a browser would see."""
+    """Collects what a browser would display."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

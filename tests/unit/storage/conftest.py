@@ -1,4 +1,4 @@
-"""An open database in a directory of its own."""
+"""An open database in a separate directory."""
 
 from __future__ import annotations
 

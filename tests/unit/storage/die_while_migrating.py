@@ -1,4 +1,4 @@
-"""A program that is killed when it is half through a migration."""
+"""A program that kills itself in the middle of a migration."""
 
 from __future__ import annotations
 

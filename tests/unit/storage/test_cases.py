@@ -1,4 +1,4 @@
-"""Cases, places and floods: kept as they are, whatever strangers put into names and answers."""
+"""Cases, locations and reached limits are stored unchanged, whatever names and answers contain."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: b"/" + b"/".jo
 
 @st.composite
 def places(draw: st.DrawFn) -> FileLocation:
-    """Build any place there could be."""
+    """Generate arbitrary locations."""
     moment = st.none() | st.floats(0, 1e10)
     return FileLocation(
         0,
@@ -153,7 +153,7 @@ def test_what_is_due_comes_in_order(database: Database) -> None:
 
 
 def test_what_is_due_too_late_for_any_delay_is_due(database: Database) -> None:
-    """The clock was set back after it was recorded."""
+    """The clock was set back after the time was recorded."""
     all_places = FileLocations(database)
     for number, due in enumerate((3.0, 5.0, 9.0)):
         all_places.record(replace(place(b"/%d" % number, LocationState.FAILED), due=due))

@@ -1,4 +1,4 @@
-"""Contents and answers: upgrades, what a match survives, and a model through any order."""
+"""Contents and answers: upgrades, stored matches, and a model for any order of calls."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def said(outcome: Outcome, at: float, revision: str = "1") -> Answer:
 
 @pytest.fixture
 def number(database: Database) -> int:
-    """One content with a NO_MATCH of 10 seconds past the epoch, decided."""
+    """Record one content with a NO_MATCH of 10 seconds past the epoch, with a verdict."""
     number = record_contents(database, [looked("sha1/1", SHA1)], 1.0)[KEYS[0]]
     StoredAnswers(database).record([(number, said(Outcome.NO_MATCH, 10.0))])
     epoch = KnowledgeIds(database).resolve("hashlist 1")
@@ -113,7 +113,7 @@ def test_a_match_that_becomes_a_no_match_leaves_its_date(database: Database, num
 
 
 def test_keys_that_begin_alike_are_different_contents(database: Database) -> None:
-    """The index holds eight bytes of the key; an attacker can make two that share them."""
+    """The index holds eight bytes of the key, and an attacker can make two keys that share them."""
     first, second = "ab" * 8 + "00" * 24, "ab" * 8 + "01" * 24
     prints = [Fingerprint(key, 1, "text/plain", (), ()) for key in (first, second)]
     numbers = record_contents(database, prints, 1.0)
@@ -126,7 +126,7 @@ def test_a_number_that_is_not_known_is_left_out(database: Database, number: int)
 
 
 class ContentsMachine(RuleBasedStateMachine):
-    """Every content has the fingerprint and the answers that pure functions say it has."""
+    """Every content has the fingerprint and the answers that pure functions compute."""
 
     @initialize()
     def begin(self) -> None:
@@ -202,7 +202,7 @@ class ContentsMachine(RuleBasedStateMachine):
 
 
 def weakened(answer: Answer) -> Answer:
-    """Say what is left of an answer when signals come that it does not cover."""
+    """Return what remains of an answer when signals arrive that it does not cover."""
     if answer.outcome is Outcome.MATCH:
         return dataclasses.replace(answer, revision="before further signals")
     if answer.outcome is Outcome.NO_MATCH:

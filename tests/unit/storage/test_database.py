@@ -1,4 +1,4 @@
-"""The database: who may read its file, who sees what, and how its faults are told."""
+"""The database: permissions of its file, visibility between connections, and error messages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 
 
 def in_thread(work: Callable[[], Value]) -> Value:
-    """Run *work* in a thread of its own and give its result."""
+    """Run *work* in a separate thread and return its result."""
     results: list[Value] = []
     thread = threading.Thread(target=lambda: results.append(work()))
     thread.start()
@@ -61,7 +61,7 @@ def test_a_reader_sees_only_what_is_committed_and_does_not_wait(database: Databa
     files = Files(database)
     with database.transaction():
         files.mark_directory_done(b"/srv", 1)
-        assert files.is_directory_done(b"/srv", 1), "the writer sees what it has written"
+        assert files.is_directory_done(b"/srv", 1), "the writer sees its own rows"
         assert not in_thread(lambda: files.is_directory_done(b"/srv", 1))
     assert in_thread(lambda: files.is_directory_done(b"/srv", 1))
 
@@ -103,7 +103,7 @@ def test_a_failed_transaction_leaves_nothing_behind(database: Database) -> None:
         raise ZeroDivisionError
     assert not files.is_directory_done(b"/srv", 1)
     assert epochs.resolve("hashlist 2") == first, "the number was not taken"
-    assert epochs.resolve("hashlist 1") != first, "nor is it remembered for the wrong text"
+    assert epochs.resolve("hashlist 1") != first, "and it is not cached for another text"
 
 
 def test_a_failed_inner_transaction_fails_the_outer_one(
@@ -198,7 +198,7 @@ def test_a_closed_state_says_so(path: Path) -> None:
 
 
 def in_thread_raising(work: Callable[[], object]) -> None:
-    """Run *work* in a thread of its own and raise what it raised."""
+    """Run *work* in a separate thread and raise its exception."""
     failures: list[BaseException] = []
 
     def guarded() -> None:

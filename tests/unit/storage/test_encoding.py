@@ -1,4 +1,4 @@
-"""Whatever strangers put into values comes back from the database as it was."""
+"""Values from foreign sources are loaded from the database unchanged."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def connection() -> Iterator[sqlite3.Connection]:
 
 
 def through(connection: sqlite3.Connection, value: object) -> object:
-    """Store a value in a column of the kind that files and answers use, and read it."""
+    """Store a value in a column of the kind used for files and answers, and load it."""
     connection.execute("CREATE TABLE IF NOT EXISTS kept (value)")
     connection.execute("DELETE FROM kept")
     connection.execute("INSERT INTO kept VALUES (?)", (value,))

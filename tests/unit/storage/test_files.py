@@ -1,4 +1,4 @@
-"""Files where a directory or an answer is large, or a root is not what it was."""
+"""Files with a large directory or answer, or under a root that changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_part_of_a_small_directory_is_loaded_with_one_query(database: Database) 
 
 
 def test_an_unlisted_root_keeps_all_its_directories(database: Database) -> None:
-    """An unmounted file system looks like a directory in which nothing is left."""
+    """An unmounted file system looks like an empty directory."""
     files = Files(database)
     fill(files, b"/mnt/disk", 3)
     files.mark_directory_done(b"/mnt/disk", 1)

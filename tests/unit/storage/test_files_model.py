@@ -1,4 +1,4 @@
-"""Files and directories against plain dictionaries, through any order of calls."""
+"""Files and directories compared with dictionaries, for any order of calls."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ looks = st.tuples(
 
 
 class FilesMachine(RuleBasedStateMachine):
-    """The first content is decided MATCH, the second UNDETERMINED, the third not at all."""
+    """The first content has the verdict MATCH, the second UNDETERMINED, the third none."""
 
     @initialize()
     def begin(self) -> None:

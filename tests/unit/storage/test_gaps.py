@@ -1,4 +1,4 @@
-"""Gaps against a plain list: none is closed by a walk that cannot have seen what it missed."""
+"""Gaps compared with a list: no walk closes a gap whose events it cannot have covered."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Known:
 
 
 class GapsMachine(RuleBasedStateMachine):
-    """The clock goes on, and now and then it is set back or forward."""
+    """The clock advances, and is sometimes set back or forward."""
 
     @initialize()
     def begin(self) -> None:
@@ -75,7 +75,7 @@ class GapsMachine(RuleBasedStateMachine):
         if gap is None:
             self.known[number] = Known(*place, cause, now - before, ended)
             return
-        assert gap.closed is None, "a closed gap is never opened again"
+        assert gap.closed is None, "a closed gap is never reopened"
         assert (gap.root, gap.path, gap.cause) == (*place, cause)
         gap.said += 1
         gap.began = min(gap.began, now - before)
@@ -161,7 +161,7 @@ def test_a_heartbeat_records_path_and_time_of_a_root(database: Database) -> None
     }
     gaps.record_heartbeats([RootHeartbeat("r", b"/srv/b", 7.0, 3, 4)])
     assert gaps.load_heartbeats()["r"] == RootHeartbeat("r", b"/srv/b", 7.0, 1, 2), (
-        "nobody has compared it yet"
+        "it has not been compared yet"
     )
     gaps.record_comparison("r", 3, 4)
     assert gaps.load_heartbeats()["r"] == RootHeartbeat("r", b"/srv/b", 7.0, 3, 4)

@@ -1,4 +1,4 @@
-"""The journal against a plain dictionary, through any order of calls and restarts."""
+"""The journal compared with a dictionary, for any order of calls and restarts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ lanes = st.sampled_from(list(Lane))
 
 @dataclass(frozen=True)
 class Row:
-    """What an entry must say; *version* changes with every announcement."""
+    """The expected entry; *version* changes with every announcement."""
 
     version: int
     tree: bool
@@ -65,7 +65,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1.0, 100.0]))
     def set_the_clock_back(self, seconds: float) -> None:
-        """Nothing is due later than it could be by this clock."""
+        """No entry is due later than this clock permits."""
         self.now -= seconds
         self.tested.make_late_due(self.now + 5.0, self.now)
         for path, row in self.rows.items():
@@ -121,7 +121,7 @@ class JournalMachine(RuleBasedStateMachine):
             self.tested.postpone({entry: self.now + pause})
         row = self.rows.get(entry.path)
         if row is None or row.version != version:
-            return  # it was announced anew, or others have done it: that work means nothing
+            return  # it was announced again or is done: this work no longer counts
         if settles:
             del self.rows[entry.path]
         else:
@@ -183,7 +183,9 @@ def test_pending_contents_are_ordered_by_lane_and_age(database: Database) -> Non
     assert [content.content for content in waiting.load_next(9)] == [three, two, one, four]
     waiting.record([PendingContent(one, Lane.UPLOAD, 99.0, "x", b"/x")])
     better = replace(rows[0], lane=Lane.UPLOAD)
-    assert waiting.load_next(9) == [better, rows[2], rows[1], rows[3]], "it keeps its age and place"
+    assert waiting.load_next(9) == [better, rows[2], rows[1], rows[3]], (
+        "it keeps its age and position"
+    )
     first, second = waiting.load_next(2)
     assert waiting.load_next(9, second) == [rows[1], rows[3]]
     waiting.remove([first.content, 77])

@@ -1,4 +1,4 @@
-"""Two looks at the same bytes make one fingerprint."""
+"""Two fingerprints of the same bytes are merged into one."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_signals_of_an_older_version_do_not_replace_a_failure() -> None:
 
 
 def test_a_newer_kind_replaces_the_signals_of_the_former() -> None:
-    """``other-kind`` is no failure: what was hashed as a picture was none."""
+    """``other-kind`` is not a failure: the content hashed as a picture was not one."""
     fingerprint = looked("pdq/1", skipped=(Skip("pdq", Reason.OTHER_KIND),))
     assert merge_fingerprints(looked("pdq/1", PDQ), fingerprint) == fingerprint
 

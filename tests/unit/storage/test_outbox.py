@@ -1,4 +1,4 @@
-"""The outbox: nothing is lost, nothing overflows, and what nobody took can be seen."""
+"""The outbox: no notice is lost, its size is bounded, and undelivered notices are visible."""
 
 from __future__ import annotations
 
@@ -34,56 +34,56 @@ def notice(at: float, summary: str = "a match", case: str = "") -> Notice:
     return Notice(NoticeKind.CASE, at, summary, case)
 
 
-def taken(alerts: Outbox, now: float, channel: str = "mail") -> AlertBatch:
+def load_batch(alerts: Outbox, now: float, channel: str = "mail") -> AlertBatch:
     batch = alerts.load_next(channel, EVERY, now)
     assert isinstance(batch, AlertBatch), batch
     return batch
 
 
-def told(batch: AlertBatch) -> list[str]:
+def summaries(batch: AlertBatch) -> list[str]:
     return [alert.notice.summary for alert in batch.alerts]
 
 
 def test_the_first_notice_is_sent_at_once_and_later_ones_batched(alerts: Outbox) -> None:
     alerts.record(notice(1000, "first"), ["mail"])
-    first = taken(alerts, 1000)
-    assert told(first) == ["first"]
+    first = load_batch(alerts, 1000)
+    assert summaries(first) == ["first"]
     alerts.record_delivery(first, 1001)
     alerts.record(notice(1002, "second"), ["mail"])
     alerts.record(notice(1030, "third"), ["mail"])
     assert alerts.load_next("mail", EVERY, 1031) == 1061
-    assert told(taken(alerts, 1061)) == ["second", "third"]
+    assert summaries(load_batch(alerts, 1061)) == ["second", "third"]
 
 
 def test_after_a_quiet_time_the_next_goes_at_once_again(alerts: Outbox) -> None:
     alerts.record(notice(1000), ["mail"])
-    alerts.record_delivery(taken(alerts, 1000), 1000)
+    alerts.record_delivery(load_batch(alerts, 1000), 1000)
     alerts.record(notice(5000, "late"), ["mail"])
-    assert told(taken(alerts, 5000)) == ["late"]
+    assert summaries(load_batch(alerts, 5000)) == ["late"]
 
 
 def test_channels_do_not_wait_for_one_another(alerts: Outbox) -> None:
     alerts.record(notice(1000), ["mail", "webhook"])
-    alerts.record_failure(taken(alerts, 1000), 1000, "connection refused")
-    assert taken(alerts, 1000, "webhook").alerts[0].notice_id
+    alerts.record_failure(load_batch(alerts, 1000), 1000, "connection refused")
+    assert load_batch(alerts, 1000, "webhook").alerts[0].notice_id
     assert alerts.load_next("command", EVERY, 1000) == math.inf
 
 
 def test_a_batch_stays_the_same_however_often_it_is_tried(alerts: Outbox) -> None:
     alerts.record(notice(1000, "first"), ["mail"])
-    first = taken(alerts, 1000)
+    first = load_batch(alerts, 1000)
     due = alerts.record_failure(first, 1000, "connection refused")
     alerts.record(notice(1001, "second"), ["mail"])
     assert alerts.load_next("mail", EVERY, due - 1) == due
-    alert_batch = taken(alerts, due)
-    assert (alert_batch.name, told(alert_batch)) == (first.name, ["first"])
+    alert_batch = load_batch(alerts, due)
+    assert (alert_batch.name, summaries(alert_batch)) == (first.name, ["first"])
     assert alert_batch.alerts[0].attempts == 1
 
 
 def test_a_batch_keeps_its_name_after_a_crash(alerts: Outbox, database: Database) -> None:
     alerts.record(notice(1000), ["mail"])
-    begun = taken(alerts, 1000)
-    assert taken(Outbox(database), 1001).name == begun.name
+    begun = load_batch(alerts, 1000)
+    assert load_batch(Outbox(database), 1001).name == begun.name
 
 
 def test_a_clock_set_back_delays_a_batch_by_an_hour_at_most(
@@ -91,15 +91,15 @@ def test_a_clock_set_back_delays_a_batch_by_an_hour_at_most(
 ) -> None:
     future = 2_000_000_000.0
     alerts.record(notice(future), ["mail"])
-    alerts.record_failure(taken(alerts, future), future, "connection refused")
-    assert told(taken(alerts, 1000)) == ["a match"]
+    alerts.record_failure(load_batch(alerts, future), future, "connection refused")
+    assert summaries(load_batch(alerts, 1000)) == ["a match"]
 
 
 def test_delays_grow_to_an_hour_and_end_after_a_week(alerts: Outbox) -> None:
     alerts.record(notice(0), ["mail"])
     now, pauses = 0.0, []
     while alerts.channel_status("mail").waiting:
-        due = alerts.record_failure(taken(alerts, now), now, "connection refused")
+        due = alerts.record_failure(load_batch(alerts, now), now, "connection refused")
         pauses.append(due - now)
         now = due
     assert pauses[:3] == [30, 60, 120]
@@ -113,7 +113,7 @@ def test_delays_grow_to_an_hour_and_end_after_a_week(alerts: Outbox) -> None:
 def test_a_failing_channel_says_since_when_and_why(alerts: Outbox) -> None:
     alerts.record(notice(1000), ["mail"])
     alerts.record(notice(1005), ["mail"])
-    alerts.record_failure(taken(alerts, 1005), 1006, "connection refused")
+    alerts.record_failure(load_batch(alerts, 1005), 1006, "connection refused")
     standing = alerts.channel_status("mail")
     assert (standing.waiting, standing.oldest, standing.failures) == (2, 1000, 1)
     assert standing.problem == "connection refused"
@@ -125,16 +125,16 @@ def test_beyond_the_limit_the_oldest_are_dropped_and_counted(alerts: Outbox) -> 
         alerts.record(notice(number, f"number {number}"), ["mail"])
     standing = alerts.channel_status("mail")
     assert (standing.waiting, standing.left_out) == (MAX_WAITING, 7)
-    batch = taken(alerts, 2000)
+    batch = load_batch(alerts, 2000)
     assert len(batch.alerts) == MAX_BATCH_ALERTS
-    assert (told(batch)[0], batch.alerts[0].left_out) == ("number 7", 7)
+    assert (summaries(batch)[0], batch.alerts[0].left_out) == ("number 7", 7)
 
 
 def test_a_message_holds_no_more_than_fits(alerts: Outbox) -> None:
     long = '{"x": "' + "y" * (MAX_NOTICE_CHARS - 100) + '"}'
     for number in range(9):
         alerts.record(notice(number, f"number {number}", long), ["mail"])
-    assert told(taken(alerts, 100)) == [f"number {number}" for number in range(4)]
+    assert summaries(load_batch(alerts, 100)) == [f"number {number}" for number in range(4)]
 
 
 def test_who_waits_is_woken_by_news(alerts: Outbox) -> None:
@@ -180,7 +180,7 @@ def test_an_unusual_notice_is_delivered_within_limits(odd: Notice) -> None:
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """Whatever happens in whatever order: each notice is delivered once, given up or counted."""
+    """In any order of events, each notice is delivered once, given up or counted."""
 
     database: Database
 
@@ -218,10 +218,10 @@ class OutboxMachine(RuleBasedStateMachine):
     )
     @rule(arrives=st.booleans())
     def send(self, arrives: bool) -> None:
-        batch = taken(self.alerts, self.now)
-        assert self.names.setdefault(batch.name, told(batch)) == told(batch)
+        batch = load_batch(self.alerts, self.now)
+        assert self.names.setdefault(batch.name, summaries(batch)) == summaries(batch)
         if arrives:
-            self.arrived += told(batch)
+            self.arrived += summaries(batch)
             self.alerts.record_delivery(batch, self.now)
             return
         waiting = self.alerts.channel_status("mail").waiting
@@ -229,7 +229,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.given_up += waiting - self.alerts.channel_status("mail").waiting
 
     @invariant()
-    def nothing_is_lost_or_told_twice(self) -> None:
+    def nothing_is_lost_or_delivered_twice(self) -> None:
         waiting = self.alerts.channel_status("mail").waiting
         assert len(set(self.arrived)) == len(self.arrived)
         assert waiting <= MAX_WAITING

@@ -1,4 +1,4 @@
-"""The reserve: real blocks, held while the state is open, given back on demand."""
+"""The reserve: allocated blocks that are held while the storage is open and freed on demand."""
 
 from __future__ import annotations
 

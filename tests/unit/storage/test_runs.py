@@ -1,4 +1,4 @@
-"""Runs: how they are listed, resumed and ended, and that only one works at a time."""
+"""Runs are listed, resumed and ended, and only one is active at a time."""
 
 from __future__ import annotations
 

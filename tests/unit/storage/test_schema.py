@@ -1,4 +1,4 @@
-"""Migrations: every released form leads to today's, a crash leaves what was."""
+"""Migrations: every released schema becomes the present one, and a crash changes nothing."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def schema(path: Path) -> set[str]:
 
 
 def stored(path: Path, number: int) -> None:
-    """Lay down the database that the release with schema *number* would have left."""
+    """Write the database as a release with schema *number* left it."""
     path.parent.mkdir(mode=0o700)
     text = (Path(__file__).parent / f"schema-{number}.sql").read_text()
     with closing(plain(path)) as connection:
@@ -75,7 +75,7 @@ def test_a_stored_database_of_every_schema_is_migrated(path: Path, number: int) 
         assert StoredAnswers(database).load_stale(requirements, after=0, limit=9) == [1, 2]
         assert [run.state for run in Runs(database).load_latest()] == [RunState.INTERRUPTED]
     assert version(path) == len(STEPS)
-    assert schema(path) == schema(fresh), "a step that was released must never be changed"
+    assert schema(path) == schema(fresh), "a released step must never change"
 
 
 def test_an_older_database_is_migrated_and_keeps_its_rows(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Which contents must be asked again: the query against the plain rule."""
+"""The query for contents with stale answers, compared with a plain rule."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ wanted = st.dictionaries(
 def is_stale(
     fingerprint: Fingerprint, given_answers: list[Answer], want: dict[str, AnswerRequirement]
 ) -> bool:
-    """Say it once more, plainly."""
+    """Return the same by a plain rule."""
     types = set(queryable_types(fingerprint))
     by_matcher = {answer.matcher: answer for answer in given_answers}
     for matcher, needs in want.items():
@@ -85,7 +85,7 @@ def test_contents_without_a_required_answer_are_stale(
 
 
 def decided(database: Database, outcome: Outcome, epoch: str, asked_at: float) -> int:
-    """Keep a content without any answer, decided: only the shortcut can call it up to date."""
+    """Store a content with a verdict and no answer: only the shortcut can call it up to date."""
     number = record_contents(database, [TEXT], 1.0)[TEXT.key]
     reason = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
     verdict = Verdict(outcome, reason=reason)
@@ -117,7 +117,7 @@ def test_an_outdated_verdict_is_not_skipped(database: Database) -> None:
 
 
 def test_a_match_or_undetermined_content_is_never_skipped(database: Database) -> None:
-    """A match may rest on one matcher while another was never asked."""
+    """A match may come from one matcher while another was never queried."""
     want, epoch = {"hashlist": AnswerRequirement("1", 0.0)}, KnowledgeIds(database).resolve("now")
     for outcome in (Outcome.MATCH, Outcome.UNDETERMINED):
         number = decided(database, outcome, "now", 10.0)

@@ -1,4 +1,4 @@
-"""Reading ahead: a directory is unchanged exactly if every file of it is known and settled."""
+"""A directory is unchanged exactly if every file of it is known and settled."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ SETTLED = VerdictRequirement(frozenset({"md5/1"}), knowledge_id=1, not_before=10
 GOOD = (("md5/1", "pdq/1"), Outcome.NO_MATCH, 1, 10.0)
 
 
-class Lying(NamedTuple):
-    """A content as it is kept: recipe, outcome, epoch, date of the oldest answer."""
+class StoredContent(NamedTuple):
+    """A stored content: recipe, outcome, epoch, date of the oldest answer."""
 
     recipe: tuple[str, ...]
     outcome: Outcome
@@ -36,7 +36,7 @@ class Lying(NamedTuple):
 
     @property
     def settled(self) -> bool:
-        """Say it once more, plainly."""
+        """Return the same by a plain rule."""
         return (
             "md5/1" in self.recipe
             and self.outcome is Outcome.NO_MATCH
@@ -46,9 +46,9 @@ class Lying(NamedTuple):
         )
 
 
-good = st.just(Lying(*GOOD))
+good = st.just(StoredContent(*GOOD))
 any_content = st.builds(
-    Lying,
+    StoredContent,
     st.sampled_from([(), ("md5/1",), ("md5/10",), ("md5/1", "pdq/1")]),
     st.sampled_from(Outcome),
     st.sampled_from([None, 1, 2]),
@@ -59,7 +59,7 @@ a_file = st.tuples(huge, st.one_of(good, good, good, any_content, st.none()))
 trees = st.lists(st.dictionaries(st.binary(min_size=1, max_size=2), a_file, max_size=4), max_size=9)
 
 
-def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) -> None:
+def keep(database: Database, tree: list[dict[bytes, tuple[int, StoredContent | None]]]) -> None:
     files, contents = Files(database), Contents(database)
     kinds = {content for directory in tree for _, content in directory.values() if content}
     keys = {kind: f"{at:064x}" for at, kind in enumerate(sorted(kinds, key=repr))}
@@ -95,16 +95,16 @@ def keep(database: Database, tree: list[dict[bytes, tuple[int, Lying | None]]]) 
         files.mark_directory_done(b"/%d" % at, 1)
 
 
-def listed(directory: dict[bytes, tuple[int, Lying | None]]) -> list[FileIdentity]:
+def listed(directory: dict[bytes, tuple[int, StoredContent | None]]) -> list[FileIdentity]:
     return [(name, 1, number, 2, 3, 4) for name, (number, _) in directory.items()]
 
 
 @settings(max_examples=50, deadline=None)
 @given(tree=trees, order=st.randoms(use_true_random=False), most=st.integers(1, 12))
 def test_exactly_the_directories_without_changes_are_unchanged(
-    tree: list[dict[bytes, tuple[int, Lying | None]]], order: object, most: int
+    tree: list[dict[bytes, tuple[int, StoredContent | None]]], order: object, most: int
 ) -> None:
-    """Whatever the order of the walk; but a directory that is cut off may be asked by itself."""
+    """That holds in any order of the walk; an interrupted directory may be queried separately."""
     places = list(range(len(tree)))
     order.shuffle(places)  # type: ignore[attr-defined]  # hypothesis' Random has no public type
     with TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
@@ -125,21 +125,23 @@ def test_exactly_the_directories_without_changes_are_unchanged(
                 assert ahead.unchanged(path, [*listed(directory), (b"new", 1, 9, 2, 3, 4)]) is None
                 assert not directory or ahead.unchanged(path, listed(directory)[1:]) is None
             elif calm and any(content.recipe for _, content in filter_known(tree)):
-                assert sum(map(len, tree)) >= most, "only what was cut off may be passed over"
+                assert sum(map(len, tree)) >= most, (
+                    "only a directory that was cut off may be omitted"
+                )
         database.close()
 
 
 def filter_known(
-    tree: list[dict[bytes, tuple[int, Lying | None]]],
-) -> list[tuple[int, Lying]]:
-    """Give the contents whose recipe holds what is wanted: without one nothing is settled."""
+    tree: list[dict[bytes, tuple[int, StoredContent | None]]],
+) -> list[tuple[int, StoredContent]]:
+    """Return the contents whose recipe covers *wanted*; the others are never settled."""
     every = [content for directory in tree for content in directory.values()]
     return [(at, kind) for at, kind in every if kind is not None and "md5/1" in kind.recipe]
 
 
 @pytest.mark.parametrize("field", range(1, 6))
 def test_any_other_identity_is_a_change(database: Database, field: int) -> None:
-    keep(database, [{b"a": (7, Lying(*GOOD))}])
+    keep(database, [{b"a": (7, StoredContent(*GOOD))}])
     ahead = UnchangedDirectories(database, SETTLED)
     look = [b"a", 1, 7, 2, 3, 4]
     assert ahead.unchanged(b"/0", [tuple(look)]) == 1  # type: ignore[list-item]  # of a list
@@ -148,7 +150,7 @@ def test_any_other_identity_is_a_change(database: Database, field: int) -> None:
 
 
 def test_a_path_that_was_never_recorded_is_changed(database: Database) -> None:
-    keep(database, [{b"a": (7, Lying(*GOOD))}])
+    keep(database, [{b"a": (7, StoredContent(*GOOD))}])
     assert UnchangedDirectories(database, SETTLED).unchanged(b"/elsewhere", []) is None
 
 
@@ -156,9 +158,9 @@ def test_a_path_that_was_never_recorded_is_changed(database: Database) -> None:
 def test_a_directory_too_large_to_read_ahead_is_never_unchanged(
     database: Database, left: int
 ) -> None:
-    """Not even if just those files are left in it that were read ahead, or none at all."""
-    look = (7, Lying(*GOOD))
-    tree: dict[bytes, tuple[int, Lying | None]] = {
+    """That holds even if exactly the files that were read ahead remain, or none."""
+    look = (7, StoredContent(*GOOD))
+    tree: dict[bytes, tuple[int, StoredContent | None]] = {
         b"%06d" % number: look for number in range(module.MAX_FILES + 2)
     }
     keep(database, [tree])
