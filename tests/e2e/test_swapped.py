@@ -20,11 +20,12 @@ import pytest
 from hashwacht.core.paths import from_json
 from hashwacht.secrets import Credential
 from support.attacker import attack
+from support.processes import PROGRAMS
 from support.program import Program
 from support.services.http_server import HttpServer
 from support.services.services import Eokm
 
-SWAPPER = Path(__file__).parents[1] / "integration/walk/swapper.py"
+SWAPPER = PROGRAMS / "swap_directories.py"
 ACCOUNT = Credential("hoster", "secret")
 SECRET = b"secret of another customer"
 STABLE = 60

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.sandbox import process_name
+
+PROGRAMS = Path(__file__).with_name("programs")
+"""Programs that tests run as separate processes."""
 
 
 def family() -> list[psutil.Process]:

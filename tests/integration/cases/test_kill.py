@@ -13,8 +13,9 @@ from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.quarantine.record import EntryState
 from hashwacht.storage.locations import LocationState
 from support.cases import CaseBench
+from support.processes import PROGRAMS
 
-PROCESSOR = Path(__file__).parent / "apply_verdicts.py"
+PROCESSOR = PROGRAMS / "apply_verdicts.py"
 KILLS = 60
 FILES = 6
 """New ones before every kill."""

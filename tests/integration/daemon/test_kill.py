@@ -16,8 +16,9 @@ from pathlib import Path
 from hashwacht.audit.log import FILE_NAME, AuditLog
 from support.daemon.daemon_harness import unasked
 from support.daemon.daemon_program import DaemonProgram
+from support.processes import PROGRAMS
 
-PROGRAM = Path(__file__).parent / "killed_scanner.py"
+PROGRAM = PROGRAMS / "run_and_kill_scanner.py"
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "10"))
 KNOWN = [b"known %d" % number for number in range(5)]
 

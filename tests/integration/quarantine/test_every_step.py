@@ -1,4 +1,4 @@
-"""A process that dies before any one of the steps of an act: see every_step.py."""
+"""A process that dies before any single step of an action: see ``die_at_every_step.py``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-DRIVER = Path(__file__).with_name("every_step.py")
+from support.processes import PROGRAMS
+
+PROGRAM = PROGRAMS / "die_at_every_step.py"
 
 
 def die_at_every_step(home: Path, act: str) -> list[str]:
-    """Give where the content was after each death; the last one lived."""
-    command = [sys.executable, str(DRIVER), str(home / "home"), act]
+    """Return the place of the content after each death; the last process completes."""
+    command = [sys.executable, str(PROGRAM), str(home / "home"), act]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     places = [place for _, place in json.loads(result.stdout)]
-    assert len(places) > 15, "an act takes more steps than that"
+    assert len(places) > 15, "an action takes more steps"
     return places
 
 

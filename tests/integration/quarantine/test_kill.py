@@ -1,4 +1,4 @@
-"""Killed at random instants, many times: see killed.py; each single step is in test_every_step."""
+"""Many kills at random moments; ``test_every_step.py`` tests each single step."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.processes import PROGRAMS
+
 KILLS = 150
 
 
 def test_everything_is_in_one_place_after_each_of_many_kills(memory: Path) -> None:
-    command = [sys.executable, str(Path(__file__).with_name("killed.py"))]
+    command = [sys.executable, str(PROGRAMS / "quarantine_under_kills.py")]
     arguments = [str(memory / "home"), str(KILLS), "0.015"]
     result = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr

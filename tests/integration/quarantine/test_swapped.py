@@ -17,12 +17,13 @@ from hashwacht.quarantine.failures import FailureReason
 from hashwacht.quarantine.record import EntryRecord
 from hashwacht.quarantine.vault import Vault
 from support.attacker import attack
+from support.processes import PROGRAMS
 from support.vaults import judge, names, restore
 
 LIMIT = 20.0
 """Seconds until a race that ought to happen hundreds of times must have happened."""
 
-SWAPPER = Path(__file__).with_name("swapper.py")
+SWAPPER = PROGRAMS / "swap_file_pairs.py"
 
 
 def furnish(site: Path, pairs: int) -> list[Path]:

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+from support.processes import PROGRAMS
+
 
 def test_open_connections_work_without_free_descriptors(tmp_path: Path) -> None:
-    program = Path(__file__).parent / "use_up_descriptors.py"
+    program = PROGRAMS / "use_up_descriptors.py"
     result = subprocess.run(
         [sys.executable, program, tmp_path / "state.db"],
         capture_output=True,

@@ -16,8 +16,9 @@ from hashwacht.storage.files import Files
 from hashwacht.storage.runs import Runs, RunState
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.state_directory import lock_holder
+from support.processes import PROGRAMS
 
-WRITER = Path(__file__).parent / "writer.py"
+WRITER = PROGRAMS / "write_batches.py"
 FILES_IN_A_BATCH = 20
 KILLS = 100
 

@@ -15,14 +15,13 @@ from hashwacht.core.errors import StorageBusy
 from hashwacht.storage.runs import Runs
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.state_directory import LockHolder, RunLock, lock_holder
-
-HERE = Path(__file__).parent
+from support.processes import PROGRAMS
 
 
 def test_the_lock_ends_with_its_process_despite_a_forked_child(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with subprocess.Popen(
-        [sys.executable, HERE / "hold_lock.py", path], stdout=subprocess.PIPE
+        [sys.executable, PROGRAMS / "hold_run_lock.py", path], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         child = int(process.stdout.readline())
@@ -41,7 +40,7 @@ def test_the_lock_ends_with_its_process_despite_a_forked_child(tmp_path: Path) -
 def test_another_process_reads_while_one_writes(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with subprocess.Popen(
-        [sys.executable, HERE / "writer.py", path], stdout=subprocess.PIPE
+        [sys.executable, PROGRAMS / "write_batches.py", path], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         tallies = []

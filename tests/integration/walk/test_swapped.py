@@ -14,8 +14,9 @@ from hashwacht.walk.listing import ListedDirectory
 from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk import Walker
 from support.attacker import attack
+from support.processes import PROGRAMS
 
-SWAPPER = Path(__file__).with_name("swapper.py")
+SWAPPER = PROGRAMS / "swap_directories.py"
 SECRET = b"secret of another customer"
 LIMIT = 20.0
 """Seconds until a race that ought to happen hundreds of times a second must have happened."""

@@ -18,6 +18,7 @@ from hashwacht.storage.files import Files
 from hashwacht.storage.runs import Runs, RunState
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.schema import APPLICATION_ID, STEPS
+from support.processes import PROGRAMS
 
 NEXT = (
     "CREATE TABLE cases (id INTEGER PRIMARY KEY, content INTEGER NOT NULL)",
@@ -98,7 +99,7 @@ def test_a_failed_step_leaves_the_old_version(path: Path) -> None:
 def test_a_killed_migration_leaves_the_old_version(path: Path) -> None:
     stored(path, 1)
     before = schema(path)
-    program = Path(__file__).parent / "die_while_migrating.py"
+    program = PROGRAMS / "die_while_migrating.py"
     died = subprocess.run([sys.executable, program, path], timeout=30, check=False)
     assert died.returncode == -9
     assert version(path) == 1

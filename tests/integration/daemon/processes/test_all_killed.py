@@ -25,12 +25,12 @@ from hashwacht.core.types import Outcome
 from hashwacht.storage.store import Store
 from support.daemon.daemon_harness import unasked
 from support.kernel import may_use_fanotify
-from support.processes import wait_for
+from support.processes import PROGRAMS, wait_for
 from support.program import Program
 from support.services.http_server import HttpServer
 from support.services.services import Hma
 
-DAEMON = Path(__file__).parent / "hasty_daemon.py"
+DAEMON = PROGRAMS / "daemon_without_backoff.py"
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "9"))
 KNOWN = [b"known %d" % number for number in range(5)]
 PARTS = ("scanner", "courier", "watcher")

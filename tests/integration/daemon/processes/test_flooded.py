@@ -25,10 +25,10 @@ from hashwacht.core.watch_events import Cause
 from hashwacht.storage.store import Store
 from support.daemon.daemon_harness import unasked
 from support.kernel import may_use_fanotify, small_queue
-from support.processes import wait_for
+from support.processes import PROGRAMS, wait_for
 from support.program import Program
 
-FLOOD = Path(__file__).parent / "flood.py"
+WRITER = PROGRAMS / "fill_root.py"
 FILES = int(os.environ.get("HASHWACHT_FLOOD", "4000"))
 BURST = 200
 """Files written while the daemon is suspended; the kernel's queue holds 64 events."""
@@ -90,7 +90,7 @@ def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
             with closing(Store.open(state)) as store:
                 wait_for(lambda: bool(store.gaps.load_last_walk("web")), 60)
                 began = time.monotonic()
-                subprocess.run([sys.executable, FLOOD, root, str(FILES)], check=True)
+                subprocess.run([sys.executable, WRITER, root, str(FILES)], check=True)
                 with suspended(daemon.pid):
                     for number in range(BURST):
                         (root / f"burst-{number}").write_bytes(b"burst %d" % number)

@@ -1,4 +1,4 @@
-"""A program that takes the lock of a state, forks a child, says so, and waits to be killed."""
+"""Take the run lock of a storage, fork a child, print its pid, and wait to be killed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""A program that runs the real scanner again and again, and kills it after some time.
+"""Run the real scanner repeatedly and kill it each time.
 
-With seconds on standard input, a line each, it forks a scanner for every line, kills it that long
-after, and writes ``killed`` to standard output.  Forked, because then it is at work after some
-tens of milliseconds, and not after the second that a start takes.
+Each line of the input holds seconds: a forked scanner is killed after that time, and ``killed`` is
+printed.  A fork works within tens of milliseconds, a new process within a second.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from hashwacht.settings import load
 
 
 def scan(file: Path) -> None:
-    """Be the scanner."""
+    """Run the scanner in this process."""
     never = threading.Event()
     scanner_process(
         lambda: load(os.environ, uid=os.geteuid(), file=file), {}, SystemdNotifier(), never, never
@@ -29,18 +28,18 @@ def scan(file: Path) -> None:
 
 
 def kill_after(seconds: float, file: Path) -> None:
-    """Let a scanner live for some seconds."""
+    """Fork a scanner and kill it after so many seconds."""
     child = os.fork()
     if not child:
         try:
             scan(file)
-        except BaseException:  # noqa: BLE001  # or it would go on with the parent's tests
+        except BaseException:  # noqa: BLE001  # else the fork would return into the parent's loop
             traceback.print_exc()
         os._exit(1)
-    time.sleep(seconds)  # no event to wait for: the instant shall be any
+    time.sleep(seconds)  # no event to wait for: any moment is tested
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    os.write(1, b"killed\n" if os.WIFSIGNALED(status) else b"ended by itself\n")
+    os.write(1, b"killed\n" if os.WIFSIGNALED(status) else b"ended early\n")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Is killed at random instants while it seals, restores and destroys, and always finds everything.
+"""Seal and restore files under random kills, and check after each that nothing is lost.
 
-Arguments: an empty directory, how many kills, and the longest life in seconds.  After every kill
-the next process recovers and looks.  Writes one line of JSON: how many kills were recovered with
-which outcome, and how often files moved between their place and the vault.
+Arguments: an empty directory, the number of kills, and the longest life in seconds.  After every
+kill the next process recovers and checks.  Prints one line of JSON: the number of kills by outcome
+of the recovery, and how often files moved between their place and the vault.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from support.vaults import Snapshot, dress, names, restore, seal
 KEYS = generate_key_pair()
 FILES = 6
 LONGEST_LIFE = 0.3
-"""Seconds that a process gets at most, on a machine that is slow to begin an act."""
+"""The upper limit of a life in seconds, for a machine that is slow to begin an action."""
 
 
 def work(vault: Vault, paths: list[Path], chance: random.Random) -> None:
-    """Send files to and fro for ever."""
+    """Seal and restore files in an endless loop."""
     while True:
         path = chance.choice(paths)
         if path.exists():
@@ -39,13 +39,13 @@ def work(vault: Vault, paths: list[Path], chance: random.Random) -> None:
 
 
 def sealed(vault: Vault, path: Path) -> list[str]:
-    """Give the entries in which the file lies."""
+    """Return the entries that hold the file."""
     records = [record for record in vault.records() if record.state is EntryState.SEALED]
     return [record.id for record in records if record.path == bytes(path)]
 
 
 def look(vault: Vault, looks: dict[Path, Snapshot]) -> set[Path]:
-    """Find every file in exactly one place, whole; gives those that are in the vault."""
+    """Check that every file is intact in exactly one place; return those in the vault."""
     away = set()
     for path, before in looks.items():
         entries = sealed(vault, path)
@@ -62,7 +62,7 @@ def look(vault: Vault, looks: dict[Path, Snapshot]) -> set[Path]:
 
 
 def main(home: Path, kills: int, life: float) -> dict[str, int]:
-    """Kill, recover, look, and so on."""
+    """Kill, recover and check repeatedly."""
     site, chance, counts = home / "site", random.Random(20261123), Counter[str]()
     site.mkdir(parents=True)
     vault, looks = Vault(home / "vault", [KEYS.public]), {}
@@ -91,7 +91,7 @@ def main(home: Path, kills: int, life: float) -> dict[str, int]:
         counts["between acts"] += not outcomes
         before, away = away, look(vault, looks)
         counts["moved"] += len(before ^ away)
-        if not outcomes and before == away:  # killed before it did anything: a slow machine
+        if not outcomes and before == away:  # killed before any action: a slow machine
             life = min(1.05 * life, LONGEST_LIFE)
     return dict(counts)
 

@@ -1,8 +1,8 @@
-"""The attacker: exchanges names as fast as it can until its standard input is closed.
+"""Swap pairs of files as fast as possible until the input ends.
 
-Arguments: a directory with files ``a*``, each with a ``b*`` of the same number, and ``squat`` if a
-name that has become free is to be taken at once.  Writes one line when it has begun.  It plays
-with the pairs of the highest numbers.
+Arguments: a directory with files ``a*``, each with a ``b*`` of the same number, and ``squat`` to
+occupy a name as soon as it is free.  Prints one line after the first round.  Only the pairs of the
+highest numbers are swapped.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ RENAME_EXCHANGE = 2  # renameat2(2); not in the os module
 
 
 def main() -> None:
-    """Exchange until told to stop."""
+    """Swap files until the input ends."""
     play = os.open(sys.argv[1], os.O_RDONLY)
     squat = "squat" in sys.argv[2:]
     libc = ctypes.CDLL(None, use_errno=True)
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def numbers(play: int, most: int) -> list[int]:
-    """Give the newest pairs."""
+    """Return the numbers of the newest pairs."""
     names = [os.fsencode(entry.name) for entry in os.scandir(play)]
     return sorted(int(name[1:]) for name in names if name[:1] == b"a" and name[1:].isdigit())[
         -most:
@@ -42,7 +42,7 @@ def numbers(play: int, most: int) -> list[int]:
 
 
 def take(play: int, name: bytes) -> None:
-    """Put something under a name if nothing has it."""
+    """Create a file under a name that is free."""
     try:
         fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, dir_fd=play)
     except FileExistsError:

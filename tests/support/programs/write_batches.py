@@ -1,10 +1,10 @@
-"""A program that writes to a state until it is killed, and says what was committed.
+"""Write to a storage until killed, and print what was committed.
 
-Each batch holds new contents with an answer and a verdict, names in a directory of their own,
-and the run's tally.  After its commit the number of the batch is written to standard output.
+Each batch holds new contents with an answer and a verdict, names in a separate directory, and the
+run's tally.  After its commit the number of the batch is printed.
 
-With seconds on standard input, a line each, it forks a writer for every line, kills it after
-so many seconds, and writes ``killed`` to standard output when that is over.
+With ``--killed``, each line of the input holds seconds: a forked writer is killed after that time,
+and ``killed`` is printed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FILES_IN_A_BATCH = 20
 
 
 def fingerprint(batch: int, number: int) -> Fingerprint:
-    """Give the fingerprint of one file of one batch."""
+    """Return the fingerprint of one file of one batch."""
     digest = sha256(b"%d/%d" % (batch, number)).hexdigest()
     signals = (Signal("sha256", digest), Signal("pdq", digest[::-1], 90))
     return Fingerprint(digest, number, "image/jpeg", ("pdq/1",), signals)
@@ -80,11 +80,11 @@ def write_on(path: Path) -> None:
 
 
 def kill_after(seconds: float, path: Path) -> None:
-    """Let a forked writer live for some seconds."""
+    """Fork a writer and kill it after so many seconds."""
     child = os.fork()
     if not child:
         write_on(path)
-    time.sleep(seconds)  # no event to wait for: the instant shall be any
+    time.sleep(seconds)  # no event to wait for: any moment is tested
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     os.write(1, b"killed\n")

@@ -1,4 +1,4 @@
-"""A program that kills itself in the middle of a migration."""
+"""Kill this process in the middle of a migration."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Applies a verdict to every file below a directory as the daemon does, until it is killed.
+"""Apply a verdict to every file below a directory as the daemon does, until killed.
 
-For each line of seconds on standard input, it forks a process that does so, kills that after so
-many seconds and writes ``killed`` to standard output; at the end of the input, the last one runs
-undisturbed.
+Each line of the input holds seconds: a forked process does the work, is killed after that time,
+and ``killed`` is printed.  At the end of the input, a last process completes the work.
 """
 
 from __future__ import annotations

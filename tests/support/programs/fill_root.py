@@ -1,8 +1,7 @@
-"""A program that fills a root flat out: ``flood.py ROOT FILES``.
+"""Write files into a root as fast as possible: ``fill_root.py ROOT FILES``.
 
 Files are written, or moved into place, in new directories nested three deep; directories are
-renamed, whole trees are moved in; and twice another directory takes the root's place.  Nothing
-waits for anybody.
+renamed, whole trees are moved in; and twice another directory replaces the root.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ NEST = 50
 
 
 class Flood:
-    """Writes below *root*, and beside it what is moved there later."""
+    """Writes below *root*; ``beside`` holds the trees to move there later."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.beside = root, root.with_name("beside")
@@ -37,13 +36,13 @@ class Flood:
                 write(f"{renamed}/a/{number}-late", moved=False)
 
     def move_in(self, files: int) -> None:
-        """Fill a tree elsewhere, and move it in at once."""
+        """Fill a tree elsewhere and move it into the root."""
         tree = self.beside / "tree"
         self.fill(tree, files)
         tree.rename(self.root / f"moved-in-{next(self.numbers)}")
 
     def replace(self) -> None:
-        """Put another directory in the root's place, with files in it, and all of the old one."""
+        """Replace the root by a directory with files, and move the old one into it."""
         path = self.beside / "other"
         self.fill(path, NEST)
         old = self.root.rename(self.beside / "old")
@@ -53,7 +52,7 @@ class Flood:
 
 
 def write(path: str, *, moved: bool) -> None:
-    """Write a file, under another name at first if it is to be *moved* into its place."""
+    """Write a file, under another name first if it is to be *moved* into place."""
     first = f"{path}.part" if moved else path
     fd = os.open(first, os.O_CREAT | os.O_WRONLY)
     os.write(fd, path.encode())
@@ -63,7 +62,7 @@ def write(path: str, *, moved: bool) -> None:
 
 
 def main(root: Path, files: int) -> None:
-    """Write about so many files in all."""
+    """Write about *files* files in all."""
     flood, part = Flood(root), files // 10
     for turn in range(10):
         if turn in {3, 6}:

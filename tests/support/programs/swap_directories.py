@@ -1,7 +1,7 @@
-"""The attacker: exchanges names as fast as it can until its standard input is closed.
+"""Swap the names in two directories as fast as possible until the input ends.
 
-Arguments: the directory ``play`` with ``file*`` and ``dir*``, and the directory ``swap`` beside it
-with what is put in their place under the same names.  Writes one line when it has begun.
+Arguments: the directory ``play`` with ``file*`` and ``dir*``, and the directory ``swap`` with the
+replacements under the same names.  Prints one line after the first round.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ RENAME_EXCHANGE = 2  # renameat2(2); not in the os module
 
 
 def main() -> None:
-    """Exchange until told to stop."""
+    """Swap names until the input ends."""
     play, swap = (os.open(path, os.O_RDONLY) for path in sys.argv[1:])
     names = sorted(os.fsencode(entry.name) for entry in os.scandir(play))
     libc = ctypes.CDLL(None, use_errno=True)
@@ -30,7 +30,7 @@ def main() -> None:
 
 
 def vanish(play: int, turn: int) -> None:
-    """Make files and directories come and go."""
+    """Create and remove files and directories."""
     name = f"gone{turn % 7}"
     os.close(os.open(name, os.O_CREAT | os.O_WRONLY, dir_fd=play))
     os.mkdir(f"{name}.d", dir_fd=play)

@@ -1,6 +1,6 @@
-"""Acts where renameat2(2) fails with EINVAL, as on NFS: a filter in the kernel sees to that.
+"""Seal and restore while a seccomp filter makes renameat2(2) fail with EINVAL, as on NFS.
 
-Arguments: a directory.  Writes one line of JSON.
+Argument: a directory.  Prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from support.vaults import Snapshot, dress, judge, names, restore, seal
 
 
 def main(home: Path) -> dict[str, object]:
-    """Seal, restore, and have a name taken meanwhile."""
+    """Seal, restore, and restore to an occupied name."""
     site, keys = home / "site", generate_key_pair()
     site.mkdir()
     vault, path = Vault(home / "vault", [keys.public]), site / "picture"
@@ -44,8 +44,8 @@ def main(home: Path) -> dict[str, object]:
     back = vault.quarantine(fd, bytes(path), "0" * 64, {})
     os.close(fd)
     return {
-        "gone": removed,
-        "taken": result.reason if isinstance(result, ActionFailure) else None,
+        "removed": removed,
+        "occupied": result.reason if isinstance(result, ActionFailure) else None,
         "restored": isinstance(restored, EntryRecord) and same,
         "back": isinstance(back, ActionFailure) and Snapshot.of(path) == before,
         "names": names(site),

@@ -1,4 +1,4 @@
-"""File systems that cannot rename without the risk of replacing: see no_promise.py."""
+"""File systems without renameat2(2), whose renames might replace a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).with_name("no_promise.py")
+from support.processes import PROGRAMS
+
+PROGRAM = PROGRAMS / "quarantine_without_renameat2.py"
 
 
 def test_nothing_is_replaced_there_either(tmp_path: Path) -> None:
@@ -20,8 +22,8 @@ def test_nothing_is_replaced_there_either(tmp_path: Path) -> None:
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == {
-        "gone": True,
-        "taken": "taken",
+        "removed": True,
+        "occupied": "taken",
         "restored": True,
         "back": True,
         "names": ["picture"],

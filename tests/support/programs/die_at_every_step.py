@@ -1,12 +1,12 @@
-"""Dies before each single step of an act in turn, comes back, and looks what there is.
+"""Die before each single step of an action in turn, recover, and check the outcome.
 
-Arguments: an empty directory, and the act: ``quarantine``, ``linked``, ``swapped``, ``changed``,
-``restore``, ``restore elsewhere`` or ``destroy``.  Writes one line of JSON: for every step, which
-outcomes recovery told, and where the content was then.
+Arguments: an empty directory, and the action: ``quarantine``, ``linked``, ``swapped``, ``changed``,
+``restore``, ``restore elsewhere`` or ``destroy``.  Prints one line of JSON: for every step, the
+outcomes of the recovery, and where the content was then.
 
-Runs alone, with one thread, so that it may fork: each child counts the audit events of the
-interpreter (PEP 578), which come before every open, mkdir, rename, chmod, unlink, lock and the
-like, and kills itself at one of them.
+The process has one thread, so that it may fork: each child counts the audit events of the
+interpreter (PEP 578), which precede every open, mkdir, rename, chmod, unlink, lock and the like,
+and kills itself at one of them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ID = "0123456789abcdef"
 
 
 class Scene:
-    """A vault, a customer's file, and what it looked like."""
+    """A vault and a customer's file with a snapshot of it."""
 
     def __init__(self, home: Path, act: str) -> None:
         shutil.rmtree(home, ignore_errors=True)
@@ -52,7 +52,7 @@ class Scene:
         self.id = next((record.id for record in self.vault.records()), ID)
 
     def run(self) -> None:
-        """Do it.  The swapper, if any, strikes at the last moment: see take_another."""
+        """Perform the action; another file replaces the judged one if the action is ``swapped``."""
         if self.act.startswith("restore"):
             to = bytes(self.elsewhere) if self.act == "restore elsewhere" else None
             result = restore(self.vault, self.id, [KEYS.secret], who="me", to=to)
@@ -63,32 +63,32 @@ class Scene:
             self.vault.quarantine(self.fd, bytes(self.path), self.key, {}, id_=ID)
 
     def swap(self) -> None:
-        """Put another file in the place of the one that was judged."""
+        """Replace the judged file by another one."""
         self.path.rename(self.linked)
         self.path.write_bytes(b"innocent")
 
 
 def die_at(last: int, scene: Scene) -> None:
-    """Have this process killed before its step *last*."""
-    seen, swapping = 0, False
+    """Kill this process before its step *last*."""
+    steps, swapping = 0, False
 
     def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal seen, swapping
+        nonlocal steps, swapping
         if swapping or not event.startswith(STEPS):
             return
         if scene.act == "swapped" and arguments[:1] == (f".hashwacht-{ID}".encode(),):
             swapping = True
             scene.swap()
             scene.act, swapping = "", False
-        seen += 1
-        if seen == last:
+        steps += 1
+        if steps == last:
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(count)
 
 
 def where(scene: Scene) -> str:
-    """Find the content: it must be in exactly one place, whole and with all it had."""
+    """Locate the content; check that it is in exactly one place, with all its attributes."""
     around = names(scene.site) + names(scene.elsewhere.parent)
     assert not [name for name in around if name.startswith(".")], around
     states = {record.state for record in scene.vault.records()}
@@ -118,7 +118,7 @@ def where(scene: Scene) -> str:
 
 
 def main(home: Path, act: str) -> list[tuple[list[str], str]]:
-    """Die at every step until one child reaches its end."""
+    """Die at every step until a child completes the action."""
     step, status, log = 0, 1, []
     while status:
         step += 1

@@ -1,4 +1,4 @@
-"""``hashwacht daemon`` that starts a killed part again at once, however often it was killed."""
+"""Run ``hashwacht daemon`` so that it restarts a killed process at once, however often."""
 
 from __future__ import annotations
 

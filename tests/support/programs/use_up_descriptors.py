@@ -1,4 +1,4 @@
-"""A program that writes to and reads from an open state with no descriptor left to open."""
+"""Write to and read from an open storage after using up all descriptors."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from hashwacht.storage.sqlite.database import Database
 database = Database.open(Path(sys.argv[1]))
 files = Files(database)
 ready, exhausted = threading.Event(), threading.Event()
-found: list[bool] = []
+results: list[bool] = []
 
 
 def read() -> None:
-    """Read once before, and once when there is no descriptor left."""
-    found.append(files.is_directory_done(b"/srv", 1))
+    """Read once before and once after the descriptors are used up."""
+    results.append(files.is_directory_done(b"/srv", 1))
     ready.set()
     exhausted.wait(10)
-    found.append(files.is_directory_done(b"/srv", 1))
+    results.append(files.is_directory_done(b"/srv", 1))
 
 
 reader = threading.Thread(target=read)
@@ -40,4 +40,4 @@ files.record(b"/srv", 1, [(n, FileId(1, 1, 1, 1, 1), 1, None, Reason.CHANGED) fo
 files.mark_directory_done(b"/srv", 1)
 exhausted.set()
 reader.join(10)
-sys.stdout.write(f"{found} {sorted(files.missing_names(b'/srv', ())) == sorted(names)}")
+sys.stdout.write(f"{results} {sorted(files.missing_names(b'/srv', ())) == sorted(names)}")
