@@ -18,6 +18,9 @@ class Lane(IntEnum):
     """The file has just been written."""
     RECONCILE = 1
     """A walk found that it differs from storage."""
+    UNSETTLED = 2
+    """It was read, and may change without an event: a process has it open for writing, or it has
+    a name outside the roots.  It is looked at again and again until that ends."""
 
 
 class Cause(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -10,9 +11,11 @@ from typing import Generic, Protocol, TypeVar
 
 from hashwacht.core.types import FileId, Fingerprint, Reason
 from hashwacht.platform.safe_open import FileChanged, read_consistent, timestamps_settled
+from hashwacht.platform.syscalls import has_writer
 
 UNSETTLED_CTIME = -1
-"""Stored instead of a change time that is too recent to prove anything: no file has it."""
+"""Stored instead of a change time that proves nothing, as it is too recent or a process had the
+file open for writing: no file has it."""
 
 
 class NamedFile(Protocol):
@@ -28,6 +31,7 @@ class NamedFile(Protocol):
 
 
 F = TypeVar("F", bound=NamedFile)
+T = TypeVar("T")
 F_co = TypeVar("F_co", bound=NamedFile, covariant=True)
 
 
@@ -47,7 +51,9 @@ class FileContent(Generic[F_co]):
 
     *id* is the state of the file that the content belongs to.  *recorded* means that the storage
     already has this name with this id.  *fd*, if any, is open on exactly these bytes.
-    *seconds* is how long the reading took.
+    *seconds* is how long the reading took.  *unsettled*: a process had the file open for writing,
+    so it may change without an event, and without another time.  *reread_at* is the Unix time at
+    which it is looked at again for such a reason.
     """
 
     file: F_co
@@ -58,6 +64,8 @@ class FileContent(Generic[F_co]):
     recorded: bool = False
     fd: int | None = None
     seconds: float = 0.0
+    unsettled: bool = False
+    reread_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +106,7 @@ def read_files(
     for opened in batch:
         began = time.perf_counter()
         try:
-            state, result = _read_stable(opened.fd, fingerprint)
+            state, result, unsettled = _read_stable(opened.fd, fingerprint)
         except OSError as error:
             yield unreadable(opened.file, opened.id, opened.nlink, error)
         except FileChanged as error:
@@ -107,23 +115,62 @@ def read_files(
         else:
             seconds = time.perf_counter() - began
             yield FileContent(
-                opened.file, state, opened.nlink, result, fd=opened.fd, seconds=seconds
+                opened.file,
+                state,
+                opened.nlink,
+                result,
+                fd=opened.fd,
+                seconds=seconds,
+                unsettled=unsettled,
             )
 
 
-def _read_stable(fd: int, fingerprint: Callable[[int], Fingerprint]) -> tuple[FileId, Fingerprint]:
+def compare_content(opened: OpenFile[F], content: int, key: str) -> FileContent[F] | None:
+    """Return the stored *content* of an open file if its bytes still have the SHA-256 *key*.
+
+    Identity and times are no proof of the bytes: file systems exchange the contents of two files,
+    and assign freed device numbers again.  A digest costs far less than a fingerprint.  None if the
+    bytes are others, or the file changed meanwhile.  Raises OSError.
+    """
+    began = time.perf_counter()
+    try:
+        state, digest, unsettled = _read_stable(opened.fd, _digest)
+    except FileChanged:
+        return None
+    if digest != key:
+        return None
+    return FileContent(
+        opened.file,
+        state,
+        opened.nlink,
+        content=content,
+        fd=opened.fd,
+        seconds=time.perf_counter() - began,
+        unsettled=unsettled,
+    )
+
+
+def _digest(fd: int) -> str:
+    with open(fd, "rb", buffering=0, closefd=False) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _read_stable(fd: int, read_value: Callable[[int], T]) -> tuple[FileId, T, bool]:
     """Read a file, twice if it changes meanwhile, and return the state that was read.
 
-    A file with an equal FileId later has not been written to since.
+    A file with an equal FileId later has not been written to since.  The last value is true if a
+    process had it open for writing.
     """
     began = 0
 
-    def read(fd: int) -> Fingerprint:
+    def read(fd: int) -> T:
         nonlocal began
         began = time.time_ns()
-        return fingerprint(fd)
+        return read_value(fd)
 
+    unsettled = has_writer(fd) is True
     state, result = read_consistent(fd, read)
-    if not timestamps_settled(state, began):
+    unsettled = unsettled or has_writer(fd) is True
+    if unsettled or not timestamps_settled(state, began):
         state = replace(state, ctime_ns=UNSETTLED_CTIME)
-    return state, result
+    return state, result, unsettled

@@ -84,3 +84,16 @@ def release_lease(fd: int) -> None:
     """Release the lease, if there is one."""
     with suppress(OSError):
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+
+
+def has_writer(fd: int) -> bool | None:
+    """Return whether a process has this file open or mapped for writing; None if unknown.
+
+    A write through a map moves the times of the file only when it is the first one to a page since
+    the kernel wrote that page to the disk, on a tmpfs never, and it causes no event.  So equal
+    times prove nothing about a file that had a writer when it was read.
+    """
+    status = acquire_lease(fd)
+    if status is WriterStatus.NONE:
+        release_lease(fd)
+    return None if status is WriterStatus.UNKNOWN else status is WriterStatus.SOME

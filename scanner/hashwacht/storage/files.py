@@ -104,6 +104,22 @@ class Files(DatabaseTable):
             ).fetchone()
             return self._known(connection, row) if row else None
 
+    def load_links(self, dev: int, ino: int, limit: int) -> dict[bytes, FileId]:
+        """Return up to *limit* absolute paths of an inode, as they were examined.
+
+        Only names that had more than one hard link when they were examined are found.
+        """
+        rows = self._database.fetch_all(
+            "SELECT d.path, f.name, f.ino, f.size, f.mtime_ns, f.ctime_ns FROM files AS f"
+            " JOIN directories AS d ON d.id = f.directory"
+            " WHERE f.linked = 1 AND f.ino = ? AND f.dev IN (?, ?) LIMIT ?",
+            (encode_int(ino), encode_int(dev), encode_int(VOLUMES.to_volume(dev)), limit),
+        )
+        return {
+            os.path.join(path, name): FileId(dev, *map(int, identity))  # noqa: PTH118  # bytes
+            for path, name, *identity in rows
+        }
+
     def _known(self, connection: sqlite3.Connection, row: tuple[Any, ...]) -> KnownFile:
         dev, *identity, content, reason, recipe, outcome, knowledge_id, asked_at, run = row
         return KnownFile(

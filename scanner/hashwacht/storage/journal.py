@@ -2,8 +2,9 @@
 
 The *journal* records announced files before any work on them begins.  A path has one entry.  Each
 further announcement increments the entry's *generation*, so that work on an earlier announcement
-does not remove a later one.  A committed transaction survives ``kill -9``; a power cut is covered
-by the gap that every start opens (``gaps``).
+does not remove a later one.  Entries are loaded in turn by *account*, the directory of a customer,
+so that many files of one do not delay those of the others.  A committed transaction survives
+``kill -9``; a power cut is covered by the gap that every start opens (``gaps``).
 
 *Pending contents* wait until an unavailable matcher answers.  They are looked up by their stored
 signals, uploads first, then by age.  One path of each is kept with it: the file may be gone when
@@ -12,11 +13,13 @@ the answer arrives.  (Table ``unanswered``.)
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hashwacht.core.watch_events import Announcement, Change, Lane
-from hashwacht.storage.sqlite.database import DatabaseTable
+from hashwacht.storage.sqlite.database import Database, DatabaseTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class JournalEntry:
     generation: int
     root: str
     path: bytes
+    account: bytes
     tree: bool
     closed: bool
     lane: Lane
@@ -39,22 +43,44 @@ class JournalEntry:
     attempts: int
 
 
-_COLUMNS = "id, generation, root, path, tree, closed, lane, announced, due, attempts"
+_COLUMNS = "id, generation, root, path, account, tree, closed, lane, announced, due, attempts"
 
 # A file that was closed or got its name makes an entry that waits for the file to settle due at
-# once; a further write and a walk do not.
+# once; a further write and a walk do not.  What was read and is unsettled waits from now on.
 _ADD = """
-    INSERT INTO journal (generation, path, root, tree, closed, lane, announced, due, attempts)
-    VALUES (0, ?, ?, ?, ?, ?, ?, ?, 0)
+    INSERT INTO journal
+        (generation, path, root, account, tree, closed, lane, announced, due, attempts)
+    VALUES (0, ?, ?, ?, ?, ?, ?, ?, ?, 0)
     ON CONFLICT (path) DO UPDATE SET
-        generation = generation + 1, root = excluded.root, tree = max(tree, excluded.tree),
-        closed = iif(excluded.lane = 0, excluded.closed, closed), lane = min(lane, excluded.lane),
-        due = iif(excluded.lane = 0 AND ?, excluded.due, due),
-        attempts = iif(excluded.lane = 0 AND ?, 0, attempts)"""
+        generation = generation + 1, root = excluded.root, account = excluded.account,
+        tree = max(tree, excluded.tree),
+        closed = iif(excluded.lane = 0, excluded.closed, closed),
+        due = iif(lane = 2 OR (excluded.lane = 0 AND ?), excluded.due, due),
+        attempts = iif(lane = 2 OR (excluded.lane = 0 AND ?), 0, attempts),
+        announced = iif(lane = 2, excluded.announced, announced),
+        lane = min(lane, excluded.lane)"""
+
+# The accounts with entries that are due, from one on: one step in the index for each account.
+_ACCOUNTS = """
+    WITH RECURSIVE accounts (account) AS (
+        SELECT min(account) FROM journal WHERE {kind} AND lane = ?1 AND account >= ?2
+        UNION ALL
+        SELECT (SELECT min(account) FROM journal
+            WHERE {kind} AND lane = ?1 AND account > accounts.account)
+        FROM accounts WHERE accounts.account IS NOT NULL)
+    SELECT account FROM accounts WHERE account IS NOT NULL AND EXISTS
+        (SELECT 1 FROM journal
+         WHERE {kind} AND lane = ?1 AND account = accounts.account AND due <= ?3)
+    LIMIT ?4"""
 
 
 class EventJournal(DatabaseTable):
     """All entries of all lanes."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._cursors: dict[tuple[str, Lane], bytes] = {}
+        """Where the next turn of the accounts begins."""
 
     def record(self, announcements: Iterable[Announcement], lane: Lane, now: float) -> None:
         """Record announced paths; they are due at once."""
@@ -62,15 +88,18 @@ class EventJournal(DatabaseTable):
         for new in announcements:
             at_once = new.change is not Change.WRITTEN
             times = now, now, at_once, at_once
-            rows.append((new.path, new.root, new.tree, new.closed, lane, *times))
+            rows.append((new.path, new.root, new.account, new.tree, new.closed, lane, *times))
         self._database.executemany(_ADD, rows)
 
     def load_due(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
-        """Return up to *limit* files of a lane that are due, the longest due first."""
+        """Return up to *limit* files of a lane that are due, the longest due of each account.
+
+        The next call begins with other accounts.
+        """
         return self._load_due("tree = 0", lane, now, limit)
 
     def load_due_trees(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
-        """Return up to *limit* directories of a lane that are due, the longest due first."""
+        """Return up to *limit* directories of a lane that are due, as :meth:`load_due` does."""
         return self._load_due("tree = 1", lane, now, limit)
 
     def defer(self, entry: JournalEntry) -> None:
@@ -81,17 +110,38 @@ class EventJournal(DatabaseTable):
         )
 
     def _load_due(self, kind: str, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
-        rows = self._database.fetch_all(
-            f"SELECT {_COLUMNS} FROM journal WHERE {kind} AND lane = ? AND due <= ?"  # noqa: S608  # ours
-            " ORDER BY due, id LIMIT ?",
-            (lane, now, limit),
-        )
-        return [
-            JournalEntry(
-                number, generation, root, path, bool(tree), bool(closed), Lane(lane), *rest
-            )
-            for number, generation, root, path, tree, closed, lane, *rest in rows
-        ]
+        entries: list[JournalEntry] = []
+        with self._database.snapshot() as connection:
+            pending = dict.fromkeys(self._accounts(connection, kind, lane, now, limit), 0)
+            while pending and len(entries) < limit:
+                share = max(1, (limit - len(entries)) // len(pending))
+                for account, skipped in list(pending.items()):
+                    number = min(share, limit - len(entries))
+                    rows = connection.execute(
+                        f"SELECT {_COLUMNS} FROM journal WHERE {kind} AND lane = ?"  # noqa: S608  # ours
+                        " AND account = ? AND due <= ? ORDER BY due, id LIMIT ? OFFSET ?",
+                        (lane, account, now, number, skipped),
+                    ).fetchall()
+                    entries += map(_entry, rows)
+                    pending[account] += len(rows)
+                    if len(rows) < share:
+                        del pending[account]
+        return entries
+
+    def _accounts(
+        self, connection: sqlite3.Connection, kind: str, lane: Lane, now: float, limit: int
+    ) -> list[bytes]:
+        """Return up to *limit* accounts with entries that are due, beginning with other ones."""
+        query, cursor = _ACCOUNTS.format(kind=kind), self._cursors.get((kind, lane), b"")
+        accounts = [row[0] for row in connection.execute(query, (lane, cursor, now, limit))]
+        if cursor and len(accounts) < limit:
+            rest = limit - len(accounts)
+            begin = [row[0] for row in connection.execute(query, (lane, b"", now, rest))]
+            accounts += [account for account in begin if account < cursor]
+        if accounts:
+            last = accounts[-1 if len(accounts) == limit else 0]
+            self._cursors[kind, lane] = last + b"\0"  # the smallest one after it
+        return accounts
 
     def next_due(self, lane: Lane, after: float) -> float | None:
         """Return when the next file of a lane becomes due after a time; None if none waits."""
@@ -115,12 +165,25 @@ class EventJournal(DatabaseTable):
             [(due, entry.id, entry.generation) for entry, due in entries.items()],
         )
 
-    def make_late_due(self, latest: float, now: float) -> None:
+    def keep_unsettled(self, entries: Mapping[JournalEntry, float]) -> None:
+        """Keep entries of files that were read, until they are settled; set when they are due.
+
+        Those announced again since they were loaded stay as they are.
+        """
+        self._database.executemany(
+            "UPDATE journal SET attempts = iif(lane = 2, attempts, 0) + 1, lane = 2, due = ?"
+            " WHERE id = ? AND generation = ?",
+            [(due, entry.id, entry.generation) for entry, due in entries.items()],
+        )
+
+    def make_late_due(
+        self, latest: float, now: float, lanes: Collection[Lane] = tuple(Lane)
+    ) -> None:
         """Make entries due *now* that are due after *latest*: the clock was set back since."""
         late = [
             (now, tree, lane, latest)
             for tree in (0, 1)
-            for lane in Lane
+            for lane in lanes
             if self._database.fetch_one(
                 f"SELECT 1 FROM journal WHERE tree = {tree} AND lane = ? AND due > ? LIMIT 1",  # noqa: S608  # ours
                 (lane, latest),
@@ -153,6 +216,13 @@ class EventJournal(DatabaseTable):
         return dict.fromkeys(Lane) | {
             Lane(lane): at for lane, at in self._database.fetch_all(query)
         }
+
+
+def _entry(row: tuple[Any, ...]) -> JournalEntry:
+    number, generation, root, path, account, tree, closed, lane, *rest = row
+    return JournalEntry(
+        number, generation, root, path, account, bool(tree), bool(closed), Lane(lane), *rest
+    )
 
 
 _SELECT_PENDING = "SELECT content, lane, since, root, path FROM unanswered"

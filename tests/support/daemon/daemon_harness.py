@@ -190,7 +190,7 @@ class DaemonHarness:
         """Wait until the journal is empty and no gap that can be closed is open."""
 
         def done() -> bool:
-            waiting = sum(self.store.journal.count().values())
+            waiting = self.waiting(Lane.UPLOAD) + self.waiting(Lane.RECONCILE)
             open_gaps = [gap for gap in self.store.gaps.load_open() if gap.ended is not None]
             return not waiting and not (gaps and open_gaps)
 

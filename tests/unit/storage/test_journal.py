@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hypothesis import settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -85,7 +87,9 @@ class JournalMachine(RuleBasedStateMachine):
             row = replace(row, lane=min(former.lane, lane))
             if lane is Lane.UPLOAD:
                 row = replace(row, closed=closed)
-            if lane is Lane.UPLOAD and change is not Change.WRITTEN:
+            if former.lane is Lane.UNSETTLED:
+                row = replace(row, announced=self.now, due=self.now, attempts=0)
+            elif lane is Lane.UPLOAD and change is not Change.WRITTEN:
                 row = replace(row, due=self.now, attempts=0)
         self.rows[path] = row
 
@@ -109,6 +113,18 @@ class JournalMachine(RuleBasedStateMachine):
         row = self.rows.get(entry.path)
         if row is not None and row.version == version:
             self.rows[entry.path] = replace(row, lane=Lane.RECONCILE)
+
+    @rule(pause=st.sampled_from([1.0, 5.0]))
+    def keep_unsettled_work(self, pause: float) -> None:
+        if not self.at_work:
+            return
+        entry, version = self.at_work.pop()
+        self.tested.keep_unsettled({entry: self.now + pause})
+        row = self.rows.get(entry.path)
+        if row is not None and row.version == version:
+            attempts = row.attempts if row.lane is Lane.UNSETTLED else 0
+            kept = replace(row, lane=Lane.UNSETTLED, due=self.now + pause, attempts=attempts + 1)
+            self.rows[entry.path] = kept
 
     @rule(settles=st.booleans(), pause=st.sampled_from([1.0, 5.0]))
     def end_some_work(self, settles: bool, pause: float) -> None:
@@ -159,6 +175,36 @@ class JournalMachine(RuleBasedStateMachine):
 
 TestJournal = JournalMachine.TestCase
 TestJournal.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+
+
+def announced(account: str, number: int) -> Announcement:
+    path = f"/srv/{account}/{number:05}".encode()
+    return Announcement("r", path, account=f"/srv/{account}".encode())
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.dictionaries(st.text("abc", max_size=3), st.integers(1, 40), min_size=1), st.integers(1, 50)
+)
+def test_accounts_are_served_in_turn(files: dict[str, int], limit: int) -> None:
+    """Each call returns as much as there is, and no account waits for more than its turn."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Database.open(Path(folder) / "s.db")) as db,
+    ):
+        journal, waiting = EventJournal(db), Counter(files)
+        for account, number in files.items():
+            journal.record([announced(account, n) for n in range(number)], Lane.UPLOAD, 1.0)
+        passed_over: Counter[str] = Counter()
+        while waiting:
+            entries = journal.load_due(Lane.UPLOAD, 2.0, limit)
+            assert len(entries) == min(limit, waiting.total())
+            served = Counter(entry.account.decode().removeprefix("/srv/") for entry in entries)
+            for account in waiting:
+                passed_over[account] = 0 if served[account] else passed_over[account] + 1
+                assert passed_over[account] * limit < len(files) + limit
+            journal.remove(entries)
+            waiting -= served
 
 
 def test_counting_a_lane_stops_at_the_limit(database: Database) -> None:

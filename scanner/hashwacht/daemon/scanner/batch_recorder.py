@@ -22,6 +22,7 @@ from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.dispatcher import FilePostponed, JournaledFile, ReadResult
 from hashwacht.daemon.scanner.runtime import MatcherHealthTracker, Runtime
 from hashwacht.daemon.scanner.threads import retry_until
+from hashwacht.daemon.scanner.unsettled import other_names
 from hashwacht.engine.judge import ContentJudge, JudgedContent
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
 from hashwacht.engine.record import record_files, remove_vanished
@@ -143,6 +144,8 @@ class BatchRecorder:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store, self._verdicts, self._stop, self._clock = store, verdicts, stop, clock
+        self.on_settled: Callable[[Iterable[FileContent[JournaledFile]]], None] = lambda _: None
+        """Called with the files of each batch for which everything was done."""
 
     def record(self, results: Sequence[ReadResult], runtime: Runtime) -> None:
         """Take a batch through all steps and close its descriptors.
@@ -219,6 +222,8 @@ class BatchRecorder:
         self, results: Sequence[ReadResult], failed: set[JournalEntry], runtime: Runtime
     ) -> None:
         done: list[JournalEntry] = []
+        unsettled: dict[JournalEntry, float] = {}
+        contents = [result for result in results if isinstance(result, FileContent)]
         postponed = self._retry_times(failed, runtime)
         for result in results:
             entry = result.file.entry
@@ -226,13 +231,22 @@ class BatchRecorder:
                 postponed[entry] = result.due
             elif isinstance(result, FileUnreadable) and result.retry_at is not None:
                 postponed[entry] = result.retry_at
-            elif entry not in failed:
+            elif entry in failed:
+                continue
+            elif isinstance(result, FileContent) and result.reread_at is not None:
+                unsettled[entry] = result.reread_at
+            else:
                 done.append(entry)
         vanished = [result for result in results if isinstance(result, FileVanished)]
+        changed = [result for result in contents if not result.recorded]
         with self._store.transaction():
             self._store.journal.remove(done)
             for result in results:
                 if isinstance(result, FilePostponed) and result.deferred:
                     self._store.journal.defer(result.file.entry)
             self._store.journal.postpone(postponed)
+            self._store.journal.keep_unsettled(unsettled)
+            others = other_names(self._store, [*changed, *vanished])
+            self._store.journal.record(others, Lane.UPLOAD, self._clock())
             remove_vanished(self._store, vanished)
+        self.on_settled(content for content in contents if content.file.entry not in failed)

@@ -18,6 +18,7 @@ from queue import SimpleQueue
 from typing import NamedTuple
 
 from hashwacht.core.watch_events import Lane
+from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import retry_until
 from hashwacht.engine.compare import Freshness, required_freshness
@@ -38,6 +39,9 @@ CAPACITY = 256
 MAX_RECONCILED = 64
 """The most of them that may come from a walk."""
 
+MAX_UNSETTLED = 2
+"""The most of them that were read and may have changed since."""
+
 UPLOAD_SHARE = 16
 """While uploads wait, one file of a walk is read after so many of them."""
 
@@ -49,6 +53,9 @@ AHEAD = 2
 
 OPEN_FACTOR = 10
 """How many times longer a file must be unchanged while a process has it open for writing."""
+
+MAX_REST = 3600.0
+"""The most seconds between two readings of a file that takes long to read."""
 
 IDLE = 1.0
 """Seconds after which the journal is queried without a signal."""
@@ -92,10 +99,11 @@ ReadResult = (
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """The pipeline and the requirements on stored results that apply now."""
+    """The pipeline, the requirements on stored results, and the roots that apply now."""
 
     pipeline: Pipeline
     freshness: Freshness
+    roots: Roots
 
 
 class ReadTask(NamedTuple):
@@ -204,7 +212,7 @@ class Dispatcher:
                 self._large.remove(entry.path)
             else:
                 self._reading[entry.lane] -= 1
-        if entry.lane is Lane.RECONCILE:
+        if entry.lane is not Lane.UPLOAD:
             self.wakeup.set()
         elif isinstance(result, FileContent) and result.fingerprint is not None:
             self._rereads.record_read(entry.path, settle_backoff(settings))
@@ -231,7 +239,9 @@ class Dispatcher:
                     self._store.journal.remove([entry])
                     continue
                 context = context or ReadContext(
-                    runtime.pipeline, required_freshness(self._store, runtime.pipeline, now)
+                    runtime.pipeline,
+                    required_freshness(self._store, runtime.pipeline, now),
+                    runtime.roots,
                 )
                 self._put(entry, root.name, context)
             return context is not None
@@ -243,7 +253,9 @@ class Dispatcher:
         """
         now, settings = self._clock(), runtime.settings
         longest = max(settings.max_settle_time, OPEN_FACTOR * settings.settle_time)
-        self._store.journal.make_late_due(now + longest, now)
+        journal = self._store.journal
+        journal.make_late_due(now + longest, now, (Lane.UPLOAD, Lane.RECONCILE))
+        journal.make_late_due(now + MAX_REST, now, (Lane.UNSETTLED,))
         return now
 
     def _choose(self, runtime: Runtime, now: float) -> list[JournalEntry]:
@@ -260,15 +272,22 @@ class Dispatcher:
             reconciled = 0
         elif uploads:
             reconciled, self._uploads_in_a_row = min(reconciled, 1), 0
-        return [*uploads, *self._load_free(Lane.RECONCILE, now, max(0, reconciled))]
+        walked = self._load_free(Lane.RECONCILE, now, max(0, reconciled))
+        unsettled = min(MAX_UNSETTLED - self._in_lane(Lane.UNSETTLED), room - len(uploads))
+        again = self._load_free(Lane.UNSETTLED, now, max(0, unsettled - len(walked)))
+        # An entry that has changed its lane meanwhile may have been loaded twice.
+        return [*{entry.path: entry for entry in [*again, *walked, *uploads]}.values()]
 
     def _reconcile_slots(self, runtime: Runtime) -> int:
         """Return how many files of a walk may start; one worker stays free for uploads."""
         calm = time.monotonic() - self._uploaded_at > CALM
         workers = AHEAD * runtime.jobs if calm else max(1, runtime.jobs - 1)
-        entries = [entry for path, entry in [*self._in_progress.items()] if path not in self._large]
-        in_progress = [entry.lane for entry in entries].count(Lane.RECONCILE)
+        in_progress = self._in_lane(Lane.RECONCILE)
         return min(workers - self._reading[Lane.RECONCILE], MAX_RECONCILED - in_progress)
+
+    def _in_lane(self, lane: Lane) -> int:
+        entries = [entry for path, entry in [*self._in_progress.items()] if path not in self._large]
+        return [entry.lane for entry in entries].count(lane)
 
     def _load_free(self, lane: Lane, now: float, limit: int) -> list[JournalEntry]:
         """Return entries that are due and not in progress, and note whether more are left."""

@@ -3,10 +3,9 @@
 The descriptor that was read stays open until everything that follows from the verdict is done:
 the verdict is about these bytes only.
 
-A file that is still being written would be read too early.  The kernel grants a read lease only on
-a file that no process has open for writing (fcntl(2), F_SETLEASE); the lease is returned at once,
-so no writer waits.  Without leases (a file of another user without CAP_LEASE, some file systems),
-and for a file that is never closed, the change time decides: only the kernel sets it.
+A file that is still being written would be read too early, so it is read when no process has it
+open for writing.  Where that is not known, and for a file that is never closed, the change time
+decides: only the kernel sets it.  What had a writer while it was read is read again later.
 """
 
 from __future__ import annotations
@@ -38,17 +37,19 @@ from hashwacht.daemon.scanner.dispatcher import (
 )
 from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.threads import SupervisedThreads
+from hashwacht.daemon.scanner.unsettled import UnsettledFiles
 from hashwacht.engine.read import (
     FileContent,
     FileUnreadable,
     FileVanished,
     OpenFile,
+    compare_content,
     read_files,
     unreadable,
 )
 from hashwacht.hashing.workers.large_contents import LARGE_SIZE, MAX_LARGE
 from hashwacht.platform.safe_open import FileChanged, OpenDirectory
-from hashwacht.platform.syscalls import WriterStatus, acquire_lease, release_lease
+from hashwacht.platform.syscalls import has_writer
 from hashwacht.platform.volumes import VOLUMES
 from hashwacht.settings import DaemonSettings
 from hashwacht.storage.journal import JournalEntry
@@ -68,9 +69,12 @@ TRANSIENT = frozenset({errno.EIO, errno.ETIMEDOUT, errno.ESTALE})
 MAX_TRIES = 8
 """Attempts after a transient error, about a minute in all; then the next walk tries again."""
 
-MAX_WAITS = 12
-"""Waits for a file that does not settle, minutes in all.  Then it is read as it is: constant
-writing does not keep a file from being checked."""
+MAX_WAITS, MAX_PATIENCE = 12, 300.0
+"""Waits, and seconds since the announcement, for a file that does not settle.  Then it is read as
+it is: neither constant writing nor constant closing keeps a file from being checked."""
+
+MAX_COMPARED = 64 << 20
+"""Bytes of a file that is compared by its digest; a larger one is read by the workers."""
 
 NOT_OPENED = FileId(0, 0, 0, 0, 0)
 """The state of a file that could not be opened."""
@@ -92,14 +96,6 @@ LINGER = 0.05
 
 MANY = 32
 """The number of files in progress from which on it pays to wait."""
-
-
-def has_writer(fd: int) -> bool | None:
-    """Return whether a process has this file open for writing; None if it is not known."""
-    status = acquire_lease(fd)
-    if status is WriterStatus.NONE:
-        release_lease(fd)
-    return None if status is WriterStatus.UNKNOWN else status is WriterStatus.SOME
 
 
 def time_to_settle(fd: int, *, closed: bool, settle_time: float, now: float) -> float:
@@ -150,6 +146,7 @@ class FileReader:
     ) -> None:
         self._store, self._settings, self._clock = store, settings, clock
         self._large = LargeFileLimit()
+        self._unsettled_files = UnsettledFiles(store, settings)
 
     def read(
         self,
@@ -187,26 +184,27 @@ class FileReader:
         context: ReadContext,
         on_large: Callable[[JournalEntry], None],
     ) -> ReadResult:
-        now, patient = self._clock(), file.entry.attempts < MAX_WAITS
-        remaining = time_to_settle(
-            fd, closed=file.entry.closed, settle_time=self._settings().settle_time, now=now
-        )
-        if patient and remaining > 0:
-            return FilePostponed(file, max(now + remaining, self._postpone(file).due))
+        now, entry = self._clock(), file.entry
+        patient = entry.attempts < MAX_WAITS and now - entry.announced < MAX_PATIENCE
+        if entry.lane is not Lane.UNSETTLED and patient:
+            settle_time = self._settings().settle_time
+            remaining = time_to_settle(fd, closed=entry.closed, settle_time=settle_time, now=now)
+            if remaining > 0:
+                return FilePostponed(file, max(now + remaining, self._postpone(file).due))
         if VOLUMES.examine(fd):  # what is known of the file may be about another volume
             file = replace(file, known=None)
         status = os.fstat(fd)
         opened = OpenFile(file, fd, FileId.from_stat(status), status.st_nlink)
         if (stored := self._find_stored(opened, context)) is not None:
-            return stored
+            return self._settled(stored, context)
         if status.st_size <= LARGE_SIZE:
             return self._read_content(opened, context, patient=patient)
-        if file.entry.lane is Lane.UPLOAD:
+        if entry.lane is Lane.UPLOAD:
             return FilePostponed(file, now, deferred=True)
         with self._large.permit(status.st_uid) as permitted:
             if not permitted:
                 return FilePostponed(file, now + LARGE_RETRY)
-            on_large(file.entry)
+            on_large(entry)
             return self._read_content(opened, context, patient=patient)
 
     def _read_content(
@@ -215,17 +213,42 @@ class FileReader:
         (result,) = read_files((opened,), context.pipeline.fingerprint)
         if isinstance(result, FileUnreadable):
             return self._failure(result, patient=patient)
-        return replace(result, fd=opened.fd)
+        return self._settled(replace(result, fd=opened.fd), context)
+
+    def _settled(
+        self, content: FileContent[JournaledFile], context: ReadContext
+    ) -> FileContent[JournaledFile]:
+        """Return a content with the time at which the file is looked at again."""
+        reread_at = self._unsettled_files.reread_at(content, context.roots, self._clock())
+        return replace(content, reread_at=reread_at)
 
     def _find_stored(
         self, opened: OpenFile[JournaledFile], context: ReadContext
     ) -> FileContent[JournaledFile] | None:
+        """Return the stored content of a file if its bytes are the same.
+
+        Whatever was announced is read for that.  A file that is looked at again only because it
+        might have been changed is not, if that would show in its times.
+        """
         file, known, freshness = opened.file, opened.file.known, context.freshness
-        stored = FileContent(file, opened.id, opened.nlink, fd=opened.fd)
-        if known and freshness.is_reusable(known, opened.id):
-            return replace(stored, content=known.content, recorded=True)
+        unchanged = known is not None and freshness.is_reusable(known, opened.id)
+        if unchanged and file.entry.lane is Lane.UNSETTLED and has_writer(opened.fd) is not True:
+            assert known is not None
+            stored = FileContent(file, opened.id, opened.nlink, fd=opened.fd, recorded=True)
+            return replace(stored, content=known.content)
         content = freshness.find_linked_content(self._store.files, opened.id, opened.nlink)
-        return None if content is None else replace(stored, content=content)
+        if known is not None and known.id.size == opened.id.size:
+            same = replace(known, id=opened.id)
+            content = known.content if freshness.is_reusable(same, opened.id) else content
+        if content is None or opened.id.size > MAX_COMPARED:
+            return None
+        stored_content = self._store.contents.load([content]).get(content)
+        if stored_content is None:
+            return None
+        result = compare_content(opened, content, stored_content.fingerprint.key)
+        if result is not None and known is not None:
+            result = replace(result, recorded=result.id == known.id and known.content == content)
+        return result
 
     def _failure(self, failure: FileUnreadable[JournaledFile], *, patient: bool) -> ReadResult:
         """Return what becomes of a failed attempt; *patient*: a changing file may still settle."""

@@ -32,6 +32,7 @@ from hashwacht.daemon.scanner.readers import FileReader, ReaderThreads
 from hashwacht.daemon.scanner.recheck_loop import RecheckLoop
 from hashwacht.daemon.scanner.reconciler import Reconciler
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.daemon.scanner.second_looks import SecondLooks
 from hashwacht.daemon.scanner.threads import SupervisedThreads
 from hashwacht.daemon.scanner.trees import TreeWalker
 from hashwacht.daemon.scanner.watch_monitor import WatchMonitor
@@ -88,12 +89,16 @@ class Scanner:
             queue, store, self.runtime, counters=self.counters, stop=self._watch_closed, clock=clock
         )
         self._dispatcher = Dispatcher(store, self.runtime, self._stop, clock)
+        recorder = BatchRecorder(store, self.verdicts, self._stop, clock)
         self._readers = ReaderThreads(
             self._dispatcher,
             FileReader(store, lambda: self.runtime.current.settings, clock),
-            BatchRecorder(store, self.verdicts, self._stop, clock),
+            recorder,
             self._stop,
         )
+        on_work = self._dispatcher.wakeup.set
+        self._second_looks = SecondLooks(store, self.runtime, self._stop, on_work, clock)
+        recorder.on_settled = self._second_looks.add
         self._build_background()
         self.on_watch_checked: Callable[[], None] = lambda: None
         self.on_stop: Callable[[], None] = lambda: None
@@ -117,7 +122,7 @@ class Scanner:
                 on_work=on_work,
                 clock=clock,
             )
-            for lane in Lane
+            for lane in (Lane.UPLOAD, Lane.RECONCILE)
         ]
         self._reconciler = Reconciler(
             store, self.runtime, stop, has_uploads=has_uploads, on_work=on_work, clock=clock
@@ -164,6 +169,7 @@ class Scanner:
             self._threads.start(f"trees-{number}", trees.run)
         self._threads.start("reconciler", self._reconciler.run)
         self._threads.start("recheck", self._recheck.run)
+        self._threads.start("second-looks", self._second_looks.run)
         self._threads.start("watch-maintenance", self._maintain)
         self._threads.start("action-retry", self._retry)
 

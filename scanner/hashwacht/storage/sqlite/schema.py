@@ -250,7 +250,17 @@ _VERSION_3: Step = (
     "CREATE INDEX contents_undetermined ON contents (id) WHERE outcome = 2",
 )
 
-STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
+_VERSION_4: Step = (
+    # The directory of the customer, so that the entries of one do not delay those of others.
+    "ALTER TABLE journal ADD COLUMN account BLOB NOT NULL DEFAULT x''",
+    "DROP INDEX journal_files",
+    "DROP INDEX journal_trees",
+    "CREATE INDEX journal_files ON journal (lane, account, due, id) WHERE tree = 0",
+    "CREATE INDEX journal_trees ON journal (lane, account, due, id) WHERE tree = 1",
+    "CREATE INDEX journal_due ON journal (tree, lane, due)",
+)
+
+STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """All steps in order; the version of a database is the number of its steps."""
 
 
