@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
-.PHONY: help demo test check lint types layers audit shape format bench fuzz man lock clean \
-	install-systemd uninstall-systemd
+.PHONY: help demo test test-clients check lint types layers audit shape format bench fuzz man lock \
+	clean install-systemd uninstall-systemd
 
 BIN := .venv/bin
 
@@ -12,6 +12,10 @@ demo: .venv/run.stamp ## See the main job live: no account, no network
 
 test: .venv/dev.stamp ## Run all tests
 	@$(BIN)/pytest -q -n 2 --dist worksteal
+
+test-clients: .venv/clients.stamp ## Compare many more bodies with 14 parsers, and test a whole CMS
+	@HASHWACHT_PARSER_EXAMPLES=5000 HASHWACHT_CLIENTS=1 $(BIN)/pytest -q \
+	  tests/unit/plugins/test_parsers.py
 
 check: .venv/dev.stamp lint types layers audit test ## Everything that must hold before a change lands
 
@@ -62,6 +66,9 @@ clean: ## Remove what was made
 
 .venv/bench.stamp: packaging/locks/bench.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap bench
+
+.venv/clients.stamp: packaging/locks/clients.txt packaging/debian-test-packages.txt pyproject.toml
+	@packaging/bootstrap clients
 
 .venv/dev.stamp: packaging/locks/dev.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap dev
