@@ -21,7 +21,8 @@ class Fatal(tuple[str, ...]):
         os.kill(os.getpid(), 9)
 
 
-Database.open(
-    Path(sys.argv[1]),
-    steps=(STEPS[0], Fatal(["CREATE TABLE cases (id INTEGER PRIMARY KEY, content INTEGER)"])),
-)
+if __name__ == "__main__":
+    Database.open(
+        Path(sys.argv[1]),
+        steps=(STEPS[0], Fatal(["CREATE TABLE cases (id INTEGER PRIMARY KEY, content INTEGER)"])),
+    )
