@@ -1,4 +1,4 @@
-"""The three services asked through a real courier process keep the same contract as directly."""
+"""The three services keep the same contract through a real courier process as directly."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK = 'retries = 0\ncredentials = "account"\n'
 
 
 class Running:
-    """One courier for three services in order and three that are not."""
+    """A courier for three working services and three failing ones."""
 
     def __init__(self, courier: RunningCourier, eokm: Eokm, hma: Hma, arachnid: Arachnid) -> None:
         self.courier = courier

@@ -1,4 +1,4 @@
-"""An operator's own signal types, installed beside Hashwacht, without touching its code."""
+"""An operator's own signal types, installed with Hashwacht without a change to its code."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class TestAdler32(SignalTypeContract):
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the example as pip does, into a directory of its own; no network is needed."""
+    """Install the example with pip into a separate directory, without a network."""
     target = tmp_path_factory.mktemp("site")
     argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
     argv += ["--no-build-isolation", "--target", str(target), str(PACKAGE)]
@@ -90,7 +90,7 @@ def test_its_classes_pass_the_contract_suite(installed: Path, tmp_path: Path) ->
 
 
 def test_a_command_needs_no_package_at_all(picture: Path) -> None:
-    """Any program of the system's: this one prints the hash first and then the name of stdin."""
+    """Any program of the system works: this one prints the hash, then the name of stdin."""
     argv = ["sh", "-c", "sha512sum | cut -c1-128"]
     question = json.dumps([["licensed", "md5"], [["licensed", argv]], str(picture)])
     signals = json.loads(python("-c", FINGERPRINT, question).stdout)

@@ -1,4 +1,4 @@
-"""The hash list matcher keeps the contract of all matchers, with and without bands."""
+"""The hash list matcher passes the contract of all matchers, with and without bands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lists(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Another directory, in which the files of the list have lost their last byte."""
+    """Return another directory, whose list files have lost their last byte."""
     directory = tmp_path_factory.mktemp("damaged") / "lists"
     document = b"".join(b"%s %s\n" % (kind, b"0f" * size) for kind, size in KINDS)
     HashLists(directory).import_list(io.BytesIO(document), ListMetadata("police"))

@@ -1,4 +1,4 @@
-"""The three service matchers against servers that speak the documented protocols strictly."""
+"""The three service matchers against servers that implement the documented protocols strictly."""
 
 from __future__ import annotations
 

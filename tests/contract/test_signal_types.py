@@ -1,4 +1,4 @@
-"""The contract suite on every signal type that comes with Hashwacht."""
+"""The contract suite on every signal type that ships with Hashwacht."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestDhash64(SignalTypeContract):
 
 
 class TestCommand(SignalTypeContract):
-    """A program of the operator's: here one that prints the SHA-512 of what it reads."""
+    """An operator's program that prints the SHA-512 of its input."""
 
     program = "import hashlib, sys; print(hashlib.sha512(sys.stdin.buffer.read()).hexdigest())"
     signal_type = CommandHash("licensed", argv=(sys.executable, "-c", program), seconds=20)

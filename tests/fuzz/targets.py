@@ -1,4 +1,4 @@
-"""What is fuzzed: each takes any bytes, and raises only if a promise is broken."""
+"""The fuzz targets: each takes arbitrary bytes, and raises only if a promise is broken."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ MAKE = ListEntryBuilder(BUILT_IN)
 
 
 def wire(content: bytes) -> None:
-    """Take the answer of a worker: refused, or replies that survive encoding."""
+    """Decode a worker's answer: refused, or replies that survive encoding."""
     for decoder in (DIGESTS, PICTURES):
         for count in (1, 2):
             try:
@@ -67,7 +67,7 @@ def wire(content: bytes) -> None:
 
 
 def lists(content: bytes) -> None:
-    """Take a line of a hash list: malformed, or entries in their canonical form."""
+    """Parse a line of a hash list: malformed, or entries in their canonical form."""
     line = content.decode(errors="surrogateescape")
     for parse in (text_parser(MAKE), json_parser(MAKE)):
         try:
@@ -78,7 +78,7 @@ def lists(content: bytes) -> None:
 
 
 def rows(content: bytes) -> None:
-    """Take a header and a row of CSV: no list, malformed, or entries in their canonical form."""
+    """Parse a header and a row of CSV: no list, malformed, or entries in their canonical form."""
     header, _, line = content.decode(errors="surrogateescape").partition("\n")
     try:
         _are_canonical(csv_parser(MAKE, header, None)(line))
@@ -92,9 +92,9 @@ def _are_canonical(entries: Sequence[ListEntry]) -> None:
 
 
 def forms(content: bytes) -> None:
-    """Take a multipart body: wherever it is cut, the same files come out, or it is malformed.
+    """Parse a multipart body: the files do not depend on the chunks, or it is malformed.
 
-    The first byte says where it is cut.
+    The first byte is the position of the cut.
     """
     at, body = content[0] if content else 0, content[1:]
     reader, cut = MultipartReader(b"edge"), MultipartReader(b"edge")
@@ -117,14 +117,14 @@ def _joined(events: Sequence[BodyEvent]) -> list[tuple[FileStart, bytes]] | None
             case FileChunk(chunk, reading):
                 files[reading] += chunk
             case FileEnd(reading):
-                assert reading in files, "a file ends that has begun"
+                assert reading in files, "a file ended without a beginning"
             case FileDropped(reading):
                 del files[reading]
     return [(starts[reading], content) for reading, content in files.items()]
 
 
 def answers(content: bytes) -> None:
-    """Parse an answer of each service: a match is always one of the signal that was looked up."""
+    """Parse an answer of each service: a match always has a signal that was looked up."""
     md5, pdq = Signal("md5", "0" * 31 + "1"), Signal("pdq", "a5" * 32, 90)
     cases: list[tuple[Signal, ServiceProtocol]] = [
         (md5, EokmProtocol()),
@@ -139,7 +139,7 @@ def answers(content: bytes) -> None:
 
 
 def configuration(content: bytes) -> None:
-    """Take a configuration: no TOML, or settings and a list of its faults."""
+    """Parse a configuration: no TOML, or settings and a list of its faults."""
     try:
         raw = tomllib.loads(content.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError):
@@ -149,7 +149,7 @@ def configuration(content: bytes) -> None:
 
 
 def courier(content: bytes) -> None:
-    """Take bytes between scanner and courier: refused, or our own encoding of a message."""
+    """Decode bytes between scanner and courier: refused, or our own encoding of a message."""
     with suppress(ProtocolError):
         list(FrameSplitter().feed(content))
     with suppress(ProtocolError):
@@ -165,7 +165,7 @@ def courier(content: bytes) -> None:
 
 
 def uploads(content: bytes) -> None:
-    """Take bytes between application and daemon: refused, or our own encoding of a message."""
+    """Decode bytes between application and daemon: refused, or our own encoding of a message."""
     for decode in (protocol.decode_request, protocol.decode_reply):
         with suppress(ProtocolError):
             message = decode(content)
@@ -178,7 +178,7 @@ def uploads(content: bytes) -> None:
 
 
 def watcher(content: bytes) -> None:
-    """Take bytes between scanner and watcher: refused, or our own encoding of a message."""
+    """Decode bytes between scanner and watcher: refused, or our own encoding of a message."""
     with suppress(ProtocolError):
         request = fanotify_protocol.decode_request(content)
         assert encode_message(request) == content

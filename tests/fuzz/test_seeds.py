@@ -1,4 +1,4 @@
-"""Every seed, and everything that fuzzing ever found, keeps its promise."""
+"""Every seed, and every input that fuzzing ever found, keeps its promise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEEDS = sorted(path for path in (HERE / "seeds").rglob("*") if path.is_file())
 
 @pytest.fixture(scope="module")
 def targets() -> ModuleType:
-    """Load what the fuzzer runs; the folder is no package."""
+    """Load the fuzz targets; the folder is not a package."""
     spec = importlib.util.spec_from_file_location("targets", HERE / "targets.py")
     assert spec is not None
     assert spec.loader is not None

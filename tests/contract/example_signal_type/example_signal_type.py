@@ -12,7 +12,7 @@ from hashwacht.signal_types import Picture, Signal, SignalError
 
 
 class _Hexadecimal:
-    """The common part: a value is a fixed number of hexadecimal digits."""
+    """The common base: a value is a fixed number of hexadecimal digits."""
 
     name = ""
     version = 1

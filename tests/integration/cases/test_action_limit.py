@@ -1,4 +1,4 @@
-"""The action limit: a list that is wrong does not empty a server."""
+"""The action limit: an incorrect list does not empty a server."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def test_many_accounts_with_one_content_reach_a_limit(tmp_path: Path) -> None:
     assert "hashwacht limits approve 1" in limit.summary
     assert "hashwacht limits discard 1" in limit.summary
     assert json.loads(limit.case)["case"] == 1
-    assert len(bench.notices) == 201, "the first file of each account is news"
+    assert len(bench.notices) == 201, "each account's first file sends a notice"
     assert bench.events().count("limit-reached") == 1
     logged = [entry.facts["state"] for entry in bench.audit.entries() if entry.act == "found"]
     assert (logged.count("pending"), logged.count("waiting")) == (25, 175)
     bench.processor.retry_due(bench.clock.now + 10**6)
-    assert states(bench) == {"quarantined": 25, "waiting": 175}, "it waits however long"
+    assert states(bench) == {"quarantined": 25, "waiting": 175}, "it waits without a time limit"
     bench.close()
 
 
 @pytest.fixture
 def limited(tmp_path: Path) -> CaseBench:
-    """Give an bench in which three of five files wait."""
+    """Return a server on which three of five files wait for a decision."""
     bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=2)).open()
     for number in range(5):
         bench.apply(bench.file(f"{number}.png", uid=5000 + number))
@@ -80,7 +80,7 @@ def limited(tmp_path: Path) -> CaseBench:
 def test_copies_in_one_account_pause_no_action_for_another(tmp_path: Path) -> None:
     bench = CaseBench(tmp_path).open()
     actions = [bench.apply(bench.file(f"{number}.png", uid=5000)) for number in range(120)]
-    assert actions == [Action.QUARANTINE] * 50 + [Action.HOLD] * 70, "none is left in place"
+    assert actions == [Action.QUARANTINE] * 50 + [Action.HOLD] * 70, "all files are sealed"
     assert bench.apply(bench.file("other.png", uid=5001)) is Action.QUARANTINE
     assert bench.apply(bench.file("another.png", b"another", uid=5002)) is Action.QUARANTINE
     (limit,) = bench.store.action_limits.load_latest(9)
@@ -96,7 +96,7 @@ def test_approving_an_account_seals_its_held_files(tmp_path: Path) -> None:
     for path in paths:
         bench.apply(path)
     assert states(bench) == {"held": 2, "quarantined": 1}
-    assert bench.apply(paths[2]) is Action.HOLD, "judged again, it stays held"
+    assert bench.apply(paths[2]) is Action.HOLD, "a new verdict keeps it held"
     assert approvals(bench).approve(1, "it is real") == 2
     bench.retry()
     assert states(bench) == {"quarantined": 3}
@@ -279,7 +279,7 @@ def test_limits_count_accounts_and_never_copies(
             assert action is Action.QUARANTINE
         else:
             assert len(sharing) >= per_hash or len(other_accounts) >= per_root, (
-                "other accounts are many"
+                "files of other accounts remain allowed"
             )
         limit = permission.limit.id
         reached.record_decision(limit, ApprovalDecision.DISCARDED, now, "", "")

@@ -23,7 +23,7 @@ from support.cases import CaseBench, at
 
 
 def fork(work: Callable[[], object]) -> int:
-    """Do *work* in a process of its own."""
+    """Run *work* in a forked process."""
     child = os.fork()
     if not child:
         try:
@@ -43,7 +43,7 @@ def apply_all(home: Path, keys: KeyPair) -> None:
     bench = CaseBench(home, keys=keys).open()
     for path in sorted(bench.files.iterdir()):
         if not path.is_file():
-            continue  # another one was faster, or puts it together in a directory of its own
+            continue  # another process was faster, or is restoring it in a staging directory
         with suppress(FileNotFoundError):
             fd = os.open(path, os.O_RDONLY)
             bench.processor.apply_verdict(bench.judged(bytes(path), fd))
@@ -52,7 +52,7 @@ def apply_all(home: Path, keys: KeyPair) -> None:
 
 
 def sealed(home: Path, keys: KeyPair) -> list[FileLocation]:
-    """Have ten files with the same content sealed."""
+    """Seal ten files with the same content."""
     with closing(CaseBench(home, keys=keys).open()) as bench:
         for number in range(10):
             bench.apply(bench.file(f"{number}.png"))
@@ -86,7 +86,7 @@ def test_parallel_processors_act_once_per_file(tmp_path: Path) -> None:
 
 
 def test_a_restored_file_is_not_sealed_again(tmp_path: Path) -> None:
-    """The file is back before that is recorded: the other process has to wait for the lock."""
+    """The file is restored before that is recorded: the other process waits for the lock."""
     keys = generate_key_pair()
     paths = [location.path for location in sealed(tmp_path, keys)]
 
@@ -108,7 +108,7 @@ def test_a_restored_file_is_not_sealed_again(tmp_path: Path) -> None:
 
 
 def test_one_of_two_simultaneous_decisions_wins(tmp_path: Path) -> None:
-    """One destroys and one restores the same files; each file has one fate, and the log that."""
+    """One destroys and one restores the same files; each file has one result, and it is logged."""
     keys = generate_key_pair()
     locations = sealed(tmp_path, keys)
 

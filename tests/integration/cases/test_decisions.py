@@ -1,4 +1,4 @@
-"""Decisions, and what each of them leaves unchanged."""
+"""Decisions, and what each of them does not change."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_restored_held_file_is_not_held_again(bench: CaseBench, decisions: Cas
 def test_a_restored_file_is_not_held_by_its_staging_path(
     bench: CaseBench, decisions: CaseDecisions
 ) -> None:
-    """It was read in the directory in which it was put together, and judged after that."""
+    """It is read in its staging directory and judged after it was restored."""
     path = bench.file("a.png")
     bench.apply(path)
     (location,) = bench.locations()
@@ -88,7 +88,7 @@ def test_a_directory_of_that_name_that_is_not_ours_hides_nothing(bench: CaseBenc
 def test_a_held_file_is_restored_under_all_its_names(
     bench: CaseBench, decisions: CaseDecisions
 ) -> None:
-    """They are one file: what was held again under the other name would be shut here, too."""
+    """The names share one inode: holding it under the other name would block this one too."""
     first = bench.file("a.png")
     (bench.files / "b.png").hardlink_to(at(first))
     second = bytes(bench.files / "b.png")
@@ -123,7 +123,7 @@ def test_what_was_restored_or_destroyed_cannot_be_so_once_more(
 def test_the_second_of_two_decisions_fails_with_the_state(
     bench: CaseBench, decisions: CaseDecisions
 ) -> None:
-    """The second one still has in hand how the file stood before the first decided."""
+    """The second one has loaded the file's state before the first was carried out."""
     bench.apply(bench.file("a.png"))
     (before,) = bench.locations()
     assert decisions.destroy(before, "destroyed").failure is None

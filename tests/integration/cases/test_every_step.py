@@ -1,4 +1,4 @@
-"""A kill right before or after any action: the next process resolves it."""
+"""A kill right before or after any action: the next process completes or reverts it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def killed(home: Path, keys: KeyPair, step: Step, work: Callable[[CaseBench], ob
         finally:
             os._exit(1)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status), "it was killed in the middle"
+    assert os.WIFSIGNALED(status), "the process was not killed at the step"
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
@@ -108,9 +108,9 @@ def test_an_automatic_release(tmp_path: Path, keys: KeyPair, when: str) -> None:
 
 
 def test_a_reused_inode_number_is_not_taken_for_a_held_file(tmp_path: Path, keys: KeyPair) -> None:
-    """The held one was deleted since; holding the other one was interrupted before it began."""
+    """The held file was deleted since; the interruption came before the other one was held."""
     with opened(tmp_path, keys) as bench:
-        for turn in range(50):  # others may be faster
+        for turn in range(50):  # another process may take the number first
             path = bench.file(f"a{turn}.png")
             bench.apply(path, root=HOLD)
             number = at(path).stat().st_ino
@@ -187,7 +187,7 @@ def test_restoring_elsewhere(tmp_path: Path, keys: KeyPair, when: str) -> None:
         assert location.path == (elsewhere if back else path)
         if not back:
             assert restore(bench, keys).failure is None
-            assert bench.apply(path) is Action.ALLOW, "it is left alone where it was restored"
+            assert bench.apply(path) is Action.ALLOW, "the restored file is not acted on again"
             assert at(path).exists()
 
 
@@ -212,7 +212,7 @@ def test_destroying(tmp_path: Path, keys: KeyPair, when: str) -> None:
 def test_a_restore_resolves_an_interrupted_action_at_its_path(
     tmp_path: Path, keys: KeyPair
 ) -> None:
-    """Another content was sealed there, which could not be recorded, when a person comes."""
+    """Another content was sealed there, but the crash came before that was recorded."""
     with opened(tmp_path, keys) as bench:
         path = bench.file("a.png")
         bench.apply(path)

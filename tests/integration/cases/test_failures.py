@@ -1,4 +1,4 @@
-"""Failed actions are reported, retried at growing intervals, and carried out at last."""
+"""Failed actions are reported, retried at growing intervals, and finally carried out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_failed_sealing_is_held_reported_and_retried(
         (location,) = bench.locations()
         assert location.due is not None
         pauses.append(location.due - bench.clock.now)
-        bench.processor.retry_due(location.due - 1)  # too early: nothing is tried
+        bench.processor.retry_due(location.due - 1)  # too early: no attempt
         assert bench.locations() == [location]
         bench.clock.now = location.due
         bench.retry()
@@ -63,7 +63,7 @@ def test_a_failed_sealing_and_hold_is_retried(bench: CaseBench) -> None:
 
 @pytest.mark.parametrize("how", ["a file in its place", "swept away in the middle"])
 def test_a_missing_vault_does_not_make_a_file_lost(bench: CaseBench, how: str) -> None:
-    """What is missing is ours: the customer's file goes on being there, and is held."""
+    """The vault is missing, not the customer's file, which stays in place and is held."""
     vault = bench.home / "state/quarantine"
     if how == "a file in its place":
         vault.touch()
@@ -77,7 +77,7 @@ def test_a_missing_vault_does_not_make_a_file_lost(bench: CaseBench, how: str) -
 
 
 def _sweep(vault: Path, clock: Callable[[], float]) -> float:
-    """Remove everything when the time is asked for, just before the intent is written."""
+    """Remove everything when the clock is read, right before the intent is recorded."""
     shutil.rmtree(vault, ignore_errors=True)
     return clock()
 
@@ -103,7 +103,7 @@ def test_a_held_file_stays_held_while_sealing_it_fails(bench: CaseBench) -> None
     for _ in range(3):
         assert bench.apply(path) is Action.HOLD
     assert mode(path) == 0
-    assert bench.events().count("failed") == 1, "it is tried again when that is due, not before"
+    assert bench.events().count("failed") == 1, "the retry happens when it is due, not earlier"
     bench.seal_for(bench.keys.public)
     bench.retry(3600)
     assert [location.state for location in bench.locations()] == [LocationState.QUARANTINED]

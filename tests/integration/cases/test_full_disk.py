@@ -1,4 +1,4 @@
-"""A full disk: what cannot be recorded is not done, and is done when there is room again."""
+"""On a full disk an action that cannot be recorded is not done, but done once there is space."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[CaseBench]:
-    """Put the state on a file system of its own; skip where that is not allowed."""
+    """Put the state on a separate file system; skip where that is not permitted."""
     with memory_disk(tmp_path / "state", 12 * MIB):
         opened = CaseBench(tmp_path).open()
         yield opened
@@ -26,7 +26,7 @@ def bench(tmp_path: Path) -> Iterator[CaseBench]:
 
 
 def fill(bench: CaseBench) -> Path:
-    """Leave no room at all."""
+    """Fill the file system completely."""
     filler = bench.home / "state" / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (MIB, 4096, 1):
@@ -39,7 +39,7 @@ def fill(bench: CaseBench) -> Path:
 
 
 def observed(bench: CaseBench, paths: list[bytes]) -> int:
-    """Settle until it cannot be recorded; give how many could."""
+    """Apply verdicts until one cannot be recorded; return the number that could."""
     for number, path in enumerate(paths):
         try:
             bench.apply(path, root=OBSERVE)
@@ -55,7 +55,7 @@ def test_what_cannot_be_recorded_is_not_done(bench: CaseBench) -> None:
     files = 1 + observed(bench, paths[1:])
     assert files < len(paths), "the disk was full"
     assert at(paths[files]).exists()
-    assert len(bench.store.cases.load_latest(99)) == files, "the failed one left nothing behind"
+    assert len(bench.store.cases.load_latest(99)) == files, "the failed action left nothing behind"
     filler.unlink()
     for path in paths[1:]:
         assert bench.apply(path) is Action.QUARANTINE

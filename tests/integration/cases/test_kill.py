@@ -1,4 +1,4 @@
-"""Kills at random instants: no file is lost, no case opened twice, each action done once."""
+"""Kills at random moments: no file is lost, no case opened twice, each action done once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTENTS = (b"near", b"known 1", b"known 2")
 
 
 def arrive(files: Path, number: int) -> dict[Path, bytes]:
-    """Upload some files."""
+    """Write some files."""
     arrived = {files / f"{number:04}-{index}": CONTENTS[index % 3] for index in range(FILES)}
     for path, content in arrived.items():
         path.write_bytes(content)
@@ -56,7 +56,7 @@ def test_sixty_kills_leave_one_action_for_each_file(tmp_path: Path) -> None:
 
 
 def check(bench: CaseBench, uploaded: dict[Path, bytes]) -> None:
-    """Compare what was uploaded with files, vault, state and audit log."""
+    """Compare the written files with files, vault, storage and audit log."""
     cases = bench.store.cases.load_latest(10)
     assert len(cases) == len(CONTENTS)
     locations = [
@@ -87,5 +87,5 @@ def check(bench: CaseBench, uploaded: dict[Path, bytes]) -> None:
         if entry.act in {"held", "quarantined"}
     )
     assert len(actions) == len(uploaded), "every action is in the log"
-    # A crash between the log and the commit has it told again, with the same numbers.
+    # A crash between the log and the commit repeats the entry, with the same numbers.
     assert sum(actions.values()) - len(actions) <= KILLS

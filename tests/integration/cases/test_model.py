@@ -1,4 +1,4 @@
-"""Any order of uploads, verdicts, retries, lost keys and decisions loses no file."""
+"""No order of uploads, verdicts, retries, lost keys and decisions loses a file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MODE = 0o640
 
 
 class Hosting(RuleBasedStateMachine):
-    """Random events at a hoster: the files always agree with what is recorded."""
+    """Random events at a hosting provider: the files always agree with the records."""
 
     @initialize()
     def begin(self) -> None:
@@ -61,7 +61,7 @@ class Hosting(RuleBasedStateMachine):
 
     @rule(name=NAMES, content=CONTENTS, verdict=VERDICTS)
     def upload(self, name: str, content: bytes, verdict: Verdict | None) -> None:
-        """Upload a file, in place of what has the name, and judge it."""
+        """Write a file, replacing any file of that name, and judge it."""
         path = self.bench.files / name
         path.unlink(missing_ok=True)
         self.bench.file(name, content, uid=5000 + ord(name))
@@ -71,7 +71,7 @@ class Hosting(RuleBasedStateMachine):
     @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), verdict=VERDICTS, touched=st.booleans())
     def look_again(self, number: int, verdict: Verdict | None, touched: bool) -> None:
-        """Judge a file anew, perhaps because its owner has given it permissions."""
+        """Judge a file again, perhaps after its owner changed its permissions."""
         files = sorted(self.bench.files.iterdir())
         path = files[number % len(files)]
         if touched:
@@ -81,7 +81,7 @@ class Hosting(RuleBasedStateMachine):
     @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), name=NAMES, verdict=VERDICTS, seen=st.booleans())
     def rename(self, number: int, name: str, verdict: Verdict | None, seen: bool) -> None:
-        """Give a file another name, perhaps another's, and judge it unless nobody watches."""
+        """Rename a file, perhaps over another one, and judge it unless it is not watched."""
         files = sorted(self.bench.files.iterdir())
         path = files[number % len(files)].rename(self.bench.files / name)
         if seen:
@@ -90,7 +90,7 @@ class Hosting(RuleBasedStateMachine):
     @precondition(lambda self: any(self.bench.files.iterdir()))
     @rule(number=st.integers(0, 9), verdict=VERDICTS)
     def recheck(self, number: int, verdict: Verdict | None) -> None:
-        """Judge a content anew by what is stored, where it lies now."""
+        """Judge a content by its stored signals at its present path."""
         files = sorted(self.bench.files.iterdir())
         path = files[number % len(files)]
         fd = os.open(path, os.O_RDONLY)
@@ -102,7 +102,7 @@ class Hosting(RuleBasedStateMachine):
         self.agrees(path, verdict, self.bench.apply(bytes(path), verdict, root=self.policy))
 
     def agrees(self, path: Path, verdict: Verdict | None, action: Action) -> None:
-        """Compare what is said to be in force with the file."""
+        """Compare the recorded state with the file."""
         assert path.exists() == (action is not Action.QUARANTINE)
         if path.exists():
             held = stat.S_IMODE(path.stat().st_mode) == 0
@@ -122,7 +122,7 @@ class Hosting(RuleBasedStateMachine):
 
     @rule(able=st.booleans())
     def configure_the_key(self, able: bool) -> None:
-        """Without it nothing can be sealed."""
+        """Set or remove the key, without which nothing can be sealed."""
         recipients = (self.bench.keys.public,) if able else ()
         self.bench.seal_for(*recipients)
 
@@ -161,7 +161,7 @@ class Hosting(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost(self) -> None:
-        """Whatever a live place says is held is held, and the vault has what is quarantined."""
+        """Every location recorded as held is held, and the vault holds what is quarantined."""
         for case in self.bench.store.cases.load_latest(9):
             for location in self.bench.store.locations.load_by_content(case.key):
                 assert location.state is not LocationState.PENDING
@@ -172,7 +172,7 @@ class Hosting(RuleBasedStateMachine):
                     assert record.attributes.mode == MODE, "the mode from before the hold"
 
     def teardown(self) -> None:
-        """Nobody knows anything any more: everything that is still there can be served again."""
+        """Withdraw all verdicts: every remaining file can be served again."""
         for path in self.bench.files.iterdir():
             self.bench.apply(bytes(path), NO_MATCH, root=RootSettings("www"))
             assert stat.S_IMODE(path.stat().st_mode) == MODE

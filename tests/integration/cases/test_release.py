@@ -1,4 +1,4 @@
-"""Held files are released when the reason is gone, however that becomes known."""
+"""Held files are released once the reason has ended, however that is detected."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from support.cases import (
 
 
 def stored(bench: CaseBench, path: bytes) -> JudgedFile:
-    """Give what the state knows of a file, as a recheck finds it."""
+    """Return the stored record of a file, as a recheck loads it."""
     fd = os.open(path, os.O_RDONLY)
     try:
         return bench.judged(path, fd)
@@ -81,7 +81,7 @@ def test_a_held_file_is_released_when_its_copy_stops_matching(
 
 def test_an_observing_policy_stops_retries(bench: CaseBench) -> None:
     bench.seal_for()
-    bench.holder._records._directory.touch()  # so that it cannot be held either
+    bench.holder._records._directory.touch()  # so that holding fails too
     path = bench.file("a.png")
     assert bench.apply(path) is Action.OBSERVE
     bench.seal_for(bench.keys.public)
@@ -149,7 +149,7 @@ def test_a_later_known_good_list_releases_and_notifies(
 
 
 def test_a_milder_category_does_not_release_a_held_file(bench: CaseBench) -> None:
-    """Milder is not harmless: only a person, or no match, gives it back."""
+    """A milder category is still a match: only a decision or no match releases it."""
     path = bench.file("a.png")
     bench.apply(path, NEAR)
     milder = RootSettings("www", on_similar_match=MatchAction.OBSERVE)
@@ -158,7 +158,7 @@ def test_a_milder_category_does_not_release_a_held_file(bench: CaseBench) -> Non
 
 
 def test_a_harmless_file_at_the_old_path_releases_nothing(bench: CaseBench) -> None:
-    """Its owner gives the held file another name, and its name to another file."""
+    """The owner renames the held file and gives its name to another file."""
     path = bench.file("a.png")
     bench.apply(path, NEAR)
     moved = bytes(at(path).rename(bench.files / "b.png"))
@@ -186,7 +186,7 @@ def test_a_rewritten_held_file_is_released_at_the_retry(
     path = bench.file("a.png")
     before = mode(path)
     assert bench.apply(path) is Action.HOLD
-    bench.file("a.png", b"harmless")  # by somebody who may
+    bench.file("a.png", b"harmless")  # by a user who may write
     bench.retry(60)
     assert mode(path) == before
 
@@ -219,14 +219,14 @@ def test_a_failed_second_hold_is_retried(
 
 @pytest.mark.parametrize("verdict", [NEAR, UNANSWERED])
 def test_a_held_file_moved_unobserved_is_released_there(bench: CaseBench, verdict: Verdict) -> None:
-    """Say while the daemon was down: nothing is known of it at its new place."""
+    """It was moved while the daemon was down, so its new place is not recorded."""
     path = bench.file("a.png")
     before = mode(path)
     bench.apply(path, verdict, root=replace(HOLD, on_similar_match=MatchAction.HOLD))
     (bench.files / "album").mkdir()
     moved = bytes(at(path).rename(bench.files / "album/a.png"))
     assert bench.apply(moved, UNANSWERED, root=HOLD) is Action.HOLD
-    assert mode(moved) == 0, "an answer that is missing takes nothing back"
+    assert mode(moved) == 0, "a missing answer reverts nothing"
     assert bench.apply(moved, NO_MATCH) is Action.ALLOW
     assert mode(moved) == before
     assert bench.events()[-1] == "released"
@@ -241,7 +241,7 @@ def test_a_file_without_permissions_or_hold_is_left_alone(bench: CaseBench) -> N
 
 
 def test_a_policy_change_releases_undetermined_files(bench: CaseBench) -> None:
-    """An outage that takes sites down is ended by changing the policy, not by its end."""
+    """An outage that blocks sites is ended by changing the policy, before the service returns."""
     path, second = bench.file("a.png"), bench.file("b.png")
     before = mode(path)
     bench.apply(path, UNANSWERED, root=HOLD)

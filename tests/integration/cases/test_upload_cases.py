@@ -1,4 +1,4 @@
-"""An upload that a web application reported becomes a case, whenever it matches."""
+"""An upload reported by a web application becomes a case, whenever it matches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOLD = UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
 
 
 def keep(bench: CaseBench, content: bytes, outcome: Outcome, asked: float = LATER) -> str:
-    """Keep an upload in the state, as the middleware and the recheck do."""
+    """Record an upload, as the middleware and the recheck do."""
     key = sha256(content).hexdigest()
     signal = Signal("sha256", key)
     fingerprint = Fingerprint(key, len(content), "image/png", ("sha256/1",), (signal,))

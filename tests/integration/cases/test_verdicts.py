@@ -157,7 +157,7 @@ def test_a_missing_answer_does_not_release_what_once_matched(bench: CaseBench) -
 def test_a_new_content_at_the_path_is_released(bench: CaseBench) -> None:
     path = bench.file("a.png")
     bench.apply(path, NEAR)
-    bench.file("a.png", b"harmless")  # the very same file, written to by somebody who may
+    bench.file("a.png", b"harmless")  # the same file, written to by a user who may
     assert mode(path) == 0
     assert bench.apply(path, NO_MATCH) is Action.ALLOW
     assert mode(path) != 0
@@ -183,7 +183,7 @@ def test_a_recheck_finds_a_matching_file_by_its_path(bench: CaseBench) -> None:
     fd = os.open(path, os.O_RDONLY)
     file = bench.judged(path, fd)
     os.close(fd)
-    at(path).chmod(0o600)  # touched since, the same content
+    at(path).chmod(0o600)  # changed since, with the same content
     assert bench.recheck(path, file, file.verdict) is Action.QUARANTINE
     assert not os.path.lexists(path)
 

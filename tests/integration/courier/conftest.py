@@ -1,4 +1,4 @@
-"""A program, and an authority that vouches for servers."""
+"""A program, and a certificate authority for servers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The courier cannot open a customer's file, the scanner cannot connect: the kernel refuses.
+"""The kernel refuses the courier to open a customer's file and the scanner to connect.
 
-In real processes that call what the parts themselves call, and then try.
+Real processes make the same calls as the daemon's processes, and then try.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def has_landlock() -> bool:
 def test_a_hijacked_courier_cannot_open_a_customers_file(
     tmp_path: Path,
 ) -> None:
-    """Everything is tried by a thread of the serving process itself."""
+    """Everything is attempted by a thread of the serving process itself."""
     if not has_landlock():
         pytest.skip("this kernel has no Landlock")
     customer = tmp_path / "storage"
@@ -108,7 +108,7 @@ def test_a_running_courier_cannot_gain_privileges(program: Program) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else to try it")
 def test_only_the_scanners_user_may_connect(program: Program) -> None:
-    """Even if the socket's mode would let them."""
+    """That holds even if the socket's mode permits every user."""
     program.ask("hma", "http://127.0.0.1:9")
     with courier(program) as running:
         running.socket.chmod(0o777)
@@ -117,7 +117,7 @@ def test_only_the_scanners_user_may_connect(program: Program) -> None:
         if pid == 0:
             code = 1
             try:
-                os.chdir(running.socket.parent)  # the directories above are nobody's business
+                os.chdir(running.socket.parent)  # the parent directories are irrelevant
                 os.setuid(65534)
                 with socket.socket(socket.AF_UNIX) as stranger:
                     stranger.settimeout(5)
@@ -146,7 +146,7 @@ FAMILIES = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_PACKET
 
 
 def attempts_to_get_out() -> list[str]:
-    """Try every way to the network; give those that worked."""
+    """Attempt every way to the network; return those that succeeded."""
     import ctypes
     import errno
 
@@ -168,7 +168,7 @@ def attempts_to_get_out() -> list[str]:
 
 @pytest.mark.parametrize("user", [0, 65534])
 def test_no_socket_leads_out_after_leaving_the_network(user: int) -> None:
-    """As root and as nobody; what it starts cannot either, and Unix sockets go on working."""
+    """That holds for root and nobody and for child processes, while Unix sockets keep working."""
     if user != os.geteuid() and os.geteuid() != 0:
         pytest.skip("only root can become somebody else")
     master, slave = os.pipe()

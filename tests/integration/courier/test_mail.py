@@ -1,4 +1,4 @@
-"""Alerts by mail really arrive, at a real mail server; or it is said why not."""
+"""Alerts by mail arrive at a real mail server, or the failure is reported."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ ACCOUNT = Credential("alerts", "correct horse")
 
 @dataclass
 class Letters:
-    """What a mail server has taken; it refuses recipients of refused.example.
+    """The mails a server has accepted; it refuses recipients of refused.example.
 
-    Those of late.example it puts off as long as it is *busy*; then it is rude at the end as well.
+    It defers those of late.example while it is *busy*; then it also closes the connection abruptly.
     """
 
     taken: list[Envelope] = field(default_factory=list)
@@ -66,7 +66,7 @@ class Letters:
 
 
 class Server(Controller):
-    """A mail server, perhaps with STARTTLS and a login, perhaps with TLS from the first byte."""
+    """A mail server, optionally with STARTTLS and a login, or with TLS from the first byte."""
 
     def __init__(
         self, letters: Letters, starttls: ssl.SSLContext | None, at_once: ssl.SSLContext | None
@@ -91,7 +91,7 @@ class Server(Controller):
         )
 
     def _trigger_server(self) -> None:
-        """Learn the port that the system chose."""
+        """Record the port that the system chose."""
         assert isinstance(self.server, asyncio.Server)
         self.port = self.server.sockets[0].getsockname()[1]
         super()._trigger_server()  # type: ignore[no-untyped-call]  # aiosmtpd's own

@@ -1,6 +1,6 @@
-"""A courier that is absent, hangs, dies or talks nonsense: undetermined, in time, and it recovers.
+"""A courier that is absent, hangs, crashes or sends nonsense: undetermined in time, and recovery.
 
-Against real sockets and real processes that are really killed and stopped.
+The tests use real sockets, and real processes that are killed and stopped.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def test_whatever_it_says_instead_of_an_answer_is_undetermined(
 
 @pytest.mark.alone  # measures time
 def test_a_silent_courier_is_given_up_and_not_waited_for_again(tmp_path: Path) -> None:
-    """The silence is short here; while one asks, the others wait for the same answer."""
+    """The time limit is short here; while one lookup waits, the others wait for the same answer."""
     with (
         pretender(tmp_path / "courier.sock"),
         closing(IpcClient(tmp_path / "courier.sock", 0.2)) as link,
@@ -164,7 +164,7 @@ def service() -> Hma:
 def test_a_repeatedly_killed_courier_never_gives_a_wrong_answer(
     program: Program, service: Hma
 ) -> None:
-    """Never NO_MATCH for what is known, whenever the courier dies."""
+    """A listed hash is never NO_MATCH, whenever the courier is killed."""
     with HttpServer(service) as server:
         program.ask("hma", server.url)
         with (
@@ -209,7 +209,7 @@ def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) ->
                     assert time.monotonic() - begun < 1
                 (answer,) = slow.result()
             assert is_unanswered(answer)
-            assert "courier" not in answer.detail, "it is the service that is slow"
+            assert "courier" not in answer.detail, "the slow service is named"
 
 
 def test_lookups_that_wait_for_one_service_delay_no_other(program: Program, service: Hma) -> None:

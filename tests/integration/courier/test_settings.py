@@ -1,4 +1,4 @@
-"""What is known of a service without asking it, and the directories given on the command line."""
+"""The description of a service without a request to it, and roots from the command line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from hashwacht.settings import (
     ],
 )
 def test_a_scan_and_the_daemon_share_answers(service: AnyService, tmp_path: Path) -> None:
-    """Name, types and revision are the same, whoever asks."""
+    """Name, types and revision are the same for both."""
     places = SecretSources(tmp_path / "credentials")
     for name in ("eokm", "arachnid"):
         store_credential(name, Credential("user", "password"), places)

@@ -1,4 +1,4 @@
-"""From the outbox to people, through a courier that may be away and channels that may fail."""
+"""From the outbox to the recipients, through a courier that may be absent or fail."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def log(tmp_path: Path) -> AuditLog:
 def test_a_failing_channel_retries_without_delaying_the_others(
     program: Program, store: Store, log: AuditLog
 ) -> None:
-    """The failing channel gets the same message again while the other channels go on."""
+    """The failing channel gets the same message again while the other channels continue."""
     answers = iter((500, 500))
     now = [1_000_000.0]
 
@@ -143,7 +143,7 @@ ROUNDS = 4
 
 
 def test_a_killed_sender_loses_no_alert(program: Program, store: Store, log: AuditLog) -> None:
-    """A sender killed at any instant repeats only whole messages."""
+    """A sender killed at any moment repeats only whole messages."""
     ids: set[str] = set()
     chance = random.Random(20261124)
 

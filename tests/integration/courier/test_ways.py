@@ -1,4 +1,4 @@
-"""Alerts really arrive: at a real web server, by a real program; or it is said why not."""
+"""Alerts arrive at a real web server or program, or the failure is reported."""
 
 from __future__ import annotations
 

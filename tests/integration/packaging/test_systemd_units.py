@@ -1,4 +1,4 @@
-"""The units as systemd itself judges them: correct, and exposed to little."""
+"""systemd itself finds the units correct and their exposure low."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ needs_systemd = pytest.mark.skipif(analyze is None, reason="systemd-analyze is n
 
 
 def read(unit: Path) -> dict[str, list[str]]:
-    """Read the settings of a unit; one may be given several times."""
+    """Return the settings of a unit; one may occur several times."""
     settings: dict[str, list[str]] = {}
     for line in unit.read_text().splitlines():
         key, is_setting, value = line.partition("=")
@@ -39,7 +39,7 @@ SCANNER, COURIER, WATCHER = (
 
 @pytest.fixture
 def verifiable(tmp_path: Path) -> Path:
-    """Copy the units with a program in them that exists on this machine."""
+    """Copy the units with the path of a program that exists on this machine."""
     for unit in UNITS.glob("hashwacht*"):
         text = unit.read_text().replace("/opt/hashwacht/bin/hashwacht", sys.executable)
         (tmp_path / unit.name).write_text(text)

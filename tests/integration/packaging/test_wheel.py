@@ -1,4 +1,4 @@
-"""The wheel is the same to the byte, wherever and whenever it is built."""
+"""The wheel is identical to the byte, wherever and whenever it is built."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PARTS = ("scanner", "plugins", "config", "pyproject.toml", "README.md", "LICENSE
 
 
 def built(copy: Path, mode: int, epoch: str) -> str:
-    """Build a copy of the source elsewhere, with other times and modes; give the digest."""
+    """Build a copy of the source elsewhere, with other times and modes; return the digest."""
     copy.mkdir()
     for name in PARTS:
         source = ROOT / name
@@ -40,4 +40,4 @@ def built(copy: Path, mode: int, epoch: str) -> str:
 def test_two_builds_give_the_same_bytes(tmp_path: Path) -> None:
     first = built(tmp_path / "one", 0o600, "1700000000")
     assert first == built(tmp_path / "another", 0o644, "1700000000")
-    assert first != built(tmp_path / "later", 0o644, "1800000000")  # the test can tell
+    assert first != built(tmp_path / "later", 0o644, "1800000000")  # the comparison can fail

@@ -21,13 +21,13 @@ NOBODY = 65534
 
 @pytest.fixture(scope="session")
 def keys() -> KeyPair:
-    """Make the pair of keys that everything is sealed for."""
+    """Return the key pair that everything is sealed for."""
     return generate_key_pair()
 
 
 @pytest.fixture
 def vault(tmp_path: Path, keys: KeyPair) -> Vault:
-    """Give an empty vault."""
+    """Return an empty vault."""
     return Vault(tmp_path / "vault", [keys.public])
 
 
@@ -51,7 +51,7 @@ def memory() -> Iterator[Path]:
 
 @pytest.fixture
 def mount(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mount something; skip where that is not allowed."""
+    """Mount a file system; skip where that is not permitted."""
     mounted: list[Path] = []
 
     def run(name: str, *arguments: str) -> Path:
@@ -80,7 +80,7 @@ def small_disk(mount: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def open_tree() -> Iterator[Path]:
-    """Make a directory that every user may enter, with one named ``own`` that is nobody's."""
+    """Make a directory that every user may enter, with a subdirectory ``own`` of user nobody."""
     path = Path(tempfile.mkdtemp(prefix="hashwacht-", dir="/var/tmp"))
     path.chmod(0o755)
     (path / "own").mkdir()
@@ -92,7 +92,7 @@ def open_tree() -> Iterator[Path]:
 
 @pytest.fixture
 def as_nobody() -> Callable[[], AbstractContextManager[None]]:
-    """Give a way to be, for a moment, a user without any privilege."""
+    """Return a context manager that drops all privileges temporarily."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to become somebody else")
 

@@ -1,4 +1,4 @@
-"""What the scanner's unit leaves of root's power is enough to act, and to undo."""
+"""The privileges that the scanner's unit keeps suffice to act and to revert."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ print(hold.release(bytes(path), held.file, "{}").released_mode)
 
 
 def limited(*program: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a program with what the unit leaves of root's power."""
+    """Run a program with the privileges that the unit keeps."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("needs root and setpriv (util-linux)")
     [allowed] = re.findall(r"^CapabilityBoundingSet=(.+)$", UNIT.read_text(), re.MULTILINE)
@@ -79,7 +79,7 @@ def test_in_a_directory_of_another_user(tmp_path: Path, site: Path, keys: KeyPai
     for name in ("back", "held", "sealed"):
         (site / name).write_bytes(b"content of " + name.encode())
         dress(site / name)
-        with suppress(OSError):  # it is seen with CAP_SYS_ADMIN only
+        with suppress(OSError):  # only CAP_SYS_ADMIN can read it
             os.removexattr(site / name, "trusted.hashwacht")
     looks = {name: Snapshot.of(site / name) for name in names(site)}
     if os.geteuid() == 0:
@@ -101,7 +101,7 @@ def test_in_a_directory_of_another_user(tmp_path: Path, site: Path, keys: KeyPai
 def test_a_file_with_set_id_bits_can_be_held_and_served_again(
     tmp_path: Path, site: Path, how: str, bits: int
 ) -> None:
-    """The bits may be lost, which is said; that they are set must not save a file from a hold."""
+    """The bits may be lost, which is reported; they must not protect a file from a hold."""
     path = site / "picture"
     path.write_bytes(b"content")
     if os.geteuid() == 0:

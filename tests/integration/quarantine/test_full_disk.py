@@ -1,4 +1,4 @@
-"""Disks that fill up: at every single byte that an act may run out of space, nothing is lost."""
+"""Disks that fill up: at whatever byte an action runs out of space, nothing is lost."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def furnish(site: Path) -> Path:
 
 
 def fill(disk: Path, leave: int) -> Path:
-    """Fill a disk until *leave* bytes are left; gives the file that does it."""
+    """Fill a disk until *leave* bytes are left; return the file that fills it."""
     ballast = disk / "somebody else's"
     ballast.unlink(missing_ok=True)
     free = os.statvfs(disk)
@@ -66,7 +66,7 @@ def test_a_vault_without_room_is_known_before_anything_moves(
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """Have every write beyond *size* bytes of a file fail, as it does on a full disk."""
+    """Make every write beyond *size* bytes of a file fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -107,14 +107,14 @@ def test_a_restore_that_fails_leaves_it_sealed(
 def test_wherever_the_space_ends_it_is_in_exactly_one_place(
     small_disk: Path, keys: KeyPair
 ) -> None:
-    """Vault and site on one small disk, which ends a little later each time."""
+    """Vault and site share one small disk, whose space ends a little later each time."""
     site = small_disk / "site"
     site.mkdir()
     picture = furnish(site)
     before, outcomes = Snapshot.of(picture), set()
     for pages in range(80):
         vault = Vault(small_disk / f"vault{pages}", [keys.public])
-        # The check beforehand wants a reserve; the space is taken away after it.
+        # The check before the action requires a reserve; the disk fills up after it.
         result = _with_space_taken_away(vault, picture, small_disk, pages * 4 * KIB)
         (small_disk / "somebody else's").unlink()
         vault.recover()
@@ -137,10 +137,10 @@ def test_wherever_the_space_ends_it_is_in_exactly_one_place(
 def _with_space_taken_away(
     vault: Vault, picture: Path, disk: Path, leave: int
 ) -> EntryRecord | ActionFailure:
-    """Fill the disk when the act has looked for space and before it writes."""
+    """Fill the disk after the action has checked the free space and before it writes."""
 
     class Clock:
-        """The act asks for the time just before it writes its intent."""
+        """The action reads the clock right before it records its intent."""
 
         filled = False
 
@@ -157,7 +157,7 @@ def _with_space_taken_away(
 def test_what_is_sealed_can_be_destroyed_on_a_full_disk(
     small_disk: Path, keys: KeyPair, picture: Path
 ) -> None:
-    """Who runs out of space must be able to make some."""
+    """An administrator who runs out of space must be able to free some."""
     vault = Vault(small_disk / "vault", [keys.public])
     sealed = seal(vault, picture)
     fill(small_disk, 0)

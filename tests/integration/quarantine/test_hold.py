@@ -1,4 +1,4 @@
-"""Holding files where they lie: by mode, by a program, through crashes and interference."""
+"""Holding files in place: by mode, by a program, through crashes and interference."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ print(json.dumps([seen, len(list(Path(sys.argv[2]).glob("*.json")))]))
 
 
 def test_the_mode_survives_a_death_at_every_step(picture: Path, tmp_path: Path) -> None:
-    """Of holding and then releasing; afterwards it is held again, and released."""
+    """A hold and then a release are killed; afterwards the file is held again and released."""
     command = [sys.executable, "-c", CRASHES, str(picture), str(tmp_path / "holds")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -272,7 +272,7 @@ with open({log!r}, "a") as log:
 
 
 class Program:
-    """A program of an operator's, which writes down how it was called."""
+    """An operator's program that records how it was called."""
 
     def __init__(self, directory: Path, more: str = "") -> None:
         self.path, self._log = directory / "program", directory / "log"

@@ -1,4 +1,4 @@
-"""Sealing files: what is sealed, what is refused, and that nothing is lost either way."""
+"""Sealing files: what is sealed, what is refused, and that neither loses anything."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def attempt(vault: Vault, path: Path | bytes) -> EntryRecord | ActionFailure:
 
 
 def refused(vault: Vault, path: Path) -> FailureReason:
-    """Attempt it in vain; everything must be as before."""
+    """Attempt to seal; check that it is refused and changes nothing."""
     before, around = Snapshot.of(path), names(path.parent)
     refusal = attempt(vault, path)
     assert isinstance(refusal, ActionFailure)
@@ -176,7 +176,7 @@ def test_hard_links_are_counted_and_sealed_one_by_one(
     (site / "two").hardlink_to(path)
     first = seal(vault, path)
     assert first.other_names == 1
-    assert first.origin.ino == (site / "two").stat().st_ino, "by which it is found"
+    assert first.origin.ino == (site / "two").stat().st_ino, "the name by which it is located"
     assert Snapshot.of(site / "two") == before
     second = seal(vault, site / "two")
     assert second.other_names == 0
@@ -244,7 +244,7 @@ while time.monotonic() < end:
 
 @contextmanager
 def writer(path: Path, how: str) -> Iterator[None]:
-    """Have another process do something to the file as fast as it can."""
+    """Modify the file from another process as fast as possible."""
     command = [sys.executable, "-c", WRITER, str(path), how]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -335,7 +335,7 @@ def test_an_immutable_directory_is_refused(vault: Vault, site: Path) -> None:
 def test_a_directory_that_we_may_not_write_to_is_refused(
     open_tree: Path, keys: KeyPair, as_nobody: Unprivileged
 ) -> None:
-    """Somebody else's directory: we may read, and not take."""
+    """The directory belongs to another user: the process may read it but not remove files."""
     (open_tree / "site").mkdir(mode=0o755)
     path = open_tree / "site/picture"
     path.write_bytes(b"content")
@@ -396,7 +396,7 @@ def test_a_directory_may_be_seen_through_another_mount(
 
 
 def test_a_file_larger_than_the_vault_is_refused_unread(vault: Vault, site: Path) -> None:
-    """A hole of any size costs its owner nothing; reading it would cost us hours."""
+    """A sparse file of any size costs its owner nothing; reading it would take hours."""
     path = site / "picture"
     path.write_bytes(b"content")
     free = os.statvfs(site)
@@ -423,7 +423,7 @@ def test_a_file_that_is_mounted_upon_is_refused(
 
 
 def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
-    """A caller who was killed before he could note the answer may ask again."""
+    """A caller killed before it recorded the answer may repeat the request."""
     path, id_ = site / "picture", new_id()
     path.write_bytes(b"content")
     fd, key = judge(path)
@@ -437,7 +437,7 @@ def test_the_same_id_is_sealed_once(vault: Vault, site: Path) -> None:
 def test_of_concurrent_requests_for_a_file_one_succeeds(
     tmp_path: Path, site: Path, keys: KeyPair
 ) -> None:
-    """Also two vaults, and somebody who recovers all the time."""
+    """There are two vaults, and a recovery that runs continuously."""
     vaults = [Vault(tmp_path / name, [keys.public]) for name in ("one", "two")]
     with ThreadPoolExecutor(8) as threads:
         for number in range(15):
@@ -490,7 +490,7 @@ def test_a_held_file_is_restored_with_the_mode_it_had_before(
     assert holds.mode_before_hold(fd) == 0o644
     changed = vault.quarantine(fd, bytes(path), "0" * 64, {}, mode=holds.mode_before_hold(fd))
     assert isinstance(changed, ActionFailure)
-    assert path.stat().st_mode & 0o7777 == 0, "it went back, and it is still held"
+    assert path.stat().st_mode & 0o7777 == 0, "the file is back and still held"
     sealed = vault.quarantine(fd, bytes(path), key, {}, mode=holds.mode_before_hold(fd))
     os.close(fd)
     assert isinstance(sealed, EntryRecord)
@@ -501,7 +501,7 @@ def test_a_held_file_is_restored_with_the_mode_it_had_before(
 def test_more_attributes_than_anybody_needs_do_not_save_a_file(
     vault: Vault, memory: Path, keys: KeyPair
 ) -> None:
-    """On this file system each may have 64 KiB: they are not all kept, and that is said."""
+    """On this file system each may have 64 KiB: not all are stored, and that is reported."""
     path = memory / "picture"
     path.write_bytes(b"content")
     try:
@@ -517,4 +517,4 @@ def test_more_attributes_than_anybody_needs_do_not_save_a_file(
     restored = restore(vault, sealed.id, [keys.secret], who="me")
     assert isinstance(restored, EntryRecord)
     assert restored.ending is not None
-    assert len(restored.ending.missing) == len(attributes.unread), "and that is said again"
+    assert len(restored.ending.missing) == len(attributes.unread), "and that is reported again"

@@ -60,7 +60,7 @@ def step(request: pytest.FixtureRequest) -> Step:
 
 @pytest.fixture
 def crash(tmp_path: Path, keys: KeyPair, picture: Path) -> Crash:
-    """Give a way to kill a process that takes the picture; it gives the staging directory."""
+    """Return a function that kills a process while it seals; it returns the staging directory."""
 
     def at(step: Step) -> Path:
         arguments = [str(tmp_path / "vault"), keys.public, str(picture), *step]
@@ -222,7 +222,7 @@ def test_a_directory_that_was_moved_away_is_waited_for(
 def test_what_is_gone_for_good_is_given_up_by_a_person(
     tmp_path: Path, picture: Path, step: Step, crash: Crash
 ) -> None:
-    """An administrator has removed the whole account after the crash."""
+    """An administrator removed the whole account after the crash."""
     crash(step)
     shutil.rmtree(picture.parent)
     vault = Vault(tmp_path / "vault")
@@ -272,7 +272,7 @@ def test_what_another_process_works_on_is_left_to_it(
 def test_a_move_that_a_power_cut_has_undone_is_done_again(
     tmp_path: Path, vault: Vault, picture: Path, changed: bool
 ) -> None:
-    """The record is durable and the move was not: only if the disk forgot what fsync said."""
+    """The record is durable and the move was not, as on a disk that ignores fsync."""
     path = picture.with_name("kept")
     path.hardlink_to(picture)
     sealed = seal(vault, picture)
@@ -290,7 +290,7 @@ def test_a_move_that_a_power_cut_has_undone_is_done_again(
 def test_a_kill_before_a_restore_changes_nothing(
     tmp_path: Path, vault: Vault, picture: Path
 ) -> None:
-    """Its directory may be gone long since: that is nothing to wait for."""
+    """Its directory may no longer exist, so recovery does not wait for it."""
     sealed = seal(vault, picture)
     picture.parent.rmdir()
     (tmp_path / "vault/open" / sealed.id).touch()
@@ -333,7 +333,7 @@ def test_our_own_directory_is_known_as_such_while_it_is_needed(
         holding.rename(holding.with_name("away"))
         holding.mkdir()
         os.chown(holding, 65534, 65534)
-        assert not vault.is_staging_path(bytes(inside)), "its owner has made a decoy of that name"
+        assert not vault.is_staging_path(bytes(inside)), "its owner has made a file of that name"
     vault.recover()
     assert not vault.is_staging_path(bytes(inside))
     assert not vault.is_staging_path(bytes(picture.parent / ".hashwacht-canary/x"))

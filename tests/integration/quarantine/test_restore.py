@@ -1,4 +1,4 @@
-"""Restoring, destroying and verifying: what each needs, and what it leaves."""
+"""Restoring, destroying and verifying: what each requires, and what it leaves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def picture(site: Path) -> Path:
 
 @pytest.fixture
 def refused(vault: Vault, keys: KeyPair, tmp_path: Path) -> Restore:
-    """Restore in vain; the entry must be as before, and nothing anywhere else."""
+    """Attempt to restore; check that it is refused and changes nothing."""
 
     def run(id_: str, *secrets: str, to: Path | None = None) -> FailureReason:
         around, record = names(tmp_path), vault.find(id_)
@@ -91,7 +91,7 @@ def test_an_access_list_comes_back_and_an_inherited_one_does_not(
 
 
 def test_capabilities_of_a_file_come_back(vault: Vault, site: Path, keys: KeyPair) -> None:
-    """A change of owner drops them, so they must come after it."""
+    """A change of owner drops them, so they must be set after it."""
     path = site / "ping"
     path.write_bytes(b"program")
     permitted = 1 << 13  # CAP_NET_RAW, effective: struct vfs_cap_data, revision 2

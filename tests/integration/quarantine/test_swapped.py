@@ -1,4 +1,4 @@
-"""Taking files whose owner exchanges their names for others as fast as he can."""
+"""Sealing files whose owner swaps their names as fast as possible."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def furnish(site: Path, pairs: int) -> list[Path]:
 
 
 def pair(site: Path, number: int) -> Path:
-    """Make one pair, the name to be taken last; gives that."""
+    """Make one pair, the listed file last; return its path."""
     (site / f"b{number}").write_bytes(b"innocent %d" % number)
     (site / "new").write_bytes(b"bad %d" % number)
     return (site / "new").rename(site / f"a{number}")
 
 
 def contents(site: Path) -> Counter[bytes]:
-    """Count every content below, in staging directories too."""
+    """Count every content below, including staging directories."""
     return Counter(path.read_bytes() for path in site.rglob("*") if path.is_file())
 
 
 @contextmanager
 def judged(path: Path) -> Iterator[tuple[int, str] | None]:
-    """Judge what has the name at this moment; None if that is not to be taken."""
+    """Judge the file that has the name at this moment; return None if it is harmless."""
     try:
         fd, key = judge(path)
     except FileNotFoundError:
@@ -58,7 +58,7 @@ def judged(path: Path) -> Iterator[tuple[int, str] | None]:
 
 
 def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> EntryRecord | None:
-    """Take what has the name if it is bad, and count what came of it."""
+    """Seal the file that has the name if it is listed, and count the result."""
     with judged(path) as bad:
         if bad is None:
             return None
@@ -74,7 +74,7 @@ def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> EntryRecord | No
 
 
 def put_back(vault: Vault, secret: str, sealed: EntryRecord, *free: Path) -> None:
-    """Restore to the one name of a pair that is free."""
+    """Restore to the free name of a pair."""
     answers = [restore(vault, sealed.id, [secret], who="me", to=bytes(path)) for path in free]
     [_] = [answer for answer in answers if isinstance(answer, EntryRecord)]
 
@@ -120,7 +120,7 @@ def test_a_name_taken_meanwhile_loses_no_file(vault: Vault, site: Path) -> None:
 
 
 def test_the_same_attack_works_on_code_that_uses_paths(site: Path, tmp_path: Path) -> None:
-    """Proves that the tests above can fail."""
+    """Otherwise the tests above could not fail."""
     [path, *_] = furnish(site, 4)
     end = time.monotonic() + LIMIT
     with attack(SWAPPER, site):

@@ -1,4 +1,4 @@
-"""What the tests of the walker share."""
+"""Fixtures of the walker's tests."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ Walk = Callable[..., list[ListedDirectory]]
 
 @pytest.fixture
 def walk() -> Walk:
-    """Walk a tree to its end and keep everything."""
+    """Walk a whole tree and return all results."""
 
     def run(
         root: Path | bytes, rules: ExclusionRules | None = None, **options: object
@@ -31,8 +31,10 @@ def walk() -> Walk:
 
 @pytest.fixture
 def open_tree() -> Iterator[Path]:
-    """Make a directory that every user may enter, and remove it however deep it has become."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # a busy disk takes minutes
+    """Make a directory that every user may enter; remove it, however deep it has become."""
+    memory = (
+        "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    )  # in memory, because a busy disk takes minutes
     path = Path(tempfile.mkdtemp(prefix="hashwacht-", dir=memory))
     path.chmod(0o755)
     yield path
@@ -42,6 +44,6 @@ def open_tree() -> Iterator[Path]:
 
 @pytest.fixture
 def root_only() -> None:
-    """Skip, visibly, what only root may do."""
+    """Skip, visibly, tests that only root can run."""
     if os.geteuid() != 0 or not shutil.which("unshare"):
         pytest.skip("needs root: changes the user or mounts")

@@ -1,4 +1,4 @@
-"""What is explained is what the walker does."""
+"""The explanation of a path agrees with the walk."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Opening single files, and vouching for what was read from them."""
+"""Opening single files, and detecting changes while they are read."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ from hashwacht.platform.safe_open import (
 
 
 class Reader:
-    """Reads a descriptor to its end, and lets something happen to the file on each reading."""
+    """Reads a descriptor to its end, and changes the file during each read."""
 
     def __init__(self, *events: object) -> None:
         self.events = list(events)
@@ -121,7 +121,7 @@ def test_an_error_of_the_reader_passes(path: Path) -> None:
 
 
 def test_timestamps_of_a_recent_change_are_not_settled() -> None:
-    """A file changed just before it was read has to be read again next time."""
+    """A file changed right before it was read must be read again next time."""
     written_at = 1_000_000_000_000
     file = FileId(1, 2, 3, 0, written_at)
     assert timestamps_settled(file, written_at + 3_000_000_000)

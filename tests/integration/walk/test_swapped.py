@@ -1,4 +1,4 @@
-"""The walker in a tree whose owner exchanges files and directories for links to a secret."""
+"""The walker in a tree whose owner replaces files and directories by links to a secret."""
 
 import os
 import time
@@ -24,7 +24,7 @@ LIMIT = 20.0
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Path:
-    """``root`` with stable files and ``play``; ``swap`` and ``outside`` beside it."""
+    """Make ``root`` with stable files and ``play``, and the siblings ``swap`` and ``outside``."""
     outside = tmp_path / "outside"
     outside.mkdir()
     for number in range(3):
@@ -88,7 +88,7 @@ def test_nothing_outside_is_read_and_everything_stable_is(scene: Path) -> None:
 
 
 def test_the_same_attack_works_on_code_that_uses_paths(scene: Path) -> None:
-    """Proves that the test above can fail."""
+    """Otherwise the test above could not fail."""
     end = time.monotonic() + LIMIT
     with attack(SWAPPER, scene / "root/play", scene / "swap"):
         while time.monotonic() < end:
@@ -101,7 +101,7 @@ def test_the_same_attack_works_on_code_that_uses_paths(scene: Path) -> None:
 
 
 def test_a_directory_moved_away_during_the_walk_is_a_problem(tmp_path: Path) -> None:
-    """Deep enough that the walker no longer holds the directory that is moved."""
+    """It is so deep that the walker no longer holds its descriptor."""
     top = tmp_path / "root/top"
     deep = top.joinpath(*["d"] * 40)
     deep.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The walker on trees that hold still, however odd they are."""
+"""The walker on trees that do not change, however unusual."""
 
 import json
 import os
@@ -214,7 +214,7 @@ def test_limits_change_nothing_but_the_portions(
 
 
 def chain(top: Path, levels: int, name: bytes, *, side: bool) -> None:
-    """Build directories in one another, with a file and perhaps a second directory in each."""
+    """Make nested directories, with a file and perhaps a second directory in each."""
     here = os.open(top, os.O_RDONLY)
     for _ in range(levels):
         os.mkdir(name, dir_fd=here)
@@ -233,7 +233,7 @@ def descriptors() -> set[int]:
 
 @contextmanager
 def few_descriptors() -> Iterator[int]:
-    """Leave this process 40 descriptors more than it has open."""
+    """Limit this process to 40 more descriptors than it has open."""
     used = max(descriptors()) + 1
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (used + 40, before[1]))
@@ -247,7 +247,7 @@ def few_descriptors() -> Iterator[int]:
 def test_five_thousand_levels_need_neither_stack_nor_descriptors(
     walk: Walk, open_tree: Path, *, side: bool
 ) -> None:
-    """With *side* every level has another directory left to go to on the way back."""
+    """With *side*, every level has another directory to enter on the way back."""
     chain(open_tree, 5000, b"d", side=side)
     with few_descriptors():
         walked = walk(open_tree)

@@ -1,4 +1,4 @@
-"""Both Watches on the real kernel, and mounts of our own."""
+"""Both Watches on the real kernel, and separate mounts."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from support.watch.watching import OwnMounts
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have who mounts something alone: other namespaces would keep it alive."""
+    """Run tests that mount alone: other mount namespaces would keep a mount busy."""
     for item in items:
         if "mounts" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.alone)
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def mounts() -> Iterator[OwnMounts]:
-    """Let a test mount what it likes."""
+    """Return mounts of a separate namespace."""
     try:
         mounts = OwnMounts()
     except OSError as error:
@@ -32,7 +32,7 @@ def mounts() -> Iterator[OwnMounts]:
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """Give a directory in memory, where that can be had: a busy disk takes minutes."""
+    """Return a directory in memory where available: a busy disk takes minutes."""
     where = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     path = Path(tempfile.mkdtemp(prefix="hashwacht-", dir=where)).resolve()
     yield path
@@ -41,6 +41,6 @@ def memory() -> Iterator[Path]:
 
 @pytest.fixture
 def socket_path() -> Iterator[Path]:
-    """Give a short path for the watcher's socket."""
+    """Return a short path for the watcher's socket."""
     with tempfile.TemporaryDirectory(prefix="hw-") as directory:
         yield Path(directory) / "watcher.sock"

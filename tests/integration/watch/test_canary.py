@@ -1,4 +1,4 @@
-"""The canary: proof that a root is watched, which nobody can turn into something else."""
+"""The canary proves that a root is watched, and cannot be turned into anything else."""
 
 import logging
 import os

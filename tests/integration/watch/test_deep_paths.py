@@ -1,4 +1,4 @@
-"""Directories whose paths the kernel does not take: what the watcher of file systems says."""
+"""Directories whose paths exceed the kernel's limit, as the fanotify watcher reports them."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ def write(directory: int) -> None:
 
 
 def test_only_the_root_that_they_are_in_is_missed(socket_path: Path, tmp_path: Path) -> None:
-    """Or any customer could have the roots of all others walked, once an hour."""
+    """Otherwise any customer could trigger a walk of all other roots, once an hour."""
     roots = [tmp_path.resolve() / name for name in ("root", "other", "beside")]
     for path in roots:
         path.mkdir()
@@ -55,7 +55,7 @@ def test_many_of_them_do_not_keep_the_watcher_busy(socket_path: Path, tmp_path: 
         watcher_process(socket_path) as watcher,
         watching(FanotifyWatch(socket_path), roots[:1]) as here,
     ):
-        watcher.send_signal(signal.SIGSTOP)  # so that it reads of all of them at once
+        watcher.send_signal(signal.SIGSTOP)  # so that it reads all events at once
         for directory in inside:
             write(directory)
         watcher.send_signal(signal.SIGCONT)

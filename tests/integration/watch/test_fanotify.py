@@ -1,4 +1,4 @@
-"""The Watch of whole file systems, in its own process, held to the contract."""
+"""The Watch of whole file systems, in a separate process, passes the contract."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs C
 @pytest.fixture
 def case(request: pytest.FixtureRequest, tmp_path: Path, socket_path: Path) -> Iterator[WatchCase]:
     if "mounts" in request.fixturenames:
-        request.getfixturevalue("mounts")  # before the watcher starts, which is to see them
+        request.getfixturevalue("mounts")  # before the watcher starts, so that it sees them
     with watcher_process(socket_path):
         yield WatchCase(lambda: FanotifyWatch(socket_path), tmp_path.resolve())
 

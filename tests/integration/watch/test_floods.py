@@ -1,4 +1,4 @@
-"""More than the kernel, or we, can hold: nothing is lost without being said."""
+"""More events than the kernel's or our queue holds: nothing is lost without a report."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ FILES = 10_000
 
 @dataclass(frozen=True, slots=True)
 class SmallQueue:
-    """What makes a Watch whose kernel queue is small, and keeps it from reading."""
+    """A factory of a Watch with a small kernel queue, and a way to stall its reader."""
 
     make: Callable[[], Watch]
     stall: Callable[[subprocess.Popen[bytes]], None]
@@ -52,14 +52,14 @@ class SmallQueue:
 
 
 def hold_the_interpreter(until: subprocess.Popen[bytes]) -> None:
-    """Let no other thread of this process do much: one call in C gives way to nobody."""
+    """Block most other threads of this process: a long call in C does not release the lock."""
     while until.poll() is None:
         sum(range(5_000_000))
 
 
 @pytest.fixture(params=["inotify", "fanotify"])
 def small(request: pytest.FixtureRequest, socket_path: Path) -> Iterator[SmallQueue]:
-    """Give a Watch whose kernel queue is small."""
+    """Return a Watch with a small kernel queue."""
     if request.param == "fanotify" and not may_use_fanotify():
         pytest.skip("fanotify needs CAP_SYS_ADMIN")
     try:
@@ -86,10 +86,10 @@ def fanotify(socket_path: Path) -> Iterator[SmallQueue]:
 
 
 def flood(top: Path, name: str, small: SmallQueue) -> set[bytes]:
-    """Write files, faster than they are read of, in another process.
+    """Write files from another process, faster than their events are read.
 
-    Into new directories, and beside them: of what is in a directory that nobody had the time to
-    watch, the kernel says nothing, and its queue would not be full for certain.
+    They go into new directories and into existing ones: the kernel reports nothing of a directory
+    that is not watched yet, so its queue might not overflow otherwise.
     """
     command = [sys.executable, "-c", FLOOD, str(top), str(FILES), name]
     with subprocess.Popen(command) as writer:
@@ -98,8 +98,8 @@ def flood(top: Path, name: str, small: SmallQueue) -> set[bytes]:
     return {os.fsencode(f"{top}/{name}{number // 100 * 100}/{number}") for number in range(FILES)}
 
 
-def hears(here: Watching, path: Path) -> bool:
-    """Write a file, and say if that, or writing it before, has been heard of."""
+def is_announced(here: Watching, path: Path) -> bool:
+    """Write a file; return whether this or an earlier write of it was announced."""
     write(path)
     return here.ear.covers(path)
 
@@ -112,10 +112,10 @@ def test_a_kernel_queue_overflow_is_a_gap_and_the_watch_goes_on(
     with watching(small.make(), [root]) as here:
         paths = flood(root, "d", small)
         here.until(lambda: Cause.OVERFLOW in here.ear.causes())
-        here.tend_until(lambda: hears(here, root / "over"))
+        here.tend_until(lambda: is_announced(here, root / "over"))
         for path in (path for path in paths if path.endswith(b"50")):
             late = Path(os.fsdecode(path + b".late"))
-            here.tend_until(lambda late=late: hears(here, late))  # type: ignore[misc]  # bound now
+            here.tend_until(lambda late=late: is_announced(here, late))  # type: ignore[misc]  # bound now
 
 
 def test_what_does_not_fit_into_the_queues_is_said_to_be_missed(
@@ -162,8 +162,8 @@ def test_a_hundred_thousand_directories_are_watched(memory: Path, socket_path: P
             assert not here.ear.gaps
 
 
-class Deaf(WatchRecorder):
-    """Fails once, as no listener may."""
+class FailingListener(WatchRecorder):
+    """Fails once, which a listener must not do."""
 
     failed = False
 
@@ -177,7 +177,7 @@ class Deaf(WatchRecorder):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_a_gap_and_its_watch_renewed(tmp_path: Path) -> None:
-    root, ear, watch = tmp_path.resolve() / "root", Deaf(), InotifyWatch()
+    root, ear, watch = tmp_path.resolve() / "root", FailingListener(), InotifyWatch()
     root.mkdir()
     before = set(threading.enumerate())
     watch.start([Root("root", bytes(root))], ear)
@@ -234,7 +234,7 @@ print("well")
 
 
 def test_reaching_the_watch_limit_is_a_gap_until_it_is_raised(tmp_path: Path) -> None:
-    """At the start, and later; in a user namespace, whose limit is its own."""
+    """It is reached at the start and later, in a user namespace with a limit of its own."""
     program = [sys.executable, "-c", LIMITED, str(tmp_path.resolve())]
     command = ["unshare", "--user", "--map-root-user", *program]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)

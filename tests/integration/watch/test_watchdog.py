@@ -1,4 +1,4 @@
-"""The Watch that needs no privilege, held to the contract."""
+"""The Watch that needs no privilege passes the contract."""
 
 from contextlib import closing, suppress
 from pathlib import Path
@@ -33,10 +33,10 @@ class TestChaos(WatchChaosContract):
 
 
 def kernel_watches() -> int:
-    """Count the directories that the kernel watches for this process."""
+    """Return the number of directories that the kernel watches for this process."""
     count = 0
     for path in Path("/proc/self/fdinfo").iterdir():
-        with suppress(FileNotFoundError):  # that of the listing itself
+        with suppress(FileNotFoundError):  # the descriptor of the listing itself
             count += path.read_text().count("inotify wd:")
     return count
 
@@ -46,7 +46,7 @@ def directories(top: Path) -> int:
 
 
 def test_the_kernel_watches_every_directory_once_and_no_other(case: WatchCase) -> None:
-    """Watches are scarce: those of what was moved out or deleted are given back."""
+    """Watches are scarce: those of directories that were moved out or deleted are freed."""
     before = kernel_watches()
     with case.watching() as here:
         chaos = Chaos(here, case.outside, 7)
@@ -60,7 +60,7 @@ def test_the_kernel_watches_every_directory_once_and_no_other(case: WatchCase) -
 def test_a_directory_renamed_before_its_child_is_watched(
     tmp_path: Path,
 ) -> None:
-    """Its making is announced under a path that is no more."""
+    """Its creation is announced under a path that no longer exists."""
     root, ear, mounts = tmp_path.resolve() / "root", WatchRecorder(), Mounts()
     (root / "before").mkdir(parents=True)
     watched_root = Root("root", bytes(root))
@@ -68,7 +68,7 @@ def test_a_directory_renamed_before_its_child_is_watched(
     assert stands is not None
     with closing(mounts), closing(InotifyRoot(watched_root, stands, ear)) as watch:
         here = Watching(watch, ear, root)  # type: ignore[arg-type]  # one root's watch can be tended
-        with watch._tree.lock:  # the reader waits
+        with watch._tree.lock:  # blocks the reader
             (root / "before" / "inner").mkdir()
             (root / "before").rename(root / "after")
         here.caught_up()

@@ -1,4 +1,4 @@
-"""The watcher as a process: what it may do, and who waits for whom when one of them dies."""
+"""The watcher as a process: its privileges, and what happens when one side ends."""
 
 import errno
 import os
@@ -105,7 +105,7 @@ serve(path, stop, ready=attempt)
 
 
 def test_it_cannot_connect_even_in_the_hosts_network_namespace(socket_path: Path) -> None:
-    """CAP_SYS_ADMIN allows setns(2): the filter refuses the socket there as well."""
+    """CAP_SYS_ADMIN permits setns(2); the filter refuses the socket there as well."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         command = [sys.executable, "-c", ESCAPES, str(socket_path), str(server.getsockname()[1])]
         result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
@@ -134,7 +134,7 @@ def test_without_a_filter_it_refuses_to_run(socket_path: Path) -> None:
 
 
 def test_it_holds_no_directory_open(socket_path: Path, root: Path, watch: FanotifyWatch) -> None:
-    """Or nobody could unmount it."""
+    """An open one could not be unmounted."""
     with watcher_process(socket_path) as process, watching(watch, [root]) as here:
         here.caught_up()
         links = [path.readlink() for path in Path(f"/proc/{process.pid}/fd").iterdir()]
@@ -158,7 +158,7 @@ def test_when_it_dies_all_roots_are_missed_until_it_is_back(socket_path: Path, r
         here.ear.forget()
         here.watch.maintain()
         here.watch.renew("root")
-        assert not here.ear.gaps, "it is not said all the time"
+        assert not here.ear.gaps, "it is not reported repeatedly"
 
 
 def test_it_outlives_the_scanner(socket_path: Path, root: Path) -> None:
@@ -171,7 +171,7 @@ def test_it_outlives_the_scanner(socket_path: Path, root: Path) -> None:
 
 
 def test_two_scanners_at_a_time_are_both_served(socket_path: Path, root: Path) -> None:
-    """So that one can begin anew, with other roots, and nothing is missed in between."""
+    """One can restart with other roots, and no event is missed in between."""
     with watcher_process(socket_path), watching(FanotifyWatch(socket_path), [root]) as before:
         with watching(FanotifyWatch(socket_path), [root]) as after:
             write(root / "a")
@@ -203,7 +203,7 @@ def test_it_says_that_it_serves_and_lives(socket_path: Path) -> None:
 def test_a_file_system_fanotify_refuses_is_a_gap_that_names_it(
     socket_path: Path, memory: Path, mounts: OwnMounts
 ) -> None:
-    """An overlay without file handles, as in a container."""
+    """It is an overlay without file handles, as in a container."""
     mounts.overlay(memory)
     with watcher_process(socket_path), watching(FanotifyWatch(socket_path), [memory]) as here:
         if not here.ear.gaps:
@@ -237,7 +237,7 @@ def test_it_ends_when_it_is_asked_to(socket_path: Path, root: Path, watch: Fanot
 def test_it_takes_a_socket_that_listens_already(
     socket_path: Path, root: Path, watch: FanotifyWatch
 ) -> None:
-    """As systemd hands it over."""
+    """A listening socket is inherited from systemd."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(socket_path))
         listening.listen()
@@ -293,7 +293,7 @@ def test_nonsense_ends_the_connection_and_nothing_else(
 
 
 def wait_for(path: Path) -> None:
-    """Wait until somebody listens there."""
+    """Wait until a process listens there."""
     for _ in range(500):
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             if path.exists() and client.connect_ex(str(path)) == 0:
@@ -304,7 +304,7 @@ def wait_for(path: Path) -> None:
 
 @pytest.fixture
 def impostor(socket_path: Path) -> Iterator[socket.socket]:
-    """Listen where the watcher should."""
+    """Listen in place of the watcher."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         listening.bind(str(socket_path))
         listening.listen()
@@ -372,7 +372,7 @@ def test_a_stalled_scanner_costs_little_memory_and_gets_its_gap(
 
 
 def test_other_users_get_no_names(root: Path) -> None:
-    """Even if the socket is open to all."""
+    """That holds even if the socket's mode permits every user."""
     with tempfile.TemporaryDirectory(prefix="hw-") as directory:
         Path(directory).chmod(0o755)
         path = Path(directory) / "watcher.sock"

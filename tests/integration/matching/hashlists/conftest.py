@@ -1,4 +1,4 @@
-"""Processes that import lists, to be killed."""
+"""Processes that import lists and are killed."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ else:
 
 @pytest.fixture
 def importer() -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a process that says "ready", imports a file as a list and says "done".
+    """Start a process that prints "ready", imports a file as a list and prints "done".
 
-    *largest* is the size in bytes beyond which no file of it can grow, 0 for any.
+    *largest* is the maximum size in bytes of any file it writes, 0 for no limit.
     """
     started: list[subprocess.Popen[str]] = []
 

@@ -1,4 +1,4 @@
-"""An import that is killed leaves the old list or the new one, and nothing else for long."""
+"""A killed import leaves the old list or the new one, and its temporary files are removed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KILLS = 12
 
 
 def _document(path: Path, seed: int, lines: int = LINES) -> Signal:
-    """Write a list; give its last signal, the one read and indexed with all the others."""
+    """Write a list; return its last signal, which is read and indexed after all others."""
     chance = random.Random(seed)
     values = [chance.randbytes(32).hex() for _ in range(lines)]
     path.write_text("".join(f"pdq {value}\n" for value in values))
@@ -58,7 +58,7 @@ def test_a_killed_import_leaves_the_old_or_the_new_list(tmp_path: Path, importer
     for _ in range(KILLS):
         install_old()
         process = importer(directory, document, "police")
-        # The instant is the point: any moment of the import, the commit included.
+        # Any moment of the import is tested, the commit included.
         time.sleep(chance.uniform(0, duration))
         process.kill()
         process.communicate()
@@ -69,11 +69,11 @@ def test_a_killed_import_leaves_the_old_or_the_new_list(tmp_path: Path, importer
     install_old()
     names = {lists.get("police").directory, "lists.json", "lock"}
     assert _names(directory) == names
-    assert False in outcomes, "no kill came before the end: the test has proved nothing"
+    assert False in outcomes, "no kill came before the end, so nothing was tested"
 
 
 def test_import_stopped_by_an_error_leaves_nothing(tmp_path: Path) -> None:
-    """^C included: whatever is raised while the progress is reported."""
+    """The error, including an interrupt, is raised while the progress is reported."""
     directory, document = tmp_path / "lists", tmp_path / "new.txt"
     _document(document, 3, 70_000)
     lists = HashLists(directory)
@@ -93,7 +93,7 @@ def test_import_stopped_by_an_error_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_import_at_work_is_not_swept_by_another(tmp_path: Path) -> None:
-    """Left-overs are told from work in progress by the lock their process holds."""
+    """A lock held by the importing process distinguishes its files from left-overs."""
     directory, document = tmp_path / "lists", tmp_path / "big.txt"
     big = _document(document, 4, 70_000)
     small = _document(tmp_path / "small.txt", 5, 10)

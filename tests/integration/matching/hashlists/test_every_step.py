@@ -1,4 +1,4 @@
-"""A process that dies before any one of the steps by which an import changes the file system."""
+"""A process that dies before any single step by which an import changes the file system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 # Runs alone, with one thread, so that it may fork: each child counts the audit events of the
-# interpreter (PEP 578), which come before every open, mkdir, rename, unlink, lock..., and kills
+# interpreter (PEP 578), which precede every open, mkdir, rename, unlink, lock..., and kills
 # itself at one of them.
 DRIVER = """
 import io, json, os, signal, sys
@@ -60,13 +60,13 @@ print(json.dumps(states))
 
 
 def test_death_before_any_step_leaves_one_complete_list(tmp_path: Path) -> None:
-    """First the old list always, then the new one always; the next import tidies up."""
+    """It is the old list up to one step and the new one after it; the next import tidies up."""
     command = [sys.executable, "-c", DRIVER, str(tmp_path / "lists")]
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert result.returncode == 0, result.stderr
     states = json.loads(result.stdout)
-    assert len(states) > 15, "an import of this list takes more steps than that"
+    assert len(states) > 15, "an import of this list takes more steps"
     assert {tidy for tidy, _, _ in states} == {3}
     old, new = [state[1] for state in states], [state[2] for state in states]
     assert old == sorted(old, reverse=True)

@@ -1,4 +1,4 @@
-"""Processes that read lists while others import and remove them; and who may read the files."""
+"""Processes that read lists while others import and remove them; and the files' permissions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _install(lists: HashLists, name: str, *signals: Signal) -> None:
 
 
 def test_readers_never_lose_a_list_that_is_replaced_under_them(tmp_path: Path) -> None:
-    """Of a list that both versions hold, no question is ever answered with less."""
+    """No lookup of an entry that both versions contain has fewer matches."""
     lists = HashLists(tmp_path / "lists")
     _install(lists, "police", KEPT)
     matcher, ended = HashListMatcher(lists.directory), threading.Event()
@@ -103,7 +103,7 @@ def _umask(mask: int) -> Iterator[None]:
 
 
 def test_no_file_is_open_to_others_at_any_time_of_an_import(tmp_path: Path) -> None:
-    """Looked at while it goes on, with the laxest umask there is."""
+    """The modes are checked throughout the import, with the most permissive umask."""
     lists = HashLists(tmp_path / "lists")
     modes = set[tuple[str, int]]()
 
@@ -122,7 +122,7 @@ def test_no_file_is_open_to_others_at_any_time_of_an_import(tmp_path: Path) -> N
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_import_by_root_belongs_to_the_owner_of_the_directory(tmp_path: Path) -> None:
-    """Else the service, which is not root, could not read the list."""
+    """Otherwise the service, which is not root, could not read the list."""
     directory = tmp_path / "lists"
     directory.mkdir(0o700)
     os.chown(directory, 12345, 12345)
@@ -146,7 +146,7 @@ def test_no_value_is_ever_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "missing", "manifest", "directory"])
 def test_damaged_list_is_never_a_no_match_and_is_found(tmp_path: Path, damage: str) -> None:
-    """Whatever another list knows is still told."""
+    """Matches of the other lists are still returned."""
     lists = HashLists(tmp_path / "lists")
     _install(lists, "police", KEPT)
     index = lists.directory / lists.get("police").directory / "sha1.index"
@@ -180,7 +180,7 @@ def test_damaged_list_is_never_a_no_match_and_is_found(tmp_path: Path, damage: s
 
 
 def test_list_that_becomes_readable_again_is_read_again(tmp_path: Path) -> None:
-    """Without a new import, after a few seconds."""
+    """That takes a few seconds and no new import."""
     lists, now = HashLists(tmp_path / "lists"), [0.0]
     _install(lists, "police", KEPT)
     index = lists.directory / lists.get("police").directory / "sha1.index"
@@ -209,7 +209,7 @@ def test_verify_names_files_that_are_open_to_others(tmp_path: Path) -> None:
 
 
 def test_verify_finds_records_out_of_order(tmp_path: Path) -> None:
-    """Even if the checksum were right: a writer's fault must not pass for a good list."""
+    """The checksum is correct, as after a fault of the writer."""
     lists = HashLists(tmp_path / "lists")
     _install(lists, "police", KEPT, COMING)
     index = lists.directory / lists.get("police").directory / "sha1.index"
@@ -220,7 +220,7 @@ def test_verify_finds_records_out_of_order(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_a_plain_error_and_changes_nothing(tmp_path: Path, importer: Importer) -> None:
-    """The limit on file sizes stands in for a full disk; both are an OSError while writing."""
+    """The limit on file sizes replaces a full disk; both are an OSError during a write."""
     lists, document = HashLists(tmp_path / "lists"), tmp_path / "new.txt"
     _install(lists, "police", KEPT)
     document.write_text("".join(f"sha1 {number:040x}\n" for number in range(70_000)))

@@ -1,4 +1,4 @@
-"""Whatever a service does wrong, a lookup is undetermined: in time, with the right reason."""
+"""Whatever a service does wrong, a lookup is undetermined in time, with the right reason."""
 
 from __future__ import annotations
 
@@ -241,7 +241,7 @@ def test_the_breaker_stops_requests_and_recovers() -> None:
         still = client.lookup(batch[:2])
         assert len(server.record.requests) == hammered
         server.fault = faults.behave(service)
-        time.sleep(rule.delay)  # the pause itself is what is tested; no event tells its end
+        time.sleep(rule.delay)  # the pause itself is tested; no event marks its end
         after = client.lookup(batch)
     assert {answer.outcome for answer in during + still} == {Outcome.UNDETERMINED}
     assert "failures in a row, the last one: HTTP status 500" in still[0].detail

@@ -1,4 +1,4 @@
-"""Only hashes leave, and no secret shows: every byte on the wire and in the log is looked at."""
+"""Only hashes leave and no secret is logged: every byte on the wire and in the log is checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one lookup thread in programs of other people: asyncio, forks, interrupts, many services."""
+"""The lookup thread in foreign programs: asyncio, forks, interrupts, many services."""
 
 from __future__ import annotations
 
