@@ -146,5 +146,8 @@ class Watch(Protocol):
     def renew(self, root: str) -> None:
         """Replace the watch of a root that did not announce its canary."""
 
+    def lacks_watches(self, root: str) -> bool | None:
+        """Return whether something in a root is not watched now, None if that is not known."""
+
     def close(self) -> None:
         """End all watches."""

@@ -18,6 +18,14 @@ NAME = "50-configuration.conf"
 STATE = Path("/var/lib/hashwacht")
 CREDENTIALS = Path("/etc/hashwacht/credentials")
 
+DIRECTORY = Path("/etc/systemd/system")
+"""Where units and drop-ins of this machine's administrator are."""
+
+APPLY = (
+    "Run `hashwacht units --write && systemctl daemon-reload && systemctl restart"
+    " hashwacht.target`."
+)
+
 _HOMES = (Path("/home"), Path("/root"), Path("/run/user"))
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108  # what PrivateTmp= replaces
 _VISIBLE_TO_COURIER = (Path("/usr"), Path("/etc"), Path("/opt/hashwacht"))
@@ -42,6 +50,23 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
         for unit, lines in drop_in_lines.items()
         if lines
     }
+
+
+def outdated_drop_ins(settings: Settings, directory: Path = DIRECTORY) -> list[Path]:
+    """Return the drop-ins in *directory* that are missing, differ, or are no longer needed.
+
+    Raises OSError if one cannot be read.
+    """
+    needed = drop_ins(settings)
+    written = {str(path.relative_to(directory)) for path in directory.glob(f"hashwacht*.d/{NAME}")}
+    differing = [
+        name
+        for name in sorted(written | needed.keys())
+        if name not in written
+        or name not in needed
+        or (directory / name).read_text(encoding="utf-8") != needed[name]
+    ]
+    return [directory / name for name in differing]
 
 
 def _uploads(settings: Settings) -> Iterator[str]:

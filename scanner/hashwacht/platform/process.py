@@ -93,6 +93,29 @@ def kill_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def pid_namespace() -> int:
+    """Return the number of the namespace in which process ids count here, 0 without /proc."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0
+
+
+def is_running(pid: int) -> bool:
+    """Return whether a process of this namespace exists and has not ended."""
+    try:
+        os.kill(pid, 0)  # sends nothing
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return True  # hidden by a mount option of /proc
+    return state != b"Z"
+
+
 def lower_priority(pid: int | None = None) -> None:
     """Lower a process, this one by default, to nice 19 and I/O class idle.
 

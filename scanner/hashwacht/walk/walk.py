@@ -31,13 +31,23 @@ from hashwacht.walk.listing import (
 from hashwacht.walk.rules import ExclusionRules
 from hashwacht.walk.walk_stack import GONE_ERRNOS, WalkStack
 
+_PATH_MAX = 4096
+"""Bytes from which on no system call accepts a path (path_resolution(7))."""
+
 PARENT_MOUNTED = "one of its parent directories is mounted here"
 
 
 def examine(path: bytes, name: bytes) -> os.stat_result:
-    """Return the lstat(2) of *path*.  Raises UsageError about *name* if it does not exist."""
+    """Return the lstat(2) of *path*, of any length.
+
+    Raises UsageError about *name* if it does not exist.
+    """
     try:
-        return os.lstat(path)
+        if len(path) < _PATH_MAX:
+            return os.lstat(path)
+        parent, last = os.path.split(path)
+        with OpenDirectory.at(parent, listable=False) as directory:
+            return os.stat(last, dir_fd=directory.fd, follow_symlinks=False)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
             f"{escape_path(name)} does not exist", advice="Check the spelling of the path."

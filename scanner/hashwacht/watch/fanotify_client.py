@@ -199,6 +199,9 @@ class FanotifyWatch:
         if self._connection is not None:
             self._connection.renew([each.name for each in self._roots].index(root))
 
+    def lacks_watches(self, root: str) -> None:
+        """Return None: only the watcher knows."""
+
     def close(self) -> None:
         """Stop watching."""
         if self._connection is not None:

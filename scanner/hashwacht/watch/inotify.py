@@ -220,7 +220,7 @@ def _change(mask: int) -> Change:
 REPEAT = 60.0
 """Seconds after which a root that cannot be watched is reported as missed again."""
 
-RETRY = Backoff(60.0, 3600.0)
+RETRY = Backoff(15.0, 300.0)
 """Between two attempts to watch directories for which the kernel had no watch left."""
 
 
@@ -275,6 +275,11 @@ class InotifyWatch:
         each = self._roots[root]
         self._end(each)
         self._begin(each, MissedEvents(root, Cause.DEAD_WATCH, "the watch was renewed"))
+
+    def lacks_watches(self, root: str) -> bool:
+        """Return whether a root, or a directory in it, has no watch now."""
+        watch = self._roots[root].watch if root in self._roots else None
+        return watch is None or watch.incomplete or not watch.alive
 
     def close(self) -> None:
         """Stop watching."""

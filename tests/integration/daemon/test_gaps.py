@@ -15,6 +15,7 @@ from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Cause, Lane
 from hashwacht.testing.fakes import HeldFingerprinter
 from support.daemon.daemon_harness import DaemonHarness, digest
+from support.deep import NAME, deepened
 from support.watch.watching import DeafWatch
 
 
@@ -28,6 +29,24 @@ def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonHarness, ro
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
     assert bench.causes() == {Cause.STARTED}
     assert bench.store.gaps.load_open() == []
+
+
+def test_over_long_paths_leave_no_gap_open(bench: DaemonHarness, root: Path) -> None:
+    """Of 5 KiB, which no system call accepts, and of 20 KiB, which no walk follows."""
+    bench.matcher.known.add(digest(b"known"))
+    with bench.running():
+        (root / "a").mkdir()
+        (root / "b").mkdir()
+        os.close(deepened(root / "b", 100))
+        innermost = deepened(root / "a", 25)
+        file = os.open("file", os.O_WRONLY | os.O_CREAT, 0o600, dir_fd=innermost)
+        os.write(file, b"known")
+        os.close(file)
+        os.close(innermost)
+        path = b"/".join([bytes(root / "a"), *[NAME.encode()] * 25, b"file"])
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH) == {path}, "found")
+        bench.wait_until_done()
+        bench.wait_for(lambda: not bench.store.gaps.load_open(), "covered")
 
 
 def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, root: Path) -> None:

@@ -161,6 +161,9 @@ class DeafWatch:
         assert root in {root.name for root in self._roots}
         self.renewed += 1
 
+    def lacks_watches(self, _root: str) -> bool | None:
+        """Return None: it is not known."""
+
     def close(self) -> None:
         """Do nothing."""
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from hashwacht.core.types import Outcome
 from hashwacht.daemon.scanner.counters import BOUNDS, Counters, CounterValues, LatencyHistogram
 from hashwacht.daemon.scanner.runtime import MatcherHealth
+from hashwacht.daemon.status.assess import assess
 from hashwacht.daemon.status.health import (
     STALE_AFTER,
     WRITE_INTERVAL,
@@ -23,6 +27,7 @@ from hashwacht.daemon.status.health import (
     decode_health,
     encode_health,
 )
+from hashwacht.platform.process import pid_namespace
 
 _times = st.none() | st.floats(0, 1e10)
 _healths = st.builds(
@@ -167,3 +172,19 @@ def test_a_recheck_counts_as_verdict_but_not_as_latency() -> None:
     counts = counting.snapshot()
     assert (counts.verdicts["no-match"], sum(counts.verdict_latency.buckets)) == (1, 0)
     assert (counts.actions, counts.action_failures) == ({}, 1)
+
+
+def test_a_process_that_died_is_gone_at_once() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        health = Health(process.pid, "0", 0.0, pid_namespace=pid_namespace())
+        elsewhere = replace(health, pid_namespace=pid_namespace() + 1)
+        assert not health.is_gone
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert health.is_gone, "it is a zombie"
+        process.wait()
+        assert health.is_gone
+        assert not elsewhere.is_gone
+    [problem] = assess(["web"], health, None, 0.0)
+    assert problem.critical
+    assert f"process {health.pid} has died" in problem.detail

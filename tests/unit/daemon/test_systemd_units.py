@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.daemon.systemd_units import NAME, drop_ins
+from hashwacht.daemon.systemd_units import NAME, drop_ins, outdated_drop_ins
 from hashwacht.settings import EokmSettings, RootSettings, Settings, UploadMode, load
 from hashwacht.settings.sections import UploadSettings
 
@@ -109,3 +109,14 @@ def unquoted(text: str) -> bytes:
         bytes.fromhex(piece[2:]) if piece.startswith("\\x") else piece[-1].encode()
         for piece in pieces
     )
+
+
+def test_drop_ins_that_do_not_fit_the_configuration_are_named(tmp_path: Path) -> None:
+    settings, path = watching("/srv/web"), tmp_path / SCANNER
+    assert outdated_drop_ins(USUAL, tmp_path) == []
+    assert outdated_drop_ins(settings, tmp_path) == [path]
+    path.parent.mkdir()
+    path.write_text(drop_ins(settings)[SCANNER])
+    assert outdated_drop_ins(settings, tmp_path) == []
+    assert outdated_drop_ins(watching("/home/web"), tmp_path) == [path]
+    assert outdated_drop_ins(USUAL, tmp_path) == [path]

@@ -74,6 +74,7 @@ def run_checks(
     yield Diagnostic("configuration", ok=True, detail=file)
     yield from _state(settings)
     yield from _evidence(settings)
+    yield from _units(settings)
     yield from _limits(settings)
     yield from _lists(settings)
     yield from _credentials(settings, environment)
@@ -140,6 +141,17 @@ def _evidence_advice(problems: list[str]) -> str:
         "Run `hashwacht audit verify`. An older copy was restored, or something was removed or"
         " changed: find out which, then `hashwacht audit accept --reason ...`."
     )
+
+
+def _units(settings: Settings) -> Iterator[Diagnostic]:
+    """Compare the drop-ins with the configuration if the systemd units are installed."""
+    from hashwacht.daemon.systemd_units import APPLY, DIRECTORY, outdated_drop_ins
+
+    if not (DIRECTORY / "hashwacht-scanner.service").exists():
+        return
+    outdated = ", ".join(map(str, outdated_drop_ins(settings)))
+    detail = f"they do not fit the configuration: {outdated}" if outdated else "up to date"
+    yield Diagnostic("systemd units", ok=not outdated, detail=detail, advice=APPLY)
 
 
 def _limits(settings: Settings) -> Iterator[Diagnostic]:

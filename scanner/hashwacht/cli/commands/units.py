@@ -10,6 +10,8 @@ from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import line
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.daemon.systemd_units import APPLY, DIRECTORY, NAME, drop_ins, outdated_drop_ins
+from hashwacht.settings import Settings
 
 
 @command(
@@ -18,25 +20,31 @@ from hashwacht.core.errors import ConfigurationError
         "hashwacht units --write && systemctl daemon-reload && systemctl restart hashwacht.target",
         "Apply them after changing a root or a directory.",
     ),
+    Example("hashwacht units --check", "Check whether that is needed."),
 )
 @click.option("--write", is_flag=True, help="Write the drop-ins instead of printing them.")
 @click.option(
+    "--check", is_flag=True, help="Fail if the written drop-ins do not fit the configuration."
+)
+@click.option(
     "--directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path("/etc/systemd/system"),
+    default=DIRECTORY,
     metavar="DIRECTORY",
-    help="Directory to write to.  [default: /etc/systemd/system]",
+    help="Directory of the drop-ins.  [default: /etc/systemd/system]",
 )
-def units_command(write: bool, directory: Path) -> None:
+def units_command(write: bool, check: bool, directory: Path) -> None:
     """Show the systemd drop-ins that the configuration needs, and write them.
 
     Under systemd the scanner may only write to its own directories.  The drop-ins add write access
     to the roots, and to the quarantine, state and metrics directories if they are not in their
-    default locations.
+    default locations.  `systemctl reload` fails while they do not fit the configuration.
     """
-    from hashwacht.daemon.systemd_units import NAME, drop_ins
-
-    contents = drop_ins(global_options().configuration().settings)
+    settings = global_options().configuration().settings
+    if check:
+        _check(settings, directory)
+        return
+    contents = drop_ins(settings)
     for name, text in contents.items():
         if write:
             _write(directory / name, text)
@@ -48,6 +56,21 @@ def units_command(write: bool, directory: Path) -> None:
             if str(path.relative_to(directory)) not in contents:
                 path.unlink()
                 line(f"{path} removed")
+
+
+def _check(settings: Settings, directory: Path) -> None:
+    try:
+        outdated = outdated_drop_ins(settings, directory)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{error.filename}: {error.strerror}", advice="Run the command as root."
+        ) from error
+    if outdated:
+        names = ", ".join(map(str, outdated))
+        raise ConfigurationError(
+            f"the systemd units do not fit the configuration: {names}", advice=APPLY
+        )
+    line("The systemd units fit the configuration.")
 
 
 def _write(path: Path, text: str) -> None:

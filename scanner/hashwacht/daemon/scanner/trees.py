@@ -6,6 +6,7 @@ before it was watched, and by the reconciler.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -14,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from hashwacht.core.errors import Interrupted, UsageError
+from hashwacht.core.paths import escape_path
 from hashwacht.core.types import FileId, Outcome
 from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
 from hashwacht.daemon.scanner.roots import WatchedRoot
@@ -25,9 +27,11 @@ from hashwacht.settings import UndeterminedAction
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store
-from hashwacht.walk.listing import ListedDirectory
+from hashwacht.walk.listing import ListedDirectory, SkipReason
 from hashwacht.walk.walk import Walker
 from hashwacht.walk.walk_stack import GONE_ERRNOS
+
+_log = logging.getLogger(__name__)
 
 MAX_UNLISTED = 100
 """Directories that are named one by one if they could not be listed."""
@@ -96,7 +100,10 @@ class Comparison:
         if self._comparer.find_unchanged(directory) is not None:
             return
         for path, problem in unscanned(directory):
-            if len(self._result.unlisted) < MAX_UNLISTED:
+            if problem.skip_reason is SkipReason.TOO_DEEP:
+                # Nobody can open a file there by its path, and no walk would ever close the gap.
+                _log.warning("%s is not examined: %s", escape_path(path[:200]), problem.detail)
+            elif len(self._result.unlisted) < MAX_UNLISTED:
                 self._result.unlisted.append((path, problem.detail))
         known, vanished = self._comparer.compare(directory)
         prefix = directory.path.rstrip(b"/") + b"/"

@@ -24,10 +24,8 @@ from hashwacht.storage.gaps import Gap, RootHeartbeat
 from hashwacht.storage.store import Store
 
 MAX_SILENCE = 3 * 3600.0
-"""Seconds without another report after which a gap that no canary can disprove is over.
-
-These are a lack of watches, and a dead watch of a root that no canary can be written to.  The watch
-tries again at least every hour and reports every failure.
+"""Seconds without another report after which a gap is over that neither a canary nor the watch
+itself can disprove (fanotify).  The watcher tries again at least every hour and reports failures.
 """
 
 MAX_LAG = 3.0
@@ -182,7 +180,9 @@ class WatchMonitor:
         if gap.cause is Cause.DEAD_WATCH and gap.root not in unwritable:
             return self._canary_received.get(gap.root, -math.inf) > reported
         lasts = gap.cause in {Cause.DEAD_WATCH, Cause.WATCH_LIMIT}
-        return lasts and self._monotonic() - reported > MAX_SILENCE
+        lacking = self._watch.lacks_watches(gap.root)
+        silent = self._monotonic() - reported > MAX_SILENCE
+        return lasts and (silent if lacking is None else not lacking)
 
     def _record_heartbeats(self, roots: Roots, at: float) -> None:
         """Record that all roots without a lasting gap were watched until then."""

@@ -126,6 +126,9 @@ def _scanner_problems(
         detail, advice = "not running", start
     elif health.stage is Stage.STOPPED:
         detail, advice = f"stopped {format_age(health.at, now)}", start
+    elif health.is_gone:
+        detail = f"its process {health.pid} has died, last heartbeat {format_age(health.at, now)}"
+        advice = "See `journalctl -u hashwacht-scanner`; systemd restarts the scanner."
     elif health.is_stale(now):
         detail = f"last heartbeat {format_age(health.at, now)}"
         advice = "See `journalctl -u hashwacht-scanner`; systemd restarts the scanner."

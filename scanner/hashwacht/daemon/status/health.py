@@ -18,6 +18,7 @@ from hashwacht.core.paths import from_json, to_json
 from hashwacht.daemon.scanner.counters import CounterValues, LatencyHistogram
 from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.platform import atomic
+from hashwacht.platform.process import is_running, pid_namespace
 
 FILE_NAME = "status.json"
 VERSION = 1
@@ -63,7 +64,7 @@ class Health:
     *queued_announcements* the announced files that are not in the journal yet.  *sandbox* maps
     the layers around the workers to the reason why each is inactive, "" if it is active.
     *upload_connections* counts the open connections of web applications to the upload socket;
-    None if there is no such socket.
+    None if there is no such socket.  *pid* counts in the namespace with the number *pid_namespace*.
     """
 
     pid: int
@@ -79,6 +80,12 @@ class Health:
     sandbox: Mapping[str, str] = field(default_factory=dict)
     counts: CounterValues = field(default_factory=CounterValues)
     upload_connections: int | None = None
+    pid_namespace: int = 0
+
+    @property
+    def is_gone(self) -> bool:
+        """Return whether the process has ended; False if its id means nothing in this namespace."""
+        return self.pid_namespace == pid_namespace() != 0 and not is_running(self.pid)
 
     def is_stale(self, now: float) -> bool:
         """Return whether a write is overdue at *now*; also if the clock was set back."""

@@ -26,6 +26,7 @@ from hashwacht.core.watch_events import Cause
 from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.scanner.scanner import Scanner
 from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
+from hashwacht.platform.process import pid_namespace
 from hashwacht.platform.systemd import SystemdNotifier
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
@@ -60,7 +61,7 @@ class HealthReporter:
     ) -> None:
         self._scanner, self._store = scanner, store
         self._file, self._notifier, self._watch_method = file, notifier, watch_method
-        self._health = Health(os.getpid(), __version__, time.time())
+        self._health = Health(os.getpid(), __version__, time.time(), pid_namespace=pid_namespace())
         self._measured = float("-inf")
         self.sandbox: Mapping[str, str] = {}
         self.upload_connections: Callable[[], int | None] = lambda: None

@@ -52,8 +52,9 @@ class Status:
 
     @property
     def is_alive(self) -> bool:
-        """Return whether the scanner has written its health lately."""
-        return self.health is not None and not self.health.is_stale(self.at)
+        """Return whether the scanner has written its health lately and its process exists."""
+        health = self.health
+        return health is not None and not health.is_stale(self.at) and not health.is_gone
 
 
 def read_status(settings: Settings, now: float, store: Store | None = None) -> Status:

@@ -23,6 +23,7 @@ class QuietWatch:
     def __init__(self) -> None:
         self.started: list[Sequence[Root]] = []
         self.renewed: list[str] = []
+        self.lacking: bool | None = None
 
     def start(self, roots: Sequence[Root], _listener: WatchListener) -> None:
         self.started.append(roots)
@@ -31,6 +32,9 @@ class QuietWatch:
 
     def renew(self, root: str) -> None:
         self.renewed.append(root)
+
+    def lacks_watches(self, _root: str) -> bool | None:
+        return self.lacking
 
     def close(self) -> None: ...
     def announce(self, announcement: Announcement) -> None: ...
@@ -60,10 +64,17 @@ def store(tmp_path: Path) -> Iterator[Store]:
         yield opened
 
 
-def start_monitor(store: Store, clock: Clock, root: Path, *, can_be_written: bool) -> WatchMonitor:
-    canaries = FakeCanaries(can_be_written=can_be_written)
+def start_monitor(
+    store: Store,
+    clock: Clock,
+    root: Path,
+    *,
+    can_be_written: bool,
+    watch: QuietWatch | None = None,
+) -> WatchMonitor:
+    canaries, watch = FakeCanaries(can_be_written=can_be_written), watch or QuietWatch()
     monitor = WatchMonitor(
-        store, QuietWatch(), QuietWatch(), lambda _: canaries, clock=clock, monotonic=clock
+        store, QuietWatch(), watch, lambda _: canaries, clock=clock, monotonic=clock
     )
     monitor.begin(Roots([RootSettings("web", root)], (), ()))
     missed = MissedEvents("web", Cause.DEAD_WATCH)
@@ -85,6 +96,20 @@ def test_a_dead_watch_ends_when_a_canary_is_received(store: Store, tmp_path: Pat
     monitor.on_event(Announcement("web", b"canary"))
     monitor.maintain(clock.now, 30.0)
     assert lasting_causes(store) == []
+
+
+def test_a_lack_of_watches_ends_when_the_watch_lacks_none(store: Store, tmp_path: Path) -> None:
+    clock, watch = Clock(), QuietWatch()
+    watch.lacking = True
+    monitor = start_monitor(store, clock, tmp_path, can_be_written=True, watch=watch)
+    store.gaps.record(MissedEvents("web", Cause.WATCH_LIMIT), clock.now, None)
+    monitor.on_event(Announcement("web", b"canary"))
+    clock.now += 2 * MAX_SILENCE
+    monitor.maintain(clock.now, 30.0)
+    assert Cause.WATCH_LIMIT in lasting_causes(store)
+    watch.lacking = False
+    monitor.maintain(clock.now, 30.0)
+    assert Cause.WATCH_LIMIT not in lasting_causes(store)
 
 
 def test_without_canaries_a_dead_watch_ends_after_long_silence(
