@@ -55,7 +55,7 @@ def tree(root: Path, files: int, per_folder: int) -> None:
             (folder / f"file-{name:05}.html").write_bytes(b"%d" % (number % 50))
 
 
-@pytest.mark.parametrize("each", [100, 10, 3])
+@pytest.mark.parametrize("per_folder", [100, 10, 3])
 def bench_unchanged(per_folder: int, table: Table, tmp_path: Path) -> None:
     files = table.amount(30_000, 300) // per_folder * per_folder
     tree(tmp_path / "tree", files, per_folder)

@@ -1,4 +1,4 @@
-"""What CONTRIBUTING.md and the README say about the code is true of the tree."""
+"""What CONTRIBUTING.md and the README say about the code is accurate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of pytest fails if a test was skipped that the list of expected skips does not allow."""
+"""A run of pytest fails if a skipped test is not in the list of expected skips."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No run of the tests waits for ever, however it was started and whatever a test does."""
+"""No run of the tests waits forever, however it was started and whatever a test does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_it():
 def run(
     place: Path, module: str, *options: str, prefix: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run one module with the hooks of all tests, and end it after two minutes."""
+    """Run one module with the hooks of all tests, for at most two minutes."""
     (place / "conftest.py").write_text((TESTS / "conftest.py").read_text())
     (place / "expected-skips.toml").write_text("skip = []")
     (place / "pytest.ini").write_text("[pytest]\nmarkers = alone\n")
@@ -59,7 +59,7 @@ def run(
 
 @pytest.mark.parametrize("options", [(), XDIST], ids=["one process", "xdist"])
 def test_children_have_default_signals(tmp_path: Path, options: tuple[str, ...]) -> None:
-    """Also if whoever started the tests ignores and blocks every signal."""
+    """The caller of the tests may ignore and block every signal."""
     process = run(tmp_path, CHILD_TEST, *options, prefix=(sys.executable, "-c", IGNORING))
     assert process.returncode == 0, process.stdout
 

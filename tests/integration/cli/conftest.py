@@ -18,7 +18,7 @@ def program(tmp_path: Path) -> Program:
 
 @pytest.fixture
 def key(program: Program) -> Path:
-    """Make a key pair as an operator does, and configure a root that is quarantined."""
+    """Make a key pair as an operator does, and configure a root with quarantine."""
     result = program.run("quarantine", "keygen", "key.txt", "--json")
     assert result.returncode == 0, result.stderr
     (pair,) = objects(result.stdout)

@@ -1,4 +1,4 @@
-"""``cases``, as people type it."""
+"""The ``cases`` commands as an administrator types them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_sealed_file_is_listed_shown_and_restored(
     assert (result.returncode, result.stderr) == (0, b"")
     assert at(path).read_bytes() == b"known content"
     assert stat.S_IMODE(at(path).stat().st_mode) == 0o640
-    assert bench.apply(path).value == "allow", "it is left alone there"
+    assert bench.apply(path).value == "allow", "it is not acted on there"
     assert at(path).exists()
     assert program.run("cases", "restore", "1", "--identity", key).returncode == 2
 
@@ -80,7 +80,7 @@ def test_restore_recreates_a_missing_directory_on_request(
 def test_files_sealed_for_different_keys_are_restored_together(
     program: Program, bench: CaseBench, key: Path
 ) -> None:
-    """The key was changed in between: what was sealed before needs the old one."""
+    """The key changed in between: files sealed earlier need the old one."""
     old, new = bench.file("a.png"), bench.file("b.png")
     bench.apply(old)
     program.run("quarantine", "keygen", "new.txt")
@@ -100,7 +100,7 @@ def test_files_sealed_for_different_keys_are_restored_together(
 def test_a_place_that_is_not_so_is_named(
     program: Program, bench: CaseBench, key: Path, number: str
 ) -> None:
-    """It is not passed over in silence; and nothing is done to the others."""
+    """It is reported, and nothing is done to the others."""
     for name in ("a.png", "b.png", "c.png"):
         bench.apply(bench.file(name))
     words = ("cases", "restore", "1", "--identity", key, "--file", "1", "--file", number)
@@ -172,7 +172,7 @@ def test_released_means_everything_is_back_and_left_alone(
     assert document["state"] == "released"
     assert "because it is a test" in document["notes"][0]["text"]
     assert program.run("cases", "close", "1", *REASON).returncode == 0
-    assert bench.apply(bench.file("newer.png")).value == "observe", "the guard still holds"
+    assert bench.apply(bench.file("newer.png")).value == "observe", "the check still applies"
     assert bench.case().state == "open"
 
 

@@ -1,4 +1,4 @@
-"""``docs/cases.md`` says nothing that is not so: states, commands, and the JSON of a case."""
+"""``docs/cases.md`` is accurate: states, commands, and the JSON of a case."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMANDS = sorted(set(re.findall(r"`hashwacht ([a-z]+ [a-z-]+)", TEXT)))
 
 
 def shape(value: Any) -> Any:
-    """Give the keys and types of JSON."""
+    """Return the keys and types of a JSON value."""
     if isinstance(value, dict):
         return {key: shape(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The completion scripts, in the shells they are for."""
+"""The completion scripts in their own shells."""
 
 from __future__ import annotations
 

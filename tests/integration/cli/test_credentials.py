@@ -1,4 +1,4 @@
-"""``hashwacht credentials``: stored, looked for and forgotten, never shown."""
+"""``hashwacht credentials``: stored, located and removed, never printed."""
 
 from __future__ import annotations
 

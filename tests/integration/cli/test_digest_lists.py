@@ -1,4 +1,4 @@
-"""Lists of digests alone: no picture is decoded, and what lacks a decoder gets its verdict."""
+"""Lists of digests only: no picture is decoded, and a file without a decoder gets its verdict."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.program import Program, objects
 
 @pytest.fixture
 def digests_only(program: Program) -> Program:
-    """Install a list of MD5s, and configure that nothing else is computed."""
+    """Import a list of MD5s, and configure no other signal types."""
     config = program.home / "hashwacht.toml"
     config.write_text("[fingerprint]\nalways_compute = []\n")
     program.environment["HASHWACHT_CONFIG"] = str(config)

@@ -1,4 +1,4 @@
-"""What ``hashwacht doctor`` finds, and what it says to do about it."""
+"""The problems that ``hashwacht doctor`` finds, and its advice."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def findings(program: Program, *, code: int) -> list[dict[str, Any]]:
 
 
 def wrong(found: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Give what wants attention; each of it must say what to do."""
+    """Return the problems; check that each has advice."""
     assert all(finding["advice"] for finding in found if not finding["ok"])
     return {finding["subject"]: finding["detail"] for finding in found if not finding["ok"]}
 

@@ -15,14 +15,14 @@ from support.program import Program, objects
 
 @pytest.fixture
 def picture(program: Program) -> Path:
-    """Write a picture with enough in it for every hash."""
+    """Write a picture with enough detail for every hash."""
     file = program.home / "picture.png"
     Image.effect_noise((300, 200), 80).convert("RGB").save(file)
     return file
 
 
 def signals(program: Program, file: Path) -> dict[str, str]:
-    """Give the signals that ``hash`` tells."""
+    """Return the signals that ``hash`` prints."""
     lines = program.run("hash", file).stdout.decode().splitlines()
     return dict(line.split()[0].split(":") for line in lines)
 

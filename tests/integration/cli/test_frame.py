@@ -1,4 +1,4 @@
-"""The frame around every command: start-up, errors, endings, help."""
+"""What all commands share: start-up, errors, exit codes, help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.program import PROGRAM, Program, objects
 
 
 def seconds(program: Program, *arguments: str) -> float:
-    """Give the best of five runs: what it costs, not what else the machine was doing."""
+    """Return the best of five runs, which other load affects least."""
 
     def once() -> float:
         began = time.perf_counter()
@@ -102,7 +102,7 @@ def test_common_options_count_before_and_after_the_command(
 
 
 def test_an_internal_error_has_a_traceback_only_with_verbose(program: Program) -> None:
-    """An operator's signal type that cannot be imported is as unexpected as it gets."""
+    """An operator's signal type that fails to import serves as the unexpected error."""
     broken = program.home / "broken"
     (broken / "broken-1.dist-info").mkdir(parents=True)
     (broken / "broken-1.dist-info" / "METADATA").write_text("Name: broken\nVersion: 1\n")
@@ -157,7 +157,7 @@ def test_a_terminal_that_knows_no_such_letter_gets_an_escape(program: Program) -
 
 
 def test_an_interruption_ends_it_with_its_own_code(program: Program) -> None:
-    """A command that waits for a password at a terminal is interrupted there."""
+    """A command that waits for a password at a terminal is interrupted."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [PROGRAM, "credentials", "set", "eokm"],
@@ -171,7 +171,9 @@ def test_an_interruption_ends_it_with_its_own_code(program: Program) -> None:
     output = b""
     while b"User" not in output:
         output += os.read(master, 1000)
-    while process.poll() is None:  # a signal just before it waits is noticed only with the next
+    while (
+        process.poll() is None
+    ):  # a signal right before it waits takes effect only with the next one
         process.send_signal(signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=0.5)

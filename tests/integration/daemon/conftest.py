@@ -11,7 +11,7 @@ from support.daemon.daemon_harness import DaemonHarness
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Give an empty directory to be watched."""
+    """Return an empty directory to watch."""
     path = tmp_path / "storage"
     path.mkdir()
     return path

@@ -1,4 +1,4 @@
-"""The clock is set back or forward by hours while all parts are at work: nobody waits for it."""
+"""The clock is set back or forward by hours during all work: nothing waits for it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ set_to = pytest.mark.parametrize("by", [-HOURS, HOURS], ids=["back", "forward"])
 
 
 class Clock:
-    """The real one, until it is set."""
+    """The real clock until it is set."""
 
     ahead = 0.0
 
@@ -74,7 +74,7 @@ def test_what_waited_before_a_restart_is_judged(
 def test_an_entry_with_the_time_before_the_change_is_judged(
     bench: DaemonHarness, root: Path, clock: Clock
 ) -> None:
-    """A thread may read the clock before it is set back, and record the entry after that."""
+    """A thread may read the clock before it is set back and record the entry afterwards."""
     bench.watch = DeafWatch
     bench.change(canary_interval=60.0)
 
@@ -159,14 +159,14 @@ def test_every_root_is_compared_in_its_time_and_no_more_often(
         clock.ahead = by
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
-        threading.Event().wait(2.0)  # it must not happen again
+        threading.Event().wait(2.0)  # it must not happen a second time
     assert len(caplog.records) <= 2
 
 
 def test_an_unlistable_directory_is_retried_at_intervals(
     bench: DaemonHarness, root: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A path of more bytes than are followed stands for whatever cannot be listed."""
+    """A path longer than the walker follows represents any directory that cannot be listed."""
     os.close(deepened(root, 90))
     bench.watch = DeafWatch
     bench.change(canary_interval=60.0)
@@ -174,5 +174,5 @@ def test_an_unlistable_directory_is_retried_at_intervals(
         bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")
         bench.wait_until_done()
         clock.ahead = 1000.0
-        threading.Event().wait(2.0)  # it must not happen again and again
+        threading.Event().wait(2.0)  # it must not repeat
     assert len(caplog.records) <= 2

@@ -1,4 +1,4 @@
-"""Comparing what others make and take away meanwhile."""
+"""Comparing directories that change meanwhile."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.daemon.daemon_harness import DaemonHarness
 
 
 def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonHarness, root: Path) -> None:
-    """It comes and goes as fast as it can; a gap would be open for a quarter of an hour."""
+    """It appears and vanishes as fast as possible; a gap would be open for a quarter of an hour."""
     parts, folder, ended = bench.parts(), root / "folder", threading.Event()
     today = required_freshness(bench.store, parts.pipeline, time.time())
 

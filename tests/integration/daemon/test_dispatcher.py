@@ -1,4 +1,4 @@
-"""Who is handed out, and when."""
+"""Which entries the dispatcher hands out, and when."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def handed_out(dispatcher: Dispatcher, seconds: float) -> ReadTask:
 
 @pytest.mark.alone
 def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonHarness, root: Path) -> None:
-    """Not when the dispatcher next looks by himself."""
+    """It is not handed out at the dispatcher's next regular check."""
     stop, journal = threading.Event(), bench.store.journal
     dispatcher = Dispatcher(bench.store, RuntimeHandle(bench.parts()), stop)
     thread = threading.Thread(target=dispatcher.run)
@@ -31,7 +31,7 @@ def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonHarness, ro
         journal.record([Announcement("uploads", bytes(root / "a"))], Lane.UPLOAD, time.time())
         dispatcher.wakeup.set()
         task, _, parts = handed_out(dispatcher, 5.0)
-        time.sleep(IDLE / 10)  # by now the dispatcher waits: no event says so
+        time.sleep(IDLE / 10)  # by now the dispatcher waits; no event shows that
         due = time.time() + IDLE / 10
         journal.postpone({task.entry: due})
         dispatcher.read_finished(FilePostponed(task, due))

@@ -1,4 +1,4 @@
-"""A full disk, a state that others hold, workers that are killed: all of it passes."""
+"""A full disk, a locked storage, killed workers: the daemon recovers from each."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SEALED = LocationState.QUARANTINED
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """Mount 96 MiB of memory; skip where that is not allowed."""
+    """Mount 96 MiB of memory; skip where that is not permitted."""
     with memory_disk(tmp_path / "small", 96 * MIB) as place:
         yield place
 
@@ -43,8 +43,8 @@ def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: P
                 filler.write(bytes(4096))
         for number in range(500):
             (root / f"{number}").write_bytes(os.urandom(20))
-        time.sleep(1.0)  # the disk shall be full for a while: no event says so
-        assert bench.unasked(root), "nothing can be recorded just now"
+        time.sleep(1.0)  # the disk stays full for a while; there is no event to wait for
+        assert bench.unasked(root), "nothing can be recorded while the disk is full"
         (small_disk / "filler").unlink()
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
@@ -58,7 +58,7 @@ def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonHarness, 
             connection.execute("BEGIN IMMEDIATE")
             for number in range(50):
                 (root / f"{number}").write_bytes(b"%d" % number)
-            time.sleep(6.0)  # longer than SQLite itself waits
+            time.sleep(6.0)  # longer than SQLite's own timeout
             assert bench.unasked(root)
             connection.execute("ROLLBACK")
         bench.wait_for(lambda: not bench.unasked(root), "asked")

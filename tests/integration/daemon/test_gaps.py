@@ -1,4 +1,4 @@
-"""What was missed is recorded, made up for by a walk, and closed; nothing stays unasked."""
+"""A gap is recorded, covered by a walk, and closed; no file stays unjudged."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, 
         bench.wait_for(lambda: not bench.unasked(root), "asked")
         bench.wait_until_done()
     assert before >= 30
-    assert bench.counting.read == 2, "what is unchanged costs no reading"
+    assert bench.counting.read == 2, "an unchanged file is not read"
     assert b"7" not in bench.store.files.load_directory(bytes(root))
     gap = next(gap for gap in bench.store.gaps.load_latest(9) if gap.cause is Cause.DOWNTIME)
     assert gap.began == last
@@ -143,7 +143,7 @@ def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
         bench.wait_until_done()
         root.rename(tmp_path / "elsewhere")
         bench.wait_for(bench.blind, "noticed")
-        assert bench.store.files.load(bytes(root), b"a"), "nothing is forgotten meanwhile"
+        assert bench.store.files.load(bytes(root), b"a"), "no stored file is removed meanwhile"
         root.mkdir()
         (root / "b").write_bytes(b"b")
         bench.wait_for(lambda: not bench.unasked(root), "asked")
@@ -153,14 +153,14 @@ def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
 
 
 def closed(bench: DaemonHarness) -> int:
-    """Count the gaps that were made up for."""
+    """Return the number of closed gaps."""
     return sum(gap.closed is not None for gap in bench.store.gaps.load_latest(99))
 
 
 def test_stored_files_survive_another_directory_at_the_root(
     bench: DaemonHarness, root: Path, tmp_path: Path
 ) -> None:
-    """As when a file system is unmounted for a while: nothing in it is read again."""
+    """A file system unmounted for a while is an example: none of its files is read again."""
     (root / "below").mkdir()
     (root / "below" / "a").write_bytes(b"a")
     with bench.running():

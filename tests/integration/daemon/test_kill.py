@@ -1,6 +1,6 @@
-"""The scanner killed at random instants: no file stays unasked, no case has a place twice.
+"""The scanner is killed at random moments: no file stays unjudged, no case lists a file twice.
 
-``HASHWACHT_KILLS`` says how often; the figure of a full run is 200.
+``HASHWACHT_KILLS`` sets the number of kills; a full run has 200.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ KNOWN = [b"known %d" % number for number in range(5)]
 
 
 class Uploader(threading.Thread):
-    """Puts files in, in every way there is, until it is told to stop."""
+    """Adds files in every possible way until stopped."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(daemon=True)

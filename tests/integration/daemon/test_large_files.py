@@ -1,4 +1,4 @@
-"""Large files are read beside all others, and no more than a few of one owner at a time."""
+"""Large files do not delay others, and only a few of one owner are read at a time."""
 
 from __future__ import annotations
 

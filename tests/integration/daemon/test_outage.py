@@ -1,6 +1,6 @@
-"""Nobody answers for a while: everything is kept and asked afterwards, in order.
+"""While a service does not answer, every content is stored, and looked up afterwards in order.
 
-``HASHWACHT_OUTAGE`` says how many files come meanwhile; the figure of a full run is 50,000.
+``HASHWACHT_OUTAGE`` sets the number of files; a full run has 50,000.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ FILES = int(os.environ.get("HASHWACHT_OUTAGE", "120"))
 
 @dataclass
 class Returning(Service):
-    """A service that is back as soon as it is asked about *returns_for*."""
+    """A service that recovers as soon as it receives *returns_for*."""
 
     returns_for: str = ""
 
     def lookup(self, questions: Sequence[Query]) -> list[Answer]:
-        """Answer, or not yet."""
+        """Answer, or fail during the outage."""
         if any(signal.value == self.returns_for for question in questions for signal in question):
             self.silent = False
         return super().lookup(questions)
 
 
 def keys(bench: DaemonHarness) -> list[str]:
-    """Give what waits for an answer, in its order."""
+    """Return the pending contents in their order."""
     return [bench.key(content.content) for content in bench.store.pending.load_next(FILES + 99)]
 
 
 def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonHarness, root: Path) -> None:
-    bench.max_age = 1e9  # as of a service
+    bench.max_age = 1e9  # as for a service
     bench.patience += FILES / 50
     bench.matcher = service = Returning(now=time.time(), silent=True)
     bench.matcher.known |= {digest(b"upload 7"), digest(b"early 3")}
@@ -51,10 +51,10 @@ def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonHarness, ro
         for number in range(FILES):
             (root / f"upload{number:03}").write_bytes(b"upload %d" % number)
             if number % 40 == 0:
-                time.sleep(0.05)  # they shall not all have come at the same time
+                time.sleep(0.05)  # they must not all have the same time
         bench.wait_for(lambda: bench.store.pending.count() == 5 + FILES, "waiting")
         bench.wait_until_done()
-        assert bench.casework.paths(Outcome.UNDETERMINED), "casework is told meanwhile"
+        assert bench.casework.paths(Outcome.UNDETERMINED), "the casework receives them meanwhile"
         order = keys(bench)
         asked_count = len(bench.matcher.asked)
         for number in range(0, FILES, 2):
@@ -63,18 +63,18 @@ def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonHarness, ro
         bench.counting.read = 0
         service.returns_for = order[0]
         bench.wait_for(lambda: not bench.store.pending.count(), "asked")
-    assert asked_count < 20 * FILES, "while nobody answers, he is not asked all the time"
+    assert asked_count < 20 * FILES, "a service that does not answer is not queried continuously"
     questions = list(dict.fromkeys(bench.matcher.answered))
     assert questions == order
     assert set(order[-5:]) == {digest(b"early %d" % number) for number in range(5)}
-    assert bench.counting.read == 0, "nothing is read for it"
+    assert bench.counting.read == 0, "no file is read for it"
     late = [file for file in bench.casework.found if file.verdict.outcome is Outcome.MATCH]
     assert {file.path for file in late} == {bytes(root / "upload007"), bytes(root / "early3")}
     assert all(file.fd is None for file in late)
 
 
 def wait_in_two_lanes(bench: DaemonHarness, root: Path) -> None:
-    """Let 90 contents wait, those with the lowest numbers behind the others."""
+    """Record 90 pending contents, those with the lowest numbers in the second lane."""
     bench.max_age = 1e9
     for number in range(10):
         (root / f"early{number}").write_bytes(b"early %d" % number)
@@ -151,7 +151,7 @@ def test_a_silent_service_does_not_hold_up_what_local_lists_know(
     with bench.running():
         for number in range(30):
             (root / f"{number}").write_bytes(b"%d" % number)
-            time.sleep(0.01)  # so that they are not all in one batch
+            time.sleep(0.01)  # so that they are spread over several batches
         (root / "listed").write_bytes(b"known here")
         bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
         bench.matcher.slow = 0.0

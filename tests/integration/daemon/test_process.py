@@ -1,4 +1,4 @@
-"""The scanner as the process that is installed: started, reloaded, stopped, in one's way."""
+"""The scanner as the installed process: started, reloaded, stopped, and refused a second start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Roots and matchers are exchanged while files come in: none is lost."""
+"""Roots and matchers are replaced while files arrive: none is lost."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_no_file_is_lost_during_repeated_reloads(bench: DaemonHarness, root: Pat
             bench.roots = (RootSettings("uploads" if number % 2 else "renamed", root),)
             bench.reload = bench.parts()
             bench.wait_for(lambda: bench.reload is None, "taken")
-            time.sleep(0.3)  # some files shall come in with each of them
+            time.sleep(0.3)  # some files must arrive under each configuration
         ended.set()
         uploader.join()
         bench.wait_for(lambda: not bench.unasked(root), "asked")

@@ -1,4 +1,4 @@
-"""Directories that are moved in: what takes long makes way for those that do not."""
+"""Directories that are moved in: long walks yield to short ones."""
 
 from __future__ import annotations
 

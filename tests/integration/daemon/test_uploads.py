@@ -1,4 +1,4 @@
-"""Every announced file gets its verdict, when it has come to rest, and costs one reading."""
+"""Every announced file gets its verdict once it has settled, and is read once."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_file_open_for_writing_is_read_when_it_has_settled(
 
 
 def look(bench: DaemonHarness, attempts: int) -> JournalEntry:
-    """Wait for such a look at the only file, or a later one; give its entry then."""
+    """Wait for the stored entry of the only file, or for a later one; return it."""
 
     def entries() -> list[JournalEntry]:
         return bench.store.journal.load_due(Lane.UPLOAD, time.time() + 9, 9)
@@ -117,7 +117,7 @@ def look(bench: DaemonHarness, attempts: int) -> JournalEntry:
 
 @contextmanager
 def written_to(path: Path, pause: float) -> Iterator[None]:
-    """Write to a file all the time, without closing it."""
+    """Write to a file continuously without closing it."""
     ended = threading.Event()
 
     def write() -> None:
@@ -149,7 +149,7 @@ def test_a_file_under_constant_writing_is_read_ever_more_rarely(
 
 
 def test_constant_writing_does_not_prevent_reading(bench: DaemonHarness, root: Path) -> None:
-    """And then nobody polls it any more: it is announced again when it is closed."""
+    """It is not polled afterwards either: closing it is announced."""
     bench.change(settle_time=0.02, max_settle_time=0.1)
     with bench.running():
         with written_to(root / "busy", 0.02):
@@ -174,10 +174,10 @@ def test_a_file_rewritten_repeatedly_is_not_read_each_time(
 
 
 def drop_in(bench: DaemonHarness, path: Path) -> None:
-    """Have a file judged exactly once.
+    """Check that a file is judged exactly once.
 
-    The walk that follows every start could see it too; and written in place, its making and its
-    closing may be announced apart.
+    The walk after every start could see it too; and for a file written in place, creation and close
+    may be announced separately.
     """
     bench.wait_until_done()
     outside = path.parent.parent / "outside"
@@ -190,7 +190,7 @@ def test_an_unchanged_file_announced_again_is_not_read(bench: DaemonHarness, roo
     with bench.running():
         drop_in(bench, root / "a")
         with (root / "a").open("r+b"):
-            pass  # opened for writing, nothing written: closed is announced
+            pass  # opened for writing without a write: the close is announced
         bench.wait_for(lambda: len(bench.casework.found) == 2, "told again")
         bench.wait_until_done()
     assert bench.counting.read == 1

@@ -27,7 +27,7 @@ SWAPPER = PROGRAMS / "swap_file_pairs.py"
 
 
 def furnish(site: Path, pairs: int) -> list[Path]:
-    """Make ``a0`` that is to be taken, ``b0`` that is innocent, and so on; gives the first ones."""
+    """Make ``a0`` with listed content, ``b0`` with harmless content, etc.; return each ``a``."""
     return [pair(site, number) for number in range(pairs)]
 
 

@@ -10,7 +10,7 @@ from support.daemon.upload_daemon import UploadDaemon
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UploadDaemon]:
-    """Run a daemon that takes uploads."""
+    """Run a daemon that accepts uploads."""
     daemon = UploadDaemon(tmp_path_factory.mktemp("daemon"))
     with daemon.scanner():
         yield daemon
@@ -18,6 +18,6 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UploadDaemon]:
 
 @pytest.fixture
 def checker(daemon: UploadDaemon) -> Iterator[Checker]:
-    """Have the daemon do the work."""
+    """Return a checker that uses the daemon."""
     with Checker.configured(daemon.configuration) as checker:
         yield checker

@@ -1,4 +1,4 @@
-"""Uploads that the daemon checks: the same verdicts, whatever becomes of either side."""
+"""Uploads that the daemon checks get the same verdicts, even if either side fails."""
 
 from __future__ import annotations
 
@@ -89,14 +89,14 @@ def test_a_killed_daemon_is_asked_again_after_its_restart(
         future = pool.submit(place.check, content.fileno(), TOLD, private=True)
         connection, _ = listening.accept()
         connection.recv(1)
-        program.socket.unlink()  # first, or it might be asked again by this name
-        connection.close()  # as the kernel does for a process that is killed
+        program.socket.unlink()  # first, so that it is not contacted again at this path
+        connection.close()  # as the kernel does for a killed process
         with program.scanner():
             assert future.result(30).outcome is Outcome.MATCH
 
 
 def ask(daemon: UploadDaemon, message: Message | bytes, fd: int | None) -> Any:
-    """Send it as a hostile client would; return the result, None if there was none."""
+    """Send a request as a hostile client would; return the result, None if there was none."""
     with socket.socket(socket.AF_UNIX) as connected:
         connected.connect(str(daemon.socket))
         channel = UploadChannel(connected, 1 << 20)

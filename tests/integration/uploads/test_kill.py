@@ -1,6 +1,6 @@
-"""The daemon killed at random instants while uploads are handed over: never a wrong answer.
+"""The daemon is killed at random moments during uploads and never gives a wrong answer.
 
-``HASHWACHT_KILLS`` says how often; the figure of a full run is 200.
+``HASHWACHT_KILLS`` sets the number of kills; a full run has 200.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LONGEST = 2 * (HEARTBEAT_TIMEOUT + ANSWER_TIMEOUT)
 
 
 class Application(threading.Thread):
-    """Hands uploads over until it is told to stop; every third is a known one."""
+    """Submits uploads until stopped; every third is a listed one."""
 
     def __init__(self, checker: Checker, ended: threading.Event, spool: Path) -> None:
         super().__init__(daemon=True)
@@ -53,7 +53,7 @@ def test_kills_cause_no_false_no_match_no_hang_and_no_leak(tmp_path: Path) -> No
     spool.mkdir()
     with Checker.configured(program.configuration) as checker:
         with program.scanner():
-            checker.scan_stream([known()])  # its threads have begun
+            checker.scan_stream([known()])  # its threads have started
         before = descriptors()
         applications = [Application(checker, ended, spool) for _ in range(APPLICATIONS)]
         for application in applications:
@@ -91,5 +91,5 @@ def test_kills_cause_no_false_no_match_no_hang_and_no_leak(tmp_path: Path) -> No
 
 
 def _handed(process: int, spool: Path) -> bool:
-    """Say if a process has uploads open, which were unlinked when they were made."""
+    """Return whether a process holds uploads open, which are unlinked files."""
     return any(path.startswith(str(spool)) for path in opened(process))

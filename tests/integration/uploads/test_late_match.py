@@ -1,4 +1,4 @@
-"""A match becomes a case with everything the request told, at once or when a service knows it."""
+"""A match becomes a case with the whole upload context, at once or when it is listed later."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 def upload(checker: Checker, content: bytes) -> tuple[int, list[str]]:
-    """Send it as a browser does; give the answer, and what is known."""
+    """Send a file as a browser does; return the response and the upload context."""
     facts = ClientInfo(user=lambda _: "some-user")
     driver = WsgiDriver(lambda app: HashwachtMiddleware(app, checker=checker, client_info=facts))
     outcome = driver.send([form(file_part(content, b"some-name.jpg"))], path="/some-path")
@@ -41,7 +41,7 @@ def upload(checker: Checker, content: bytes) -> tuple[int, list[str]]:
 
 
 def uploads_of_case(program: UploadDaemon, content: bytes) -> list[dict[str, Any]]:
-    """Wait for the case of a content, and give what it says of its uploads."""
+    """Wait for the case of a content; return its uploads."""
     key, began = hashlib.sha256(content).hexdigest(), time.monotonic()
     with closing(program.state()) as state:
         program.wait_for(lambda: state.cases.load_by_key(key), "a case", PROMPT)

@@ -1,4 +1,4 @@
-"""Who may connect, how often, and through a socket of whose making."""
+"""Who may connect, how often, and through which socket."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ os.execv(sys.argv[2], [sys.argv[2], "daemon", "scanner"])
 
 @pytest.fixture
 def anywhere() -> Iterator[Path]:
-    """Give a directory that every user may go through; pytest's own belong to one alone."""
+    """Make a directory that every user may enter; pytest's own are private."""
     with tempfile.TemporaryDirectory(prefix="hashwacht-") as directory:
         Path(directory).chmod(0o711)
         (Path(directory) / "home").mkdir(0o711)
@@ -68,7 +68,7 @@ def connecting(program: UploadDaemon, user: int, group: int, often: int) -> subp
 
 
 def counted(program: UploadDaemon) -> tuple[int | None, int, int]:
-    """Give what status says: connections now, uploads handed over, connections refused."""
+    """Return the counts in the status: open connections, uploads, refused connections."""
     counts = json.loads(program.run("status", "--json").stdout)["scanner"]
     return (
         counts["upload_connections"],
@@ -132,7 +132,7 @@ def test_a_systemd_socket_serves_requests_before_the_start(
                 with program.running(*launcher, handed=[handed]):
                     assert future.result(30).outcome is Outcome.MATCH
                     assert program.socket.stat().st_ino == identity
-    assert program.socket.exists(), "it is systemd's"
+    assert program.socket.exists(), "systemd owns it"
 
 
 def test_without_a_socket_status_says_that_none_are_taken(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_a_file_that_changes_during_both_readings_gets_no_answer(path: Path) -> 
 
 
 def test_a_same_size_change_of_a_new_file_is_detected(tmp_path: Path) -> None:
-    """Before Linux 6.13 both writes would fall into one tick if it were not waited out."""
+    """Before Linux 6.13 both writes could share one clock tick, which the reader waits out."""
     path = tmp_path / "file"
 
     def exchange() -> None:

@@ -1,4 +1,4 @@
-"""The policy: pure, and never milder than what was configured for the gravest match."""
+"""The policy is a pure function and never milder than configured for the worst match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names that anybody may have chosen: shown on one harmless line, and kept to the byte."""
+"""Names chosen by anyone are shown on one harmless line and keep every byte."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Text that is safe to show, and figures."""
+"""Text that is safe to print, and formatted figures."""
 
 from __future__ import annotations
 

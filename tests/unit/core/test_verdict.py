@@ -1,4 +1,4 @@
-"""What may be said of a content, rule by rule."""
+"""The verdict of a content, rule by rule."""
 
 from __future__ import annotations
 

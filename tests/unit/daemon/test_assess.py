@@ -1,4 +1,4 @@
-"""The assessment: every kind of problem, how badly it counts, and what to do about it."""
+"""The assessment: every kind of problem, its severity, and the advice."""
 
 from __future__ import annotations
 

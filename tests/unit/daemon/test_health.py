@@ -1,4 +1,4 @@
-"""The scanner's health: counted, written atomically, read back exactly."""
+"""The scanner's health: counted, written atomically, loaded unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: fields for the journal, lines for everybody else; harmless, without hashes, bounded."""
+"""The log: fields for the journal, lines elsewhere; escaped, without hashes, bounded."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def record(
 
 
 def decode(datagram: bytes) -> dict[str, str]:
-    """Read a datagram of the journal, as its documentation says and not as our writer does."""
+    """Decode a datagram of the journal by its documentation."""
     fields, rest = {}, datagram
     while rest:
         line, _, rest = rest.partition(b"\n")

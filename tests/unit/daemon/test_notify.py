@@ -1,4 +1,4 @@
-"""Telling the service manager: the messages of sd_notify(3), as its socket receives them."""
+"""The messages of sd_notify(3), as the service manager's socket receives them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hashwacht.platform.systemd import SystemdNotifier
 
 
 class Manager:
-    """The receiving end, as systemd has it."""
+    """The receiving end, as in systemd."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -23,8 +23,8 @@ class Manager:
         self._socket.bind(f"\0{address[1:]}" if address.startswith("@") else address)
         self._socket.setblocking(False)
 
-    def told(self) -> list[str]:
-        """Take everything that has arrived."""
+    def receive_all(self) -> list[str]:
+        """Receive all messages that have arrived."""
         messages = []
         while True:
             try:
@@ -50,7 +50,7 @@ def test_every_step_of_a_process_is_reported(manager: Manager) -> None:
     notifier.status("watching 3 roots")
     notifier.stopping()
     notifier.close()
-    assert manager.told() == ["READY=1", "STATUS=watching 3 roots", "STOPPING=1"]
+    assert manager.receive_all() == ["READY=1", "STATUS=watching 3 roots", "STOPPING=1"]
 
 
 def test_a_reload_carries_the_time_at_which_it_began(manager: Manager) -> None:
@@ -59,7 +59,7 @@ def test_a_reload_carries_the_time_at_which_it_began(manager: Manager) -> None:
     notifier.reloading()
     after = time.monotonic_ns() // 1000
     notifier.close()
-    (message,) = manager.told()
+    (message,) = manager.receive_all()
     assert message.startswith("RELOADING=1\nMONOTONIC_USEC=")
     assert before <= int(message.rpartition("=")[2]) <= after
 
@@ -69,13 +69,13 @@ def test_the_watchdog_is_fed_at_most_four_times_in_its_time(manager: Manager) ->
     notifier = SystemdNotifier(manager.address, watchdog=8, clock=lambda: now[0])
     for _ in range(1000):
         notifier.keep_alive()
-    assert manager.told() == ["WATCHDOG=1"]
+    assert manager.receive_all() == ["WATCHDOG=1"]
     now[0] += 1.9
     notifier.keep_alive()
-    assert manager.told() == []
+    assert manager.receive_all() == []
     now[0] += 0.1
     notifier.keep_alive()
-    assert manager.told() == ["WATCHDOG=1"]
+    assert manager.receive_all() == ["WATCHDOG=1"]
     notifier.close()
 
 
@@ -83,7 +83,7 @@ def test_without_a_watchdog_no_keepalive_is_sent(manager: Manager) -> None:
     notifier = SystemdNotifier(manager.address)
     notifier.keep_alive()
     notifier.close()
-    assert manager.told() == []
+    assert manager.receive_all() == []
 
 
 def test_an_unchanged_status_is_sent_once_in_one_line(manager: Manager) -> None:
@@ -91,7 +91,7 @@ def test_an_unchanged_status_is_sent_once_in_one_line(manager: Manager) -> None:
     for _ in range(3):
         notifier.status("a name\nREADY=1\x1b[2J \udcff")
     notifier.close()
-    assert manager.told() == ["STATUS=a name READY=1 [2J  "]
+    assert manager.receive_all() == ["STATUS=a name READY=1 [2J  "]
 
 
 def test_what_systemd_gives_is_understood(manager: Manager) -> None:
@@ -99,7 +99,7 @@ def test_what_systemd_gives_is_understood(manager: Manager) -> None:
     notifier = SystemdNotifier.from_environment({**environ, "WATCHDOG_PID": str(os.getpid())})
     notifier.keep_alive()
     notifier.close()
-    assert manager.told() == ["WATCHDOG=1"]
+    assert manager.receive_all() == ["WATCHDOG=1"]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_watchdog_that_is_not_ours_is_not_fed(manager: Manager, more: dict[str
     notifier = SystemdNotifier.from_environment(environ)
     notifier.keep_alive()
     notifier.close()
-    assert manager.told() == []
+    assert manager.receive_all() == []
 
 
 @pytest.mark.parametrize("address", ["", "vsock:2:1234", "relative"])
@@ -123,7 +123,7 @@ def test_without_a_socket_nothing_is_sent(
     notifier.ready()
     notifier.keep_alive()
     notifier.close()
-    assert manager.told() == []
+    assert manager.receive_all() == []
     assert not caplog.records
     manager.close()
 

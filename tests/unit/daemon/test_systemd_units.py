@@ -102,7 +102,7 @@ def test_any_directory_name_is_one_word_in_one_line(name: str) -> None:
 
 
 def unquoted(text: str) -> bytes:
-    """Read a word as systemd.syntax(7) says: escapes as in C, and %% for a percent sign."""
+    """Parse a word as systemd.syntax(7) describes: escapes as in C, and %% for a percent sign."""
     pieces = re.findall(r'\\x[0-9a-f]{2}|\\["\\]|%%|[^\\%]', text)
     assert "".join(pieces) == text
     return b"".join(

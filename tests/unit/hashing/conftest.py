@@ -16,7 +16,7 @@ Hash = Callable[..., Fingerprint]
 
 @pytest.fixture
 def fingerprint() -> Hash:
-    """Give a function that writes bytes to a real file and fingerprints it by a plan."""
+    """Return a function that writes bytes to a real file and fingerprints it by a plan."""
 
     def of(content: bytes, plan: Plan | None = None) -> Fingerprint:
         hasher = InProcessFingerprinter(plan or Plan(types=ALL))

@@ -1,4 +1,4 @@
-"""Cutting off bytes is no way out: what a browser would still show is hashed as it would be."""
+"""Truncation does not evade a match: a picture that a browser still shows is hashed as shown."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def test_cutting_off_the_end_does_not_hide_a_known_picture(name: str, fingerprin
 def test_truncated_anywhere_each_type_is_hashed_or_skipped(
     name: str, share: float, fingerprint: Hash
 ) -> None:
-    """Never an exception, and never a picture that silently counts as something else."""
+    """There is never an exception, and never a silent change of the kind."""
     cut = truncated(ENCODED[name], share)
     result = fingerprint(cut)
     hashed = {signal.type for signal in result.signals} & PERCEPTUAL
     skipped = {skip.type for skip in result.skipped if skip.reason.undetermined}
     if len(cut) >= 24:
         assert hashed | skipped == PERCEPTUAL
-        if not result.damaged and not skipped:  # only bytes after the picture are missing
+        if not result.damaged and not skipped:  # only bytes after the picture were cut
             intact = fingerprint(ENCODED[name])
             assert {s for s in result.signals if s.type in PERCEPTUAL} == {
                 s for s in intact.signals if s.type in PERCEPTUAL
@@ -105,7 +105,7 @@ def test_a_wrong_checksum_in_an_animated_png_hides_no_frame(fingerprint: Hash) -
 def test_declaring_missing_frames_does_not_hide_the_others(
     fingerprint: Hash,
 ) -> None:
-    """Frames are spread over those promised, so the ones that exist may fall between."""
+    """Frames are chosen evenly from the declared number, so the existing ones might be missed."""
     content = ENCODED["png-animated"]
     at = content.index(b"acTL") + 4
     lying = (
@@ -116,7 +116,7 @@ def test_declaring_missing_frames_does_not_hide_the_others(
 
 
 def test_nonsense_in_metadata_of_a_jpeg_hides_nothing(fingerprint: Hash) -> None:
-    """Pillow warns of it, and where warnings are errors, as here, refuses the picture for it."""
+    """Pillow warns, and where warnings are errors, as in these tests, it refuses the picture."""
     content = ENCODED["jpeg"]
     nonsense = b"Exif\0\0II*\0\x08\0\0\0\x05\0" + b"\xff" * 20
     segment = b"\xff\xe1" + struct.pack(">H", len(nonsense) + 2) + nonsense

@@ -1,4 +1,4 @@
-"""Every format: its kind, its signals, and that these are what the reference hashers say."""
+"""Every format has its kind and its signals, which equal those of the reference hashers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_format_gives_its_kind_and_all_signals(name: str, fingerprint: Has
     "name", [encoder for encoder in ENCODERS if encoder != "png-black-and-white"]
 )
 def test_every_format_shows_the_same_picture(name: str, fingerprint: Hash) -> None:
-    """Also 16 bits, palettes, CMYK: whatever the file stores, a screen shows the source."""
+    """That includes 16 bits, palettes and CMYK: whatever is stored, a screen shows the source."""
     pdq = next(
         signal for signal in fingerprint(encode(SOURCE, name)).signals if signal.type == "pdq"
     )
@@ -74,7 +74,7 @@ def test_every_format_shows_the_same_picture(name: str, fingerprint: Hash) -> No
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 @pytest.mark.parametrize("name", [name for name in STILL if name not in {"png-16-bit", "heic"}])
 def test_signals_equal_those_of_the_reference_hashers(name: str, fingerprint: Hash) -> None:
-    """As users of pdqhash and imagehash open a picture; transparency is dropped, not blended."""
+    """The picture is opened as users of pdqhash and imagehash do; transparency is dropped."""
     encoded = encode(SOURCE, name)
     with Image.open(io.BytesIO(encoded)) as image:
         vector, _ = pdqhash.compute(np.asarray(image.convert("RGB")))
@@ -91,7 +91,7 @@ def test_signals_equal_those_of_the_reference_hashers(name: str, fingerprint: Ha
 
 @pytest.mark.parametrize("name", MOVING)
 def test_each_distinct_frame_is_hashed_once(name: str, fingerprint: Hash) -> None:
-    """The third frame is the first again; a lossy format may have drawn it a little differently."""
+    """The third frame equals the first; a lossy format may differ slightly."""
     result = fingerprint(encode(SOURCE, name))
     frames = {signal.variant for signal in result.signals if signal.type == "pdq"}
     assert {"frame:0", "frame:1"} <= frames
@@ -173,7 +173,9 @@ def test_heic_without_the_extra_is_a_picture_without_a_decoder(
     fingerprint: Hash, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded = encode(SOURCE, "heic")
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # what import finds if it is missing
+    monkeypatch.setitem(
+        sys.modules, "pillow_heif", None
+    )  # what an import finds if the package is missing
     result = fingerprint(encoded)
     assert result.kind == "image/heic"
     assert result.skipped == tuple(

@@ -1,4 +1,4 @@
-"""Freed memory is kept for the next picture: nothing is cleared by the kernel again and again."""
+"""Freed memory is kept for the next picture, so the kernel need not clear pages again."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ print(pages(50) / 50)
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc learns from a block")
 @pytest.mark.parametrize("way", ["quick", "exact"])
 def test_no_picture_of_640x480_faults_new_pages(tmp_path: Path, way: str) -> None:
-    """Otherwise some hundred pages are cleared for every one."""
+    """Otherwise some hundred pages are cleared for each."""
     path = tmp_path / "picture.jpg"
     path.write_bytes(encode(photo(1)))
     result = subprocess.run(

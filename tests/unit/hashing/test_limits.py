@@ -1,4 +1,4 @@
-"""Everything is bounded, and what the bounds left out is never passed over in silence."""
+"""Everything is bounded, and what the limits leave out is always reported."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_too_many_pixels_are_refused_and_the_digests_stay(name: str, fingerprint
 
 
 def huge(name: str) -> bytes:
-    """Give a few bytes whose header promises a gigapixel and more."""
+    """Return a few bytes whose header promises at least a gigapixel."""
     if name == "png":
         header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
         chunk = b"IHDR" + header
@@ -145,7 +145,7 @@ def test_a_picture_of_thousands_of_scans_is_not_decoded(fingerprint: Hash) -> No
 
 def test_scans_are_counted_only_where_they_are_scans(fingerprint: Hash) -> None:
     picture = encode(photo(1, (640, 480)), "jpeg", progressive=True)
-    appended = b"\xff\xda\0\x02" * 100_000  # as a film behind a photo may have by chance
+    appended = b"\xff\xda\0\x02" * 100_000  # as a video appended to a photo may contain by chance
     assert count_scans(picture + appended) == count_scans(picture) == 10
     assert fingerprint(picture + appended, plan()).skipped == ()
     comment = b"\xff\xfe\x40\x02" + appended[:16384]

@@ -1,4 +1,4 @@
-"""Operators' hashers may do anything; the fingerprint stays whole."""
+"""Operators' hashers may fail in any way; the fingerprint stays complete."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PICTURE = encode(photo(1, (80, 60)), "png")
 
 
 class Odd(HexSignalType):
-    """A picture hash that answers what a test tells it to."""
+    """A picture hash that returns what a test sets."""
 
     def __init__(self, answer: Callable[[], Any]) -> None:
         super().__init__("odd", 8, perceptual=True)
@@ -93,7 +93,7 @@ def test_a_frame_and_a_variant_are_both_named() -> None:
 
 
 class Breaking(HexSignalType):
-    """A digest that fails at the step a test names."""
+    """A digest that fails at the step a test sets."""
 
     def __init__(self, step: str) -> None:
         super().__init__("breaking", 8, perceptual=False)

@@ -37,7 +37,7 @@ def meta(pixels: Pixels) -> tuple[str, int]:
 
 
 def painted(seed: int, width: int, height: int) -> Pixels:
-    """Paint a photo, some noisy, some black and white only: whole gradients are close calls."""
+    """Generate photos, some noisy, some black and white: whole gradients are close calls."""
     chance = np.random.default_rng(seed)
     pixels = np.asarray(photo(seed, (width, height)))
     style = seed % 4
@@ -85,7 +85,7 @@ def test_equals_metas_own_hasher_at_sizes_where_windows_change(width: int, heigh
 def test_the_reference_rounds_exactly_as_metas_own_hasher(
     seed: int, width: int, height: int
 ) -> None:
-    """Not only the bits: the very frequencies, so that it may judge every close call."""
+    """Not only the bits but the frequencies are equal, so it can decide every close call."""
     pixels = painted(seed, width, height)
     reference = pdqhash.compute_float(pixels)[0][::-1].reshape(16, 16)
     array = pdq_reference.dct(pdq_reference.downsample(pixels))
@@ -93,7 +93,7 @@ def test_the_reference_rounds_exactly_as_metas_own_hasher(
 
 
 def test_close_calls_are_decided_by_the_reference() -> None:
-    """Mirrored halves make many frequencies vanish, so that rounding alone orders them."""
+    """Mirrored halves make many frequencies zero, so that rounding alone orders them."""
     half = np.asarray(photo(1, (200, 300)))
     pixels = np.concatenate([half, half[:, ::-1]], axis=1)
     assert (pdq(pixels).hashes[""], pdq(pixels).quality) == meta(pixels)

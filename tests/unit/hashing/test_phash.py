@@ -1,4 +1,4 @@
-"""phash64 has the bits of imagehash, also where rounding errors alone decide."""
+"""phash64 equals imagehash in every bit, also where rounding errors alone decide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quick hashes: how far off they may be, which way is taken, and what is exact at once."""
+"""Quick hashes: their error bounds, when they are used, and when exact ones are."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_quick_hashes_are_off_by_no_more_than_they_say(
 @settings(max_examples=30, deadline=None)
 @given(length=st.integers(5, 3000), step=st.sampled_from([2, 4, 8]))
 def test_an_operator_equals_blur_and_sampling_of_the_standard(length: int, step: int) -> None:
-    """Of an axis of any length; summed, it gives a picture of even blocks the same samples."""
+    """That holds for an axis of any length; evenly divided pictures give the same samples."""
     line = np.random.default_rng(length).uniform(0, 255, (length, 1)).astype(np.float32)
     blurred = line.copy()
     for _ in range(2):
@@ -113,7 +113,7 @@ def test_tiny_pictures_are_hashed_as_ever(size: tuple[int, int], fingerprint: Ha
 
 
 def test_a_picture_with_many_uncertain_bits_is_hashed_exactly(fingerprint: Hash) -> None:
-    """Mirrored in both axes: half of its frequencies vanish, and rounding alone orders them."""
+    """It is mirrored in both axes: half of its frequencies are zero, ordered by rounding alone."""
     quarter = np.asarray(photo(1, (300, 250)))
     half = np.concatenate([quarter, quarter[:, ::-1]], axis=1)
     content = encode(Image.fromarray(np.concatenate([half, half[::-1]])), "jpeg")
@@ -160,7 +160,7 @@ def test_rows_are_the_picture(mode: str) -> None:
 
 
 def test_samples_of_a_large_picture_are_taken_strip_by_strip() -> None:
-    """Equal whether the strips end with the picture or not."""
+    """The result is equal whether the strips end with the picture or not."""
     image = photo(6, (900, 1001)).convert("L")
     picture = quick64(GreyImage(np.asarray(image), 1001, 900))
     assert quick64(GreyImage(PixelRows(image, "L"), 1001, 900)) == picture

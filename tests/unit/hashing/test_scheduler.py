@@ -118,7 +118,7 @@ def test_a_ticket_without_input_is_not_overtaken() -> None:
 
 
 def test_few_waiting_inputs_are_shared_between_slots() -> None:
-    """Or one worker would do everything while another has nothing to do."""
+    """Otherwise one worker would do everything while another is idle."""
     sizes: list[int] = []
     barrier = threading.Barrier(2, timeout=10)
 

@@ -1,4 +1,4 @@
-"""The system call filter, read as the kernel would read it, for both architectures."""
+"""The system call filter, interpreted as the kernel does, for both architectures."""
 
 from __future__ import annotations
 
@@ -134,11 +134,11 @@ def test_another_architecture_or_convention_is_refused(there: Architecture) -> N
         ("clone3", (0,), ENOSYS),
         ("kill", (PID,), ALLOW),
         ("kill", (1,), EPERM),
-        ("kill", (0xFFFFFFFF,), EPERM),  # everybody
+        ("kill", (0xFFFFFFFF,), EPERM),  # all processes
         ("tgkill", (PID, 1, 9), ALLOW),
         ("tgkill", (1, 1, 9), EPERM),
         ("prctl", (15,), ALLOW),
-        ("prctl", (4, 1), EPERM),  # dumpable again
+        ("prctl", (4, 1), EPERM),  # PR_SET_DUMPABLE
         ("fcntl", (3, 1), ALLOW),
         ("fcntl", (3, 4), EPERM),  # F_SETFL
         ("fcntl", (3, 1033), EPERM),  # seals
@@ -157,7 +157,7 @@ def test_only_digest_workers_may_create_a_memory_file(there: Architecture) -> No
 
 
 def test_the_numbers_are_those_that_libseccomp_knows(machine: str, there: Architecture) -> None:
-    """It is asked here only: nothing of ours needs it."""
+    """Only this test uses libseccomp; the product does not need it."""
     path = ctypes.util.find_library("seccomp")
     if path is None:
         pytest.skip("libseccomp is not installed")

@@ -1,4 +1,4 @@
-"""Answers of workers survive encoding, and invalid ones are refused; so with control messages."""
+"""Replies of workers survive encoding, and invalid ones are refused; so do control messages."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def hexadecimal(digits: int) -> st.SearchStrategy[str]:
 
 @st.composite
 def fingerprints(draw: st.DrawFn) -> Fingerprint:
-    """Any fingerprint that an honest worker may give under this plan."""
+    """Generate any fingerprint that an honest worker may return under this plan."""
     key = draw(hexadecimal(64))
     pdqs = draw(
         st.lists(

@@ -110,7 +110,7 @@ heard = st.one_of(
 
 @st.composite
 def exchanges(draw: st.DrawFn) -> tuple[CourierRequest, CourierReply]:
-    """Any request with any reply that an honest courier may give."""
+    """Generate any request with any reply that an honest courier may send."""
     request = draw(requests)
     reply: st.SearchStrategy[CourierReply]
     match request:
@@ -308,7 +308,7 @@ def test_a_refused_reply(name: str) -> None:
 
 
 def test_text_of_a_service_is_made_to_fit() -> None:
-    """A service may name its entries as it likes; that must not end the connection."""
+    """A service chooses the names of its entries; no name may end the connection."""
     odd = ServiceHit("csam", 10**30, "list\n" * 100, "\x00" * 999)
     request = SignalLookupRequest("hma", tuple(("md5", f"{n:032x}") for n in range(MAX_SIGNALS)))
     reply = SignalLookupReply(REVISION, (SignalReply((odd,) * 99),) * MAX_SIGNALS)

@@ -1,4 +1,4 @@
-"""Who is asked about what, and who is not."""
+"""Which matchers receive which signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ POOR = Signal("pdq", "d" * 64, quality=49)
 
 @dataclass
 class Listed:
-    """A matcher that writes down what it is asked."""
+    """A matcher that records its lookups."""
 
     name: str
     accepts: frozenset[str]

@@ -1,4 +1,4 @@
-"""Whose a user id is, also one that was delegated to a user."""
+"""The account of a user id, including delegated ones."""
 
 from __future__ import annotations
 

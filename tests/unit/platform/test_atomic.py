@@ -55,7 +55,7 @@ def test_a_write_relative_to_a_directory_descriptor(tmp_path: Path) -> None:
 
 
 def test_a_directory_behind_a_symlink_is_flushed(tmp_path: Path) -> None:
-    """As /var/lib/hashwacht is with DynamicUser=."""
+    """/var/lib/hashwacht is one with DynamicUser=."""
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
     atomic.write(tmp_path / "link" / "file", b"new")

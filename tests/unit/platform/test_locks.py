@@ -57,7 +57,7 @@ def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
 
 
 def test_a_file_that_its_holder_removed_is_not_locked(tmp_path: Path) -> None:
-    """Or two processes would hold the lock of one name."""
+    """Otherwise two processes would hold the lock of one name."""
     path = tmp_path / "lock"
     path.touch()
     before = path.stat().st_ino

@@ -1,4 +1,4 @@
-"""What is mounted where, and which of it others may write to."""
+"""Mounts, and which of them other machines may write to."""
 
 from pathlib import Path
 
@@ -55,7 +55,7 @@ def test_network_file_systems_are_recognised(table: Mounts) -> None:
 
 
 def test_a_mount_that_is_not_listed_is_unknown_and_local(tmp_path: Path) -> None:
-    """As in a chroot, where mountinfo has no line for the mount of /."""
+    """In a chroot, mountinfo has no line for the mount of /."""
     file = tmp_path / "mountinfo"
     file.write_text("34 30 0:29 / /proc rw - proc proc rw\n")
     table, listed = Mounts(str(file)), Mounts()

@@ -1,4 +1,4 @@
-"""Records: what is written is what is read, and what is damaged is said to be."""
+"""Records are read as they were written, and damage is reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ U64 = st.integers(0, 2**64 - 1)
 NANOSECONDS = st.integers(-(2**63), 2**63 - 1)
 MODES = st.integers(0, 0o7777)
 TIMES = st.floats(0, 1e11)
-TEXTS = st.text(max_size=30)  # any letters, lone surrogates excepted
+TEXTS = st.text(max_size=30)  # any text without lone surrogates
 DIGESTS = st.binary(min_size=32, max_size=32).map(bytes.hex)
 PATHS = st.lists(names, min_size=1, max_size=4).map(lambda parts: b"/" + b"/".join(parts))
 JSONS = st.recursive(
@@ -108,7 +108,7 @@ def test_a_record_that_was_cut_off_is_damaged(record: EntryRecord, data: st.Data
 def test_a_record_with_a_strange_value_is_read_or_damaged(
     record: EntryRecord, data: st.DataObject
 ) -> None:
-    """Never another error, which would end the daemon."""
+    """No other error is raised, which would end the daemon."""
     fields = json.loads(record.to_json())
     while True:
         name = data.draw(st.sampled_from(sorted(fields)))

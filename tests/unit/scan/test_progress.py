@@ -1,4 +1,4 @@
-"""The rates and the time left that are shown of a run."""
+"""The displayed rates and remaining time of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from support.clock import Clock
 
 
 def run(meter: Meter, clock: Clock, seconds: int, rate: int, begun: int = 0) -> Progress:
-    """Let a run go on evenly, looked at ten times a second."""
+    """Simulate a steady run, observed ten times a second."""
     text = None
     for tick in range(1, seconds * 10 + 1):
         clock.now += 0.1

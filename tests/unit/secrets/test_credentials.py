@@ -29,7 +29,7 @@ LINE = f"hoster:{SECRET}"
 
 
 class MemoryKeyring(KeyringBackend):
-    """A backend as somebody may have installed one."""
+    """A keyring backend as an administrator may have installed one."""
 
     priority = 1
     kept: dict[tuple[str, str], str] = {}  # noqa: RUF012  # keyring makes a new object every time
@@ -56,7 +56,7 @@ class LockedKeyring(KeyringBackend):
 
 @pytest.fixture
 def keyrings() -> Iterator[str]:
-    """Name a module with the two backends above, as keyring loads them by name."""
+    """Register a module with the two backends above, as keyring loads them by name."""
     name = "keyrings_of_a_test"
     module = types.ModuleType(name)
     module.__dict__.update(Memory=MemoryKeyring, Locked=LockedKeyring)

@@ -1,4 +1,4 @@
-"""The digest of the configuration: the same for the same values, another for others."""
+"""The digest of the configuration: equal for equal values, different for different ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The annotated example is the code's own account of itself."""
+"""The annotated example agrees with the code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILE = Path(__file__).parents[3] / "config" / "hashwacht.toml"
 
 
 def uncommented() -> dict[str, Any]:
-    """Take the # away before every key and table, as an operator would."""
+    """Remove the # before every key and table, as an operator would."""
     return tomllib.loads(re.sub(r"(?m)^#(?=[\[a-z])", "", FILE.read_text()))
 
 

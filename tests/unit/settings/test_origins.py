@@ -1,4 +1,4 @@
-"""Every key of a TOML file gets the line in which its statement begins."""
+"""Every key of a TOML file has the line in which its statement begins."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ documents = st.lists(st.tuples(names, st.booleans(), tables), max_size=5, unique
 
 
 def _written(value: Any, draw: Any) -> str:
-    """Write a value as TOML, now and then over several lines."""
+    """Format a value as TOML, sometimes over several lines."""
     if isinstance(value, dict):
         inner = ", ".join(f"{json.dumps(k)} = {_written(v, draw)}" for k, v in value.items())
         return f"{{ {inner} }}"

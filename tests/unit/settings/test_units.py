@@ -1,4 +1,4 @@
-"""Sizes, durations and rates are read as people write them, and survive being shown."""
+"""Sizes, durations and rates are parsed as people write them, and survive formatting."""
 
 from __future__ import annotations
 

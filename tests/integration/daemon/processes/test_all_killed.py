@@ -1,7 +1,7 @@
-"""Every process of the daemon killed at random instants, an outage in between: none unasked.
+"""Every process of the daemon is killed at random moments, with an outage between: nothing is lost.
 
-``HASHWACHT_KILLS`` says how often; the figure of a full run is 200.  The supervisor's pauses are
-short here: after 200 kills it would else wait half a minute before each start.
+``HASHWACHT_KILLS`` sets the number of kills; a full run has 200.  The supervisor's restart delays
+are short here: after 200 kills it would otherwise wait half a minute before each start.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(not may_use_fanotify(), reason="fanotify needs C
 
 
 class Uploader(threading.Thread):
-    """Puts files in until it is told to stop; every twentieth is a known one."""
+    """Writes files until stopped; every twentieth is a listed one."""
 
     def __init__(self, root: Path) -> None:
         super().__init__(daemon=True)
@@ -63,7 +63,7 @@ class Uploader(threading.Thread):
 
 
 def part(supervisor: int, name: str) -> psutil.Process | None:
-    """Find the child that is this part of the daemon."""
+    """Return the child process with this name."""
     for process in psutil.Process(supervisor).children():
         try:
             if name in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE:
@@ -74,18 +74,18 @@ def part(supervisor: int, name: str) -> psutil.Process | None:
 
 
 def kill(supervisor: int, name: str, after: float) -> None:
-    """Kill a part some time after it is there."""
+    """Kill a process some time after its start."""
     wait_for(lambda: part(supervisor, name) is not None, 60)
     threading.Event().wait(after)
     process = part(supervisor, name)
-    assert process is not None, "it ended by itself"
+    assert process is not None, "the process ended before it was killed"
     process.kill()
     process.wait(60)
 
 
 @contextmanager
 def daemon(program: Program) -> Iterator[int]:
-    """Run all parts; give the number of their supervisor."""
+    """Run all processes; yield the pid of their supervisor."""
     with (program.home / "daemon.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, DAEMON], env=program.environment, stdout=log, stderr=log
@@ -98,7 +98,7 @@ def daemon(program: Program) -> Iterator[int]:
 
 
 def in_the_end(state: Path, root: Path, known: set[bytes]) -> None:
-    """Wait until everything is asked and made up for; every known file is a place of its case."""
+    """Wait until all work is done and no gap is open; every listed file belongs to its case."""
     with closing(Store.open(state)) as store:
         wait_for(lambda: not unasked(store, root), 60 + KILLS)
         wait_for(lambda: not store.pending.count(), 60 + KILLS)
@@ -125,7 +125,7 @@ def test_whatever_is_killed_whenever_nothing_stays_unasked(
         with daemon(program) as supervisor:
             uploader.start()
             for number in range(KILLS):
-                service.ready = not KILLS // 3 <= number < 2 * KILLS // 3  # else: an outage
+                service.ready = not KILLS // 3 <= number < 2 * KILLS // 3  # otherwise an outage
                 kill(supervisor, PARTS[number % 3], chance.uniform(0.05, 1.5))
             service.ready = True
             uploader.ended.set()

@@ -1,4 +1,4 @@
-"""``hashwacht daemon``: all parts under one command, each killed in turn, nothing lost."""
+"""``hashwacht daemon``: all processes under one command, each killed in turn, nothing lost."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Start = Callable[..., "Daemon"]
 
 
 class Daemon:
-    """A running daemon and its parts."""
+    """A running daemon and its processes."""
 
     def __init__(self, program: Program, process: subprocess.Popen[bytes]) -> None:
         self.program, self.process = program, process
@@ -39,17 +39,17 @@ class Daemon:
         return None
 
     def kill(self, name: str) -> None:
-        """Kill a part and wait until there is another one."""
+        """Kill a process and wait for its successor."""
         former = self.part(name)
         assert former is not None
         former.kill()
         wait_for(lambda: (now := self.part(name)) is not None and now.pid != former.pid, 20)
 
     def hear(self, words: str) -> None:
-        """Wait until it has said that."""
+        """Wait for a line of the log."""
         assert self.process.stderr is not None
         while words not in (line := self.process.stderr.readline().decode()):
-            assert line, "it ended without saying it"
+            assert line, "the daemon ended without this line"
 
     def stop(self) -> tuple[int, str]:
         self.process.terminate()
@@ -103,7 +103,7 @@ def is_scanning(program: Program) -> bool:
 def test_each_part_is_killed_in_turn_and_nothing_is_lost(
     program: Program, storage: Path, service: Hma, known: dict[str, bytes]
 ) -> None:
-    """Uploads go on all the time; every known one is a case in the end."""
+    """Uploads continue throughout; every listed one has a case in the end."""
     uploads = iter(known.items())
 
     def upload(count: int) -> None:
@@ -119,7 +119,7 @@ def test_each_part_is_killed_in_turn_and_nothing_is_lost(
             for part in ("courier", "scanner", "courier"):
                 killed = running.part(part)
                 assert killed is not None
-                killed.send_signal(signal.SIGSTOP)  # what comes now finds it in no state to work
+                killed.send_signal(signal.SIGSTOP)  # it cannot react to the following kill
                 upload(2)
                 killed.send_signal(signal.SIGCONT)
                 running.kill(part)

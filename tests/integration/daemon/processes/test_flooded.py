@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @pytest.fixture(params=[("inotify", "inotify"), ("fanotify", "fanotify")], ids=lambda p: p[1])
 def watch(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Yield a watch method, with room for few events in the kernel."""
+    """Yield a watch method, with a small event queue in the kernel."""
     setting, kernel = request.param
     if kernel == "fanotify" and not may_use_fanotify():
         pytest.skip("fanotify needs CAP_SYS_ADMIN")
@@ -54,7 +54,7 @@ def watch(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @contextmanager
 def suspended(pid: int) -> Iterator[None]:
-    """Suspend a daemon and its children: nothing reads the kernel's queue meanwhile."""
+    """Suspend a daemon and its children: none of them reads the kernel's queue."""
     daemon = psutil.Process(pid)
     processes = [daemon, *daemon.children(recursive=True)]
     for process in processes:
@@ -67,7 +67,7 @@ def suspended(pid: int) -> Iterator[None]:
 
 
 def settled(store: Store) -> bool:
-    """Return whether nothing is left to do."""
+    """Return whether all work is done."""
     return not any(store.journal.count().values()) and not store.gaps.load_open()
 
 

@@ -1,4 +1,4 @@
-"""A program with a root, a state in which something has happened, and a runtime directory."""
+"""A program with a root, a state with some history, and a runtime directory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from support.program import Program
 
 @pytest.fixture
 def program(tmp_path: Path) -> Program:
-    """Configure one root named web; nothing has ever run."""
+    """Configure one root named web; no run has started."""
     program = Program(tmp_path)
     runtime, root = tmp_path / "run", tmp_path / "web"
     runtime.mkdir(0o700)

@@ -1,4 +1,4 @@
-"""``docs/daemon.md`` says nothing that is not so: commands, events, units, exit codes."""
+"""``docs/daemon.md`` is accurate: commands, events, units, exit codes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMANDS = sorted(
 
 
 def known(words: list[str]) -> bool:
-    """Tell if the first words are a command, with what follows as its arguments."""
+    """Return whether the first words are a command that accepts the rest as arguments."""
     command: click.Command | None = root
     for word in words:
         if not isinstance(command, click.Group):

@@ -1,4 +1,4 @@
-"""Metrics: over real sockets and as a file, the same that status says, bounded and documented."""
+"""Metrics over sockets and as a file agree with the status, are bounded and documented."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def read(text: bytes) -> Samples:
-    """Read the text format with its reference parser; a time stamp would be a mistake."""
+    """Parse the text format with its reference parser; time stamps are not allowed."""
     samples: Samples = {}
     for family in text_string_to_metric_families(text.decode()):
         for sample in family.samples:
@@ -54,7 +54,7 @@ def settings(program: Program) -> Settings:
 
 
 def happened(settings: Settings) -> None:
-    """Let there be something of every kind."""
+    """Record something of every kind."""
     now = time.time()
     counting = Counters()
     counting.count_announced(3, gap_reports=1)
@@ -174,7 +174,7 @@ def test_the_unix_socket_answers_its_owner(server: Path) -> None:
 def test_any_other_request_is_refused(server: Path, request_: bytes, code: bytes) -> None:
     try:
         answer = ask(server, request_)
-    except ConnectionResetError:  # refused before it was read to its end
+    except ConnectionResetError:  # refused before the whole request was read
         answer = code
     assert code in answer
     assert b"200 OK" in ask(server, b"GET /metrics HTTP/1.1\r\n\r\n")
@@ -197,7 +197,7 @@ def test_a_slow_client_is_disconnected(server: Path) -> None:
         with suppress(OSError):
             while time.monotonic() - begun < 10:
                 slow.send(b"G")
-                time.sleep(0.1)  # a letter from time to time
+                time.sleep(0.1)  # one byte at a time
         assert time.monotonic() - begun < 5
 
 

@@ -1,4 +1,4 @@
-"""``hashwacht status`` as people and monitoring meet it: the daemon alive, dead, or never there."""
+"""``hashwacht status`` for people and monitoring: the daemon alive, dead, or never started."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from support.services.courier import courier
 
 
 def alive(program: Program, **changes: object) -> Health:
-    """Let the daemon have said that all is well, just now."""
+    """Write a health report of a daemon without problems."""
     now = time.time()
     fields: dict[str, Any] = {
         "pid": 4711,

@@ -1,4 +1,4 @@
-"""To which root a path belongs: the innermost, of however many."""
+"""A path belongs to the innermost of any number of roots."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ SILENCE = ServiceFault("timed out", retryable=True)
 
 
 class Life(RuleBasedStateMachine):
-    """Any order of admissions, answers, failures and time, against a plain account of it."""
+    """Any order of admissions, answers, failures and time, compared with a simple model."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What the three services may answer, understood or not: bodies only, no network."""
+"""The possible answers of the three services, valid or not: bodies only, no network."""
 
 from __future__ import annotations
 
