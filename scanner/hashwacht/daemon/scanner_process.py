@@ -127,6 +127,7 @@ class _Process:
             casework=cases.processor(),
             settings=settings.daemon,
             jobs=bootstrap.jobs(settings),
+            reread_interval=settings.scan.reread_interval,
         )
 
     @property

@@ -25,6 +25,7 @@ from hashwacht.core.errors import Interrupted, WorkerError
 from hashwacht.engine.compare import StillPresent, required_freshness
 from hashwacht.engine.judge import ContentJudge
 from hashwacht.engine.read import read_files
+from hashwacht.engine.rereads import scan_schedule
 from hashwacht.pipeline import Pipeline
 from hashwacht.platform.mounts import FileSystemScope
 from hashwacht.scan.progress import Observer, RunMonitor, ScanResult, Summary
@@ -55,8 +56,9 @@ sends small files that wait at the same time to a worker together."""
 class ScanRequest:
     """What to scan.  *roots* are absolute paths; *rate* limits the reading.
 
-    *full* reads unchanged files too, *restart* starts over where an interrupted run of the same
-    request would be resumed; *jobs* is the number of worker processes.
+    Files that look unchanged are read again within *reread_interval* seconds (0: never).  *full*
+    reads all of them now, *restart* starts over where an interrupted run of the same request would
+    be resumed; *jobs* is the number of worker processes.
     """
 
     roots: tuple[bytes, ...]
@@ -66,6 +68,7 @@ class ScanRequest:
     restart: bool = False
     jobs: int = 1
     rate: RateLimit | None = None
+    reread_interval: float = 0.0
 
     def expects_files(self, root: bytes) -> bool:
         """Return whether *root* is one of several that are not inside one another."""
@@ -156,9 +159,11 @@ class ScanRun:
         freshness = required_freshness(
             self._store, self._pipeline, self._clock(), full=request.full, run=run.id
         )
+        schedule = scan_schedule(self._store, request.roots, request.reread_interval, run.started)
         return ScanWalker(
             store=self._store,
             freshness=freshness,
+            is_reread=schedule.is_due,
             tasks=self._tasks,
             put=recorder.put,
             links=self._links,

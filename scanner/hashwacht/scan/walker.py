@@ -207,6 +207,7 @@ class ScanWalker:
         *,
         store: Store,
         freshness: Freshness,
+        is_reread: Callable[[bytes], bool],
         tasks: queue.Queue[ReadBatch | None],
         put: Callable[[ScanMessage], None],
         links: HardLinks,
@@ -214,7 +215,11 @@ class ScanWalker:
         stop: threading.Event,
         timings: Timings,
     ) -> None:
-        """Put open files into *tasks* for the readers, and messages to the recorder by *put*."""
+        """Put open files into *tasks* for the readers, and messages to the recorder by *put*.
+
+        Files in a directory for which *is_reread* is true are read although they look unchanged.
+        """
+        self._is_reread = is_reread
         self._store, self._freshness, self._links = store, freshness, links
         self._tasks, self._put, self._limiter, self._stop = tasks, put, limiter, stop
         self._timings, self._lookup_seconds = timings, 0.0
@@ -246,7 +251,7 @@ class ScanWalker:
         return files
 
     def _skip(self, directory: ListedDirectory) -> bool:
-        if self._freshness.full:
+        if self._freshness.full or self._is_reread(directory.path):
             return False
         began = time.perf_counter()
         number = self._comparer.find_unchanged(directory)
@@ -258,14 +263,14 @@ class ScanWalker:
     def _compare(self, directory: ListedDirectory, work: DirectoryProgress) -> None:
         tally = Tally(excluded=directory.excluded)
         known, vanished = self._comparer.compare(directory)
-        expected = 0
+        expected, reread = 0, self._is_reread(directory.path)
         for entry in directory.files:
             self._check_stop()
             tally.files += 1
             tally.size += entry.size
             file = WalkedFile(work, entry.name, entry.id, entry.nlink)
             stored = known.get(entry.name)
-            reusable = stored is not None and self._freshness.is_reusable(stored, file.id)
+            reusable = self._freshness.is_reusable(stored, file.id) and not reread
             if stored and reusable and self._freshness.is_settled(stored):
                 tally.unchanged += 1
                 tally.count_verdict(_NO_MATCH)

@@ -74,8 +74,10 @@ class DaemonSettings:
     )
     rescan_interval: float = setting(
         Duration(60, 365 * DAY),
-        DAY,
-        "How often every root is compared with the state even if no gap is open.",
+        3600.0,
+        "How often every root is compared with the state even if no gap is open; at least 20 times"
+        " as long as a comparison takes passes between two. It bounds how long a change that no"
+        " event reports goes unnoticed.",
     )
     canary_interval: float = setting(
         Duration(1, 3600),

@@ -182,6 +182,12 @@ class ScanSettings:
         ' "/srv/*/cache/" from the root, "**/a/b/" anywhere; "!" includes again. Empty: every file'
         " is scanned.",
     )
+    reread_interval: float = setting(
+        Duration(0, 3650 * 86400),
+        30 * 86400.0,
+        "Time within which every file that looks unchanged is read again, a share of them by each"
+        " scan and by each comparison of the daemon: equal times prove little. 0: never.",
+    )
     low_priority: bool = setting(
         Boolean(),
         True,

@@ -128,6 +128,15 @@ class Gaps(DatabaseTable):
         )
         return None if row is None else float(row[0])
 
+    def load_last_walk_begin(self, root: str) -> float | None:
+        """Return a time at or before the beginning of the last comparison of the whole root."""
+        row = self._database.fetch_one(
+            "SELECT began FROM gaps WHERE root = ? AND path = x'' AND closed NOT NULL"
+            " ORDER BY id DESC LIMIT 1",
+            (root,),
+        )
+        return None if row is None else float(row[0])
+
     def _gaps(self, condition: str, values: tuple[Any, ...]) -> list[Gap]:
         rows = self._database.fetch_all(f"SELECT {_COLUMNS} FROM gaps WHERE {condition}", values)  # noqa: S608  # ours
         return [

@@ -55,6 +55,11 @@ class Store:
         """Return the reader of unchanged directories for one walk."""
         return UnchangedDirectories(self._database, requirement)
 
+    @property
+    def reread_salt(self) -> bytes:
+        """A value that stays the same and that customers do not know."""
+        return str(self._database.path.stat().st_ino).encode()
+
     def transaction(self, *, durable: bool = False) -> AbstractContextManager[sqlite3.Connection]:
         """Commit everything written inside, or nothing.
 

@@ -30,6 +30,7 @@ def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonHarness, root:
                 bench.store,
                 parts.roots.all[0],
                 today,
+                is_reread=lambda _: False,
                 lane=Lane.UPLOAD,
                 clock=time.time,
                 stop=threading.Event(),

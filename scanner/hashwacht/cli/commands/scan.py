@@ -99,6 +99,7 @@ def scan_command(
         restart=restart,
         jobs=bootstrap.jobs(settings),
         rate=settings.scan.max_rate,
+        reread_interval=settings.scan.reread_interval,
     )
     return _run(settings, request, report, as_json=call.as_json, profile=profile)
 

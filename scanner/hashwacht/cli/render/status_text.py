@@ -20,6 +20,7 @@ from hashwacht.daemon.status.assess import StorageStatus
 from hashwacht.daemon.status.health import Health, RootHealth
 from hashwacht.daemon.status.status import Status, lane_name
 from hashwacht.settings import RootSettings
+from hashwacht.settings.units import duration_to_text
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import LocationState
 from hashwacht.storage.reports import Backlog
@@ -51,6 +52,8 @@ def _sections(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
         for root in status.settings.roots
         for line in _root(root, known.get(root.name), storage, now)
     ]
+    if roots:
+        roots.append(_rereads(status.settings.scan.reread_interval))
     yield "Roots", roots or ["none configured"]
     if health is not None:
         yield "Matchers", [_matcher(matcher, now) for matcher in health.matchers] or ["none"]
@@ -74,7 +77,10 @@ def _processes(health: Health | None, courier: str | None, now: float) -> list[s
 
 
 def _root(
-    root: RootSettings, known: RootHealth | None, storage: StorageStatus | None, now: float
+    root: RootSettings,
+    known: RootHealth | None,
+    storage: StorageStatus | None,
+    now: float,
 ) -> Iterator[str]:
     yield f"{root.name}: {escape_path(bytes(root.directory))}"
     if known is not None:
@@ -86,6 +92,12 @@ def _root(
         for gap in [gap for gap in storage.gaps if gap.root == root.name][:3]:
             ended = "still open" if gap.ended is None else f"ended {format_age(gap.ended, now)}"
             yield f"  gap: {gap.cause}, began {format_age(gap.began, now)}, {ended}"
+
+
+def _rereads(interval: float) -> str:
+    if not interval:
+        return "unchanged files are never read again"
+    return f"unchanged files are read again within {duration_to_text(interval)}"
 
 
 def _matcher(matcher: MatcherHealth, now: float) -> str:

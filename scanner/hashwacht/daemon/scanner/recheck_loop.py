@@ -26,6 +26,9 @@ from hashwacht.platform.backoff import Backoff
 from hashwacht.storage.journal import PendingContent
 from hashwacht.storage.store import Store
 
+SWEEP_FACTOR = 24
+"""Comparisons of the roots for each look at all contents without a valid answer."""
+
 BATCH = 64
 """Contents in one lookup."""
 
@@ -97,7 +100,7 @@ class RecheckLoop:
         Matchers that fail are not asked here, and pending contents are left to ``_ask_pending``.
         """
         knowledge_id, now = runtime.pipeline.matcher_set.knowledge_id, time.monotonic()
-        overdue = now - self._swept > runtime.settings.rescan_interval
+        overdue = now - self._swept > SWEEP_FACTOR * runtime.settings.rescan_interval
         if knowledge_id != self._knowledge_id or overdue:
             self._knowledge_id, self._swept, self._after = knowledge_id, now, 0
         while self._after is not None and not (self._pending_due() or self._stop.is_set()):

@@ -21,6 +21,7 @@ from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.daemon.scanner.trees import CompareResult, Comparison
 from hashwacht.daemon.scanner.watch_monitor import directory_id
 from hashwacht.engine.compare import StillPresent, required_freshness
+from hashwacht.engine.rereads import walk_schedule
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 
@@ -31,6 +32,10 @@ IDLE = 1.0
 
 CALM, MAX_POSTPONED = 1.0, 30.0
 """Seconds after the end of a burst until it is covered; at most so long after its beginning."""
+
+PAUSE_FACTOR = 20
+"""After a comparison of a whole root, at least that many times as long as it took until the next
+one that no gap demands."""
 
 MAX_REST = 60.0
 """Most seconds between two walks of a root; otherwise as long as the walk took."""
@@ -65,6 +70,7 @@ class Reconciler:
         self._backpressure = Backpressure(store, Lane.RECONCILE, stop, has_uploads)
         self._not_before: dict[str, float] = {}
         self._unlisted_due: dict[str, float] = {}
+        self._walk_seconds: dict[str, float] = {}
 
     def run(self) -> None:
         """Walk until the stop."""
@@ -87,7 +93,9 @@ class Reconciler:
             due += [gap for gap in gaps if gap.cause is Cause.UNLISTED]
         if not due:
             last = self._store.gaps.load_last_walk(root.name)
-            if last is not None and _is_recent(last, now, runtime.settings.rescan_interval):
+            pause = PAUSE_FACTOR * self._walk_seconds.get(root.name, 0.0)
+            interval = max(runtime.settings.rescan_interval, pause)
+            if last is not None and _is_recent(last, now, interval):
                 return False
             self._store.gaps.record(MissedEvents(root.name, Cause.PERIODIC), now, now)
             return True
@@ -108,6 +116,7 @@ class Reconciler:
         if result is None:
             return False
         if path == root.path:
+            self._walk_seconds[root.name] = self._clock() - began
             self._remove_vanished(root)
         covered = [gap for gap in gaps if _is_within(gap.path or root.path, path)]
         self._close(root, covered, result, began)
@@ -122,12 +131,15 @@ class Reconciler:
             self._on_work()
             self._backpressure.step(runtime.settings.max_backlog)
 
-        freshness = required_freshness(self._store, runtime.pipeline, self._clock())
+        now = self._clock()
+        freshness = required_freshness(self._store, runtime.pipeline, now)
+        schedule = walk_schedule(self._store, root.name, runtime.reread_interval, now)
         comparison = Comparison(
             self._store,
             root,
             # The recheck of all contents finds those that a new list has made ambiguous.
             replace(freshness, needs_exact_hash=lambda _content: False),
+            is_reread=schedule.is_due,
             lane=Lane.RECONCILE,
             clock=self._clock,
             stop=self._stop,

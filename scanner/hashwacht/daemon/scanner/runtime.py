@@ -86,13 +86,17 @@ class CaseHandler(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Runtime:
-    """The configured parts.  *jobs* is the number of worker processes."""
+    """The configured parts.  *jobs* is the number of worker processes.
+
+    Files that look unchanged are read again within *reread_interval* seconds; 0 is never.
+    """
 
     roots: Roots
     pipeline: Pipeline
     casework: CaseHandler
     settings: DaemonSettings
     jobs: int
+    reread_interval: float = 0.0
 
 
 class RuntimeHandle:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from hashwacht.core.errors import Interrupted, UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.core.types import FileId, Outcome
-from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
+from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents, account_directory
 from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
@@ -65,13 +65,18 @@ class Comparison:
         root: WatchedRoot,
         freshness: Freshness,
         *,
+        is_reread: Callable[[bytes], bool],
         lane: Lane,
         clock: Callable[[], float],
         stop: threading.Event,
         step: Callable[[], None],
     ) -> None:
-        """*step* is called after each directory and may block, to let other work go first."""
+        """All files of a directory for which *is_reread* is true are announced.
+
+        *step* is called after each directory and may block, to let other work go first.
+        """
         self._store, self._root, self._freshness, self._lane = store, root, freshness, lane
+        self._is_reread = is_reread
         self._clock, self._stop, self._step = clock, stop, step
         self._comparer = DirectoryComparer(store, freshness)
         self._result = CompareResult()
@@ -97,7 +102,8 @@ class Comparison:
 
     def _compare(self, directory: ListedDirectory) -> None:
         self._result.files += len(directory.files)
-        if self._comparer.find_unchanged(directory) is not None:
+        reread = self._is_reread(directory.path)
+        if not reread and self._comparer.find_unchanged(directory) is not None:
             return
         for path, problem in unscanned(directory):
             if problem.skip_reason is SkipReason.TOO_DEEP:
@@ -108,9 +114,13 @@ class Comparison:
         known, vanished = self._comparer.compare(directory)
         prefix = directory.path.rstrip(b"/") + b"/"
         differing = [
-            Announcement(self._root.name, prefix + entry.name)
+            Announcement(
+                self._root.name,
+                prefix + entry.name,
+                account=account_directory(self._root.path, prefix + entry.name),
+            )
             for entry in directory.files
-            if not self._is_done(known.get(entry.name), entry.id)
+            if reread or not self._is_done(known.get(entry.name), entry.id)
         ]
         self._result.announced += len(differing)
         if differing or vanished:
@@ -214,6 +224,8 @@ class TreeWalker:
             self._store,
             root,
             required_freshness(self._store, runtime.pipeline, self._clock()),
+            # What is new at this place is read, whatever is known of a file with its identity.
+            is_reread=lambda _directory: True,
             lane=self._lane,
             clock=self._clock,
             stop=self._stop,

@@ -158,6 +158,7 @@ def _root_fields(status: Status, name: str) -> dict[str, object]:
         fields |= {attribute: getattr(root, attribute) for attribute in names}
     if status.storage is not None:
         fields["watched_until"] = status.storage.watched_until.get(name)
+        fields["reread_interval"] = status.settings.scan.reread_interval
         fields["last_rescan"] = status.storage.last_rescans.get(name)
         fields["gaps"] = [_gap_fields(gap) for gap in status.storage.gaps if gap.root == name]
     return fields
