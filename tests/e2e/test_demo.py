@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import pytest
 
 from support.program import SECONDS, Program, objects
 
@@ -74,3 +79,48 @@ def test_what_is_kept_can_be_played_with(program: Program) -> None:
     refused = run_demo(program, "--keep", place)
     assert refused.returncode == 2
     assert b"not there yet" in refused.stderr
+
+
+CHROOT = r"""
+set -eu
+top=$1
+shift
+for path in /*; do
+  name=${path#/}
+  case $name in proc|sys|dev|run|tmp|lost+found) continue ;; esac
+  if [ -L "$path" ]; then cp -P "$path" "$top/$name"
+  elif [ -d "$path" ]; then mkdir "$top/$name" && mount --rbind "$path" "$top/$name"
+  fi
+done
+mkdir "$top/proc" "$top/dev" "$top/tmp" "$top/run"
+mount -t proc proc "$top/proc"
+mount --rbind /dev "$top/dev"
+exec chroot "$top" "$@"
+"""
+"""Runs a program with a directory as its root that is no mount point, as schroot and mock do."""
+
+
+@pytest.mark.alone
+def test_the_demo_runs_in_a_plain_chroot(program: Program) -> None:
+    if os.geteuid() != 0 or not shutil.which("unshare"):
+        pytest.skip("needs root: mounts and changes the root directory")
+    top = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    program.environment |= {"HOME": "/tmp", "TMPDIR": "/tmp"}
+    try:
+        result = subprocess.run(
+            [
+                *("unshare", "--mount", "--propagation", "private", "sh", "-c", CHROOT, "sh", top),
+                *(sys.executable, "-m", "demo"),
+            ],
+            env=program.environment,
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+    finally:
+        assert not any(path.is_mount() for path in top.iterdir()), "they were mounted for all"
+        shutil.rmtree(top)
+    text = result.stdout.decode()
+    assert result.returncode == 0, text + result.stderr.decode()
+    assert "\nPROTECTED " in text
+    assert "quarantined, root web" in text

@@ -94,10 +94,10 @@ def test_every_service_has_a_watchdog_and_always_restarts() -> None:
 
 
 def test_a_reload_looks_for_mistakes_first() -> None:
-    for unit in (SCANNER, COURIER):
-        first, second = read(unit)["ExecReload"]
-        assert first == "/opt/hashwacht/bin/hashwacht config check"
-        assert second == "/bin/kill -HUP $MAINPID"
+    program = "/opt/hashwacht/bin/hashwacht"
+    check, signal = f"{program} config check", "/bin/kill -HUP $MAINPID"
+    assert read(COURIER)["ExecReload"] == [check, signal]
+    assert read(SCANNER)["ExecReload"] == [check, f"{program} units --check", signal]
 
 
 def test_what_opens_customers_files_has_no_network() -> None:
