@@ -1,4 +1,4 @@
-"""A reader for aiohttp: the file in a part or body; its last chunk waits for the verdict.
+"""A reader for aiohttp: the file in a part or body, which waits for its verdict.
 
 ::
 
@@ -10,8 +10,9 @@
                 async for chunk in picture:
                     file.write(chunk)
 
-The last chunk (4 KiB or more) is returned when the verdict is known. If the policy refuses the
-file, :class:`UploadRefused` is raised instead, which aiohttp turns into the response.
+The chunks are returned when the verdict is known; with ``Policy(streaming=True)`` as they arrive,
+except for the last (4 KiB or more). If the policy refuses the file, :class:`UploadRefused` is
+raised instead, which aiohttp turns into the response.
 """
 
 from __future__ import annotations
@@ -24,11 +25,16 @@ from aiohttp import BodyPartReader, MultipartReader, web
 from hashwacht import Checker, CheckResult, UploadContext
 from hashwacht_plugins.awaiting import wait_any
 from hashwacht_plugins.context import ClientInfo, Peer
-from hashwacht_plugins.file_check import FileCheck, log_result, result_or_undetermined
+from hashwacht_plugins.file_check import (
+    FileCheck,
+    log_result,
+    log_unheld,
+    result_or_undetermined,
+)
+from hashwacht_plugins.held_bytes import TAIL, HeldBytes
 from hashwacht_plugins.middleware_settings import CHUNK
 from hashwacht_plugins.multipart.events import FileStart, RequestHead
 from hashwacht_plugins.policy import Policy, RefusalResponse, UploadAction
-from hashwacht_plugins.upload import TAIL, ByteQueue
 
 
 class UploadRefused(web.HTTPException):
@@ -86,7 +92,7 @@ class UploadScanner:
 
 
 class ScannedReader:
-    """Iterates over the chunks of a file inside ``async with``; the last waits for the verdict.
+    """Iterates over the chunks of a file inside ``async with``; they wait for the verdict.
 
     *file* describes it; *result* is None until all of it has been read.
     """
@@ -102,18 +108,36 @@ class ScannedReader:
         self.file = file
         self.result: CheckResult | None = None
         self._check, self._policy, self._context, self._chunks = check, policy, context, chunks
+        self._held = HeldBytes(policy.spool, spooled=policy.holds_files)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield chunks.  Raises UploadRefused, and any error of reading."""
-        held = ByteQueue()
-        async for chunk in self._chunks:
-            self._check.write(chunk)
-            held.add(chunk)
-            if passable := held.take(TAIL):
-                yield passable
-        await self._conclude()
-        if rest := held.take(0):
-            yield rest
+        try:
+            async for chunk in self._chunks:
+                self._check.write(chunk)
+                self._hold(chunk)
+                if self._check.fault is not None and self.result is None:
+                    await self._conclude()
+                while passable := self._passable():
+                    yield passable
+            if self.result is None:
+                await self._conclude()
+            while rest := self._held.take(0):
+                yield rest
+        finally:
+            self._held.close()
+
+    def _hold(self, chunk: bytes) -> None:
+        try:
+            self._held.add(chunk)
+        except OSError as error:
+            log_unheld(error)
+            raise UploadRefused(self._policy.unavailable) from error
+
+    def _passable(self) -> bytes:
+        if self.result is not None:
+            return self._held.take(0)
+        return b"" if self._policy.holds_files else self._held.take(TAIL)
 
     async def read(self) -> bytes:
         """Return the whole content.  Raises UploadRefused, and any error of reading."""
@@ -133,6 +157,7 @@ class ScannedReader:
 
     async def __aexit__(self, *exc: object) -> None:
         self._check.close()
+        self._held.close()
 
 
 async def _chunks_of_part(part: BodyPartReader) -> AsyncIterator[bytes]:

@@ -110,9 +110,10 @@ class _Responder:
                 await self._answer(upload.refusal)
                 break
             body = upload.passable()
-            if body or upload.complete:
-                return {"type": "http.request", "body": body, "more_body": not upload.complete}
-            await self._read()
+            if body or upload.exhausted:
+                return {"type": "http.request", "body": body, "more_body": not upload.exhausted}
+            if upload.refusal is None:
+                await self._read()
         return {"type": "http.disconnect"}
 
     async def _read(self) -> None:

@@ -62,7 +62,7 @@ class FileCheck:
                 self._stream = self._checker.open_upload(self._policy.spool)
             self._stream.write(chunk)
         except OSError as error:
-            self._fail(Reason.UNREADABLE, f"no room to check it: {error.strerror}")
+            self._fail(Reason.OVERLOADED, f"no room to check it: {error.strerror}")
         except HashwachtError as error:
             self._fail(Reason.UNANSWERED, error.message)
 
@@ -128,6 +128,15 @@ def log_result(result: CheckResult) -> None:
     elif result.outcome is Outcome.UNDETERMINED:
         detail = ascii(result.verdict.detail)
         _log.warning("an upload is undetermined: %s %s", result.reason, detail)
+
+
+def log_unheld(error: OSError) -> None:
+    """Log why a file could not be held until its verdict, which refuses the upload."""
+    _log.error(
+        "an upload is refused because it cannot be held until its verdict: %s; make room in the"
+        " spool directory, or set Policy.spool to another one",
+        error.strerror,
+    )
 
 
 def _match_text(match: Match) -> str:

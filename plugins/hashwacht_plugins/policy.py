@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from hashwacht import CheckResult, Outcome
+from hashwacht import CheckResult, Outcome, Reason
 
 _LINE_END = re.compile(r"[\r\n]")
 
@@ -87,7 +87,8 @@ class Policy:
     only recorded and logged, for a trial.
 
     *on_undetermined* ALLOW: an unreachable service must not take a web site down; the fingerprint
-    is stored and ``hashwacht recheck`` queries it again.
+    is stored and ``hashwacht recheck`` queries it again.  What a client prevents from being checked
+    by sending too much at once is treated as a match instead, with the response *unavailable*.
 
     *on_malformed* REJECT: a body that does not parse has no fingerprint to check later, and no
     browser sends one.  Otherwise a broken form would bypass every check.
@@ -106,6 +107,11 @@ class Policy:
 
     *spool*: directory for the unlinked temporary files.  None is the system's; if that is a tmpfs,
     the files use memory, so set a directory on a disk if uploads are large.
+
+    *streaming* False: no byte of a file reaches the application before its verdict, because an
+    application that writes what it receives to its place would keep what was refused.  True only
+    if the application discards the beginning of an upload that breaks off: a file is then passed on
+    as it arrives, except for its last 4 KiB.
     """
 
     on_match: OnMatch = OnMatch.REJECT
@@ -121,6 +127,7 @@ class Policy:
     max_files: int = 1000
     max_decoded: int = 256 << 20
     spool: str | None = None
+    streaming: bool = False
 
     def __post_init__(self) -> None:
         """Convert strings to the enums.  Raises ValueError at start, not at the first match."""
@@ -132,6 +139,12 @@ class Policy:
                 "timeout must not be negative, and the other limits must be at least 1"
             )
 
+    @property
+    def holds_files(self) -> bool:
+        """True if a file is held until its verdict; no use if no verdict refuses it."""
+        refuses = self.on_match is OnMatch.REJECT or self.on_undetermined is OnUndetermined.REJECT
+        return refuses and not self.streaming
+
     def decide(
         self, results: Iterable[CheckResult], *, malformed: bool
     ) -> tuple[UploadAction, RefusalResponse]:
@@ -139,7 +152,10 @@ class Policy:
 
         The strictest action applies; among equals that for a match, then for a malformed body.
         """
-        outcomes = {result.outcome for result in results}
+        outcomes, reasons = set[Outcome](), set[Reason | None]()
+        for result in results:
+            outcomes.add(result.outcome)
+            reasons.add(result.reason)
         actions = [(UploadAction.ALLOW, self.refused)]
         if Outcome.MATCH in outcomes and self.on_match is not OnMatch.OBSERVE:
             actions.append((UploadAction(self.on_match), self.refused))
@@ -147,4 +163,6 @@ class Policy:
             actions.append((UploadAction(self.on_malformed), self.malformed))
         if Outcome.UNDETERMINED in outcomes:
             actions.append((UploadAction(self.on_undetermined), self.unavailable))
+        if Reason.OVERLOADED in reasons and self.on_match is not OnMatch.OBSERVE:
+            actions.append((UploadAction(self.on_match), self.unavailable))
         return max(actions, key=lambda action: [*UploadAction].index(action[0]))

@@ -1,21 +1,30 @@
 """Inspect one request body on its way to the application.
 
-Bytes are passed on at least :data:`TAIL` bytes late, and no further than the end of a file until
-its verdict is known. The application therefore never has all bytes of an undecided file, nor the
-end of the body. Memory holds at most :data:`WINDOW` bytes, one chunk of the server, and as much
-again while it is parsed; :class:`hashwacht.UploadStream` bounds the memory for a file.
+No byte of a file is passed on before its verdict, because an application that writes what it
+receives to its place would keep and serve it. With ``Policy.streaming`` a file is passed on as it
+arrives, except for its last :data:`TAIL` bytes. The end of the body always waits for all verdicts.
+
+Memory holds at most :data:`WINDOW` bytes, one chunk of the server, and as much again while it is
+parsed; what is held beyond that is in an unlinked file. :class:`hashwacht.UploadStream` bounds the
+memory for a file.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from hashwacht import Checker, CheckResult, Outcome, Reason, UploadContext, Verdict
-from hashwacht_plugins.file_check import FileCheck, FileResult, log_result, result_or_undetermined
+from hashwacht_plugins.file_check import (
+    FileCheck,
+    FileResult,
+    log_result,
+    log_unheld,
+    result_or_undetermined,
+)
+from hashwacht_plugins.held_bytes import TAIL, WINDOW, HeldBytes
 from hashwacht_plugins.multipart.events import (
     BodyEvent,
     BodyReader,
@@ -26,15 +35,9 @@ from hashwacht_plugins.multipart.events import (
     MalformedBody,
     Unchecked,
 )
-from hashwacht_plugins.policy import Policy, RefusalResponse, UploadAction
+from hashwacht_plugins.policy import OnUndetermined, Policy, RefusalResponse, UploadAction
 
 _log = logging.getLogger(__name__)
-
-TAIL = 4096
-"""Bytes of the body that are always held back: more than a delimiter and its padding."""
-
-WINDOW = 256 << 10
-"""Bytes that may be held back for a verdict before reading stops."""
 
 MAX_PENDING_FILES = 8
 """Files of one request that may wait for their verdict: each has an open temporary file."""
@@ -53,31 +56,26 @@ class Findings:
     action: UploadAction | None = None
 
 
-class ByteQueue:
-    """A queue of bytes in the pieces in which they arrived, so that they are not copied."""
+@dataclass(frozen=True, slots=True)
+class _OpenFile:
+    """A file that is arriving; it does not begin before the offset *begin* in the body."""
 
-    def __init__(self) -> None:
-        self._pieces: deque[bytes] = deque()
-        self.size = 0
+    file: FileStart
+    check: FileCheck
+    begin: int
 
-    def add(self, piece: bytes) -> None:
-        """Append *piece* unless it is empty."""
-        if piece:
-            self._pieces.append(piece)
-            self.size += len(piece)
 
-    def take(self, keep: int) -> bytes:
-        """Remove and return whole pieces, leaving at least the last *keep* bytes."""
-        pieces = []
-        while self._pieces and self.size - len(self._pieces[0]) >= keep:
-            pieces.append(self._pieces.popleft())
-            self.size -= len(pieces[-1])
-        return b"".join(pieces)
+@dataclass(frozen=True, slots=True)
+class _PendingFile:
+    """A file that waits for its verdict; *begin* and *end* are offsets in the body.
 
-    def clear(self) -> None:
-        """Drop all bytes."""
-        self._pieces.clear()
-        self.size = 0
+    Nothing from *begin* on may be passed on; the file ends at or before *end*.
+    """
+
+    number: int
+    file: FileStart
+    begin: int
+    end: int
 
 
 class UploadInspection:
@@ -93,10 +91,12 @@ class UploadInspection:
         self.refusal: RefusalResponse | None = None
         self._body, self._policy, self._checker = body, policy, checker
         self._context_for = context_for
-        self._held = ByteQueue()
-        self._open: dict[int, tuple[FileStart, FileCheck]] = {}
+        self._held = HeldBytes(policy.spool, spooled=policy.holds_files)
+        self._received = self._chunk_begin = 0
+        self._barrier: int | None = None
+        self._open: dict[int, _OpenFile] = {}
         self._count = 0
-        self._waiting: dict[Future[CheckResult], tuple[int, FileStart]] = {}
+        self._waiting: dict[Future[CheckResult], _PendingFile] = {}
         self._results: dict[int, FileResult] = {}
         self._malformed = False
         self._undecided = True
@@ -104,13 +104,21 @@ class UploadInspection:
 
     def receive(self, chunk: bytes) -> None:
         """Inspect the next bytes from the client and hold them back."""
-        if self.refusal is None and not self.closed:
+        if self.refusal is not None or self.closed:
+            return
+        self._chunk_begin = self._received
+        self._received += len(chunk)
+        try:
             self._held.add(chunk)
+        except OSError as error:
+            self._refuse_unheld(error)
+        else:
             self._handle(self._body.receive(chunk))
 
     def finish(self) -> None:
         """Mark the body as complete."""
         self.complete = self._undecided = True
+        self._chunk_begin = self._received
         if self.refusal is None and not self.closed:
             self._handle(self._body.finish())
 
@@ -124,12 +132,18 @@ class UploadInspection:
         """True if no more may be read or passed on without verdicts."""
         if not self.pending:
             return False
-        return self.complete or self._held.size > WINDOW or len(self.pending) >= MAX_PENDING_FILES
+        ahead = self._received - min(pending.end for pending in self._waiting.values())
+        return self.complete or ahead > WINDOW or len(self.pending) >= MAX_PENDING_FILES
+
+    @property
+    def exhausted(self) -> bool:
+        """True if all of the body has been passed on."""
+        return self.complete and not self.pending and not self._held.size
 
     @property
     def held(self) -> int:
         """Number of bytes of the body in memory."""
-        return self._held.size
+        return self._held.in_memory
 
     def settle(self, waited: float) -> None:
         """Record the available results; when the time is used up, the rest is undetermined.
@@ -139,16 +153,28 @@ class UploadInspection:
         self.time_left = max(0.0, self.time_left - waited)
         for future in [f for f in self.pending if f.done() or not self.time_left]:
             self.pending.remove(future)
-            self._record(*self._waiting.pop(future), result_or_undetermined(future))
+            pending = self._waiting.pop(future)
+            result = result_or_undetermined(future)
+            self._record(pending.number, pending.file, result, pending.begin)
         if self._undecided and not self.pending:
             self._undecided = False
             self._decide()
 
     def passable(self) -> bytes:
-        """Return the bytes that may be passed on now: all of them once all files are decided."""
-        if self.pending or self.refusal is not None:
+        """Return bytes that may be passed on now; empty if there are none."""
+        if self.refusal is not None or (self.complete and self.pending):
             return b""
-        return self._held.take(0 if self.complete else TAIL)
+        barriers = [pending.begin for pending in self._waiting.values()]
+        if self._barrier is not None:
+            barriers.append(self._barrier)
+        if self._policy.holds_files and not self.complete:
+            barriers += (opened.begin for opened in self._open.values())
+        keep = max([0 if self.complete else TAIL, *(self._received - at for at in barriers)])
+        try:
+            return self._held.take(keep)
+        except OSError as error:
+            self._refuse_unheld(error)
+            return b""
 
     def close(self) -> None:
         """Cancel pending checks and release everything held."""
@@ -156,11 +182,11 @@ class UploadInspection:
         for future in self.pending:
             future.cancel()
         self.pending.clear()
-        for reading in list(self._open):
-            self._drop(reading)
-        self._held.clear()
+        self._drop_all()
+        self._held.close()
 
     def _handle(self, events: list[BodyEvent]) -> None:
+        begin = self._first_begin()
         for event in events:
             match event:
                 case FileStart():
@@ -172,62 +198,109 @@ class UploadInspection:
                 case FileDropped(reading=reading):
                     self._drop(reading)
                 case Unchecked(reason=reason, detail=detail):
-                    self._give_up(reason, detail, FileStart())
+                    self._give_up(reason, detail, FileStart(), begin)
+                    self._drop_all()
                 case MalformedBody(detail=detail):
+                    if self._policy.on_malformed is OnUndetermined.REJECT:
+                        self._block(begin)
                     self._malformed = self._undecided = True
                     _log.warning("a malformed upload: %s", ascii(detail))
 
     def _start_file(self, file: FileStart) -> None:
         self._count += 1
         if self._count <= self._policy.max_files:
-            self._open[file.reading] = file, FileCheck(self._checker, self._policy)
+            self._open[file.reading] = _OpenFile(
+                file, FileCheck(self._checker, self._policy), self._first_begin()
+            )
         elif self._count == self._policy.max_files + 1:
-            self._give_up(Reason.OVER_LIMIT, f"more than {self._policy.max_files} files", file)
+            detail = f"more than {self._policy.max_files} files"
+            self._give_up(Reason.OVER_LIMIT, detail, file, self._first_begin())
 
     def _write(self, chunk: bytes, reading: int) -> None:
         if reading not in self._open:
             return
-        file, check = self._open[reading]
-        check.write(chunk)
-        if check.fault is not None:
-            self._record(self._number, file, check.fault)
+        opened = self._open[reading]
+        opened.check.write(chunk)
+        if opened.check.fault is not None:
+            self._record(self._number, opened.file, opened.check.fault, opened.begin)
             self._drop(reading)
 
     def _end_file(self, reading: int) -> None:
         """Submit the file for checking unless it is empty."""
         if reading in self._open:
-            file, check = self._open[reading]
-            if check.size:
-                future = check.finish(self._context_for(file))
-                self._waiting[future] = self._number, file
+            opened = self._open[reading]
+            if opened.check.size:
+                future = opened.check.finish(self._context_for(opened.file))
+                begin = opened.begin if self._policy.holds_files else self._passed
+                pending = _PendingFile(self._number, opened.file, begin, self._received)
+                self._waiting[future] = pending
                 self.pending.append(future)
             self._drop(reading)
 
-    def _give_up(self, reason: Reason, detail: str, file: FileStart) -> None:
+    def _first_begin(self) -> int:
+        """Return from where a file that starts now may reach, in any of its readings.
+
+        Readings of one part may start at different times, up to TAIL bytes late.
+        """
+        late = max(self._passed, self._chunk_begin - TAIL)
+        return min([late, *(opened.begin for opened in self._open.values())])
+
+    def _give_up(self, reason: Reason, detail: str, file: FileStart, begin: int) -> None:
         verdict = Verdict(Outcome.UNDETERMINED, reason=reason, detail=detail)
-        self._record(self._number, file, CheckResult(verdict))
+        self._record(self._number, file, CheckResult(verdict), begin)
 
     def _drop(self, reading: int) -> None:
         if reading in self._open:
-            self._open.pop(reading)[1].close()
+            self._open.pop(reading).check.close()
+
+    def _drop_all(self) -> None:
+        for reading in list(self._open):
+            self._drop(reading)
 
     @property
     def _number(self) -> int:
         """The number of the next file, in the order of the body."""
         return len(self._waiting) + len(self._results)
 
-    def _record(self, number: int, file: FileStart, result: CheckResult) -> None:
+    @property
+    def _passed(self) -> int:
+        """The number of bytes that have been passed on."""
+        return self._received - self._held.size
+
+    def _record(self, number: int, file: FileStart, result: CheckResult, begin: int) -> None:
+        """Record a result; nothing from *begin* on is passed on if it refuses the request."""
         self._undecided = True
         self._results[number] = FileResult(file.field, file.file_name, file.declared_type, result)
         log_result(result)
+        if self._policy.decide([result], malformed=False)[0] is UploadAction.REJECT:
+            self._block(begin)
+
+    def _block(self, begin: int) -> None:
+        """Pass nothing on from *begin*, until the request is decided."""
+        self._barrier = begin if self._barrier is None else min(begin, self._barrier)
 
     def _decide(self) -> None:
         """Refuse as soon as that is certain; allow when the body is complete."""
         results = [file.result for file in self._results.values()]
         action, refusal = self._policy.decide(results, malformed=self._malformed)
         if action is UploadAction.REJECT:
-            self.refusal = refusal
-            self._held.clear()
+            self._refuse(refusal)
+        else:
+            self._barrier = None
         if self.complete or action is UploadAction.REJECT:
-            self.findings.files = [self._results[number] for number in sorted(self._results)]
-            self.findings.action = action
+            self._conclude(action)
+
+    def _refuse_unheld(self, error: OSError) -> None:
+        """Refuse a body that cannot be held: the application must not have an undecided file."""
+        log_unheld(error)
+        self._drop_all()
+        self._refuse(self._policy.unavailable)
+        self._conclude(UploadAction.REJECT)
+
+    def _refuse(self, refusal: RefusalResponse) -> None:
+        self.refusal = refusal
+        self._held.close()
+
+    def _conclude(self, action: UploadAction) -> None:
+        self.findings.files = [self._results[number] for number in sorted(self._results)]
+        self.findings.action = action

@@ -120,20 +120,21 @@ class _InspectedInput(io.BufferedIOBase):
                 raise UploadRefused("the upload is refused")
             if self._upload.closed:
                 raise UploadRefused("the request has ended")
-            if self._upload.complete:
+            if self._upload.exhausted:
                 return False
-            self._pull()
+            self._ready, self._position = self._upload.passable() or self._pull(), 0
         return True
 
-    def _pull(self) -> None:
-        """Read a chunk and settle the verdicts for it."""
+    def _pull(self) -> bytes:
+        """Read a chunk, settle the verdicts for it, and return what may be passed on."""
         upload = self._upload
-        self._read()
+        if not upload.complete:
+            self._read()
         if upload.unsettled:
             _settle(upload)
         if upload.refusal is not None:
             self._drain()
-        self._ready, self._position = upload.passable(), 0
+        return upload.passable()
 
     def _read(self) -> int:
         """Inspect the next chunk of the server; return its length."""

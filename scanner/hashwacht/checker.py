@@ -22,11 +22,16 @@ from typing import Self
 
 from hashwacht.core.errors import ConfigurationError, HashwachtError
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
-from hashwacht.core.upload_context import UploadContext
+from hashwacht.core.upload_context import UploadContext, client_of
 from hashwacht.platform.safe_open import open_regular
 from hashwacht.settings import Settings, UploadMode, load
 from hashwacht.uploads.backend import CheckBackend, CheckResult
-from hashwacht.uploads.executor import BackendFactory, CheckExecutor, UploadStream
+from hashwacht.uploads.executor import (
+    BackendFactory,
+    CheckExecutor,
+    CheckTask,
+    UploadStream,
+)
 
 __all__ = [
     "CheckBackend",
@@ -46,10 +51,8 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 MAX_PENDING = 64
-"""Files that may wait for a thread; further ones are undetermined at once."""
-
-DAEMON_THREADS = 32
-"""Concurrent requests to the daemon: a waiting thread is cheap, and the daemon bounds its work."""
+"""Files that are checked or wait at a time, at most half of them of one client.  Each has a thread,
+unless there are fewer: a waiting thread is cheap, and workers and daemon bound the work."""
 
 
 class Checker:
@@ -67,16 +70,17 @@ class Checker:
         max_pending: int = MAX_PENDING,
         on_partial_upload: Callable[[str], None] | None = None,
     ) -> None:
-        """Check with the backend that *opener* opens, in *threads* threads (0: one per core).
+        """Check with the backend that *opener* opens, in *threads* threads (0: one for each file).
 
-        Up to *max_pending* further files wait for a thread; any more are undetermined at once.
+        *max_pending* files may wait besides those that have one of the *threads*.  Of a file over
+        the share of its client only the digests are looked up, if they are known.
         *on_partial_upload* records a protocol for ``hashwacht doctor``; it may raise
         HashwachtError.
         """
         self._on_partial_upload = on_partial_upload
         self._opener = opener
-        self._threads = threads or len(os.sched_getaffinity(0))
-        self._max_pending = max_pending
+        self._threads = threads or max_pending
+        self._max_pending = max_pending if threads else 0
         self._lock = threading.Lock()
         self._executor: CheckExecutor | None = None
         self._closed = False
@@ -99,7 +103,7 @@ class Checker:
             socket = settings.uploads.path
             return cls(
                 lambda: DaemonBackend(socket),
-                threads=threads or DAEMON_THREADS,
+                threads=threads,
                 on_partial_upload=partial(_report_to_daemon, socket),
             )
         from hashwacht import bootstrap
@@ -158,7 +162,11 @@ class Checker:
         except BaseException:
             os.close(fd)
             raise
-        return executor.submit(fd, lambda backend: backend.check(fd, context, private=private))
+
+        def check(backend: CheckBackend) -> CheckResult:
+            return backend.check(fd, context, private=private)
+
+        return executor.submit(CheckTask(client_of(context), fd, check))
 
     def _open_executor(self) -> CheckExecutor:
         with self._lock:

@@ -17,12 +17,13 @@ import os
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
-from hashwacht.core.ports import Fingerprinter, StreamHasher
-from hashwacht.core.types import Answer, Fingerprint, Verdict
+from hashwacht.core.ports import Fingerprinter, StreamHasher, UploadTurn
+from hashwacht.core.types import Answer, Fingerprint, Outcome, Verdict
 from hashwacht.core.verdict import judge
-from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
+from hashwacht.matching.matcher_set import EarlierAnswers, LookupRequest, MatcherSet
 from hashwacht.platform.safe_open import read_consistent
 
 
@@ -66,6 +67,26 @@ def judge_all(
     ]
 
 
+class DigestsFirst:
+    """Judges an upload by its digests before anything is decoded: a match decides at once.
+
+    *turn* is for the fingerprinter; *earlier* are the answers so far, which are not asked again.
+    """
+
+    def __init__(
+        self, judge: Callable[[LookupRequest], Judgement], client: str, *, decodes: bool = True
+    ) -> None:
+        """Call *judge* with the digests; *client* and *decodes* are those of the turn."""
+        self._judge = judge
+        self.turn = UploadTurn(client, self._decides, decodes)
+        self.earlier: EarlierAnswers | None = None
+
+    def _decides(self, digests: Fingerprint) -> bool:
+        judgement = self._judge(LookupRequest(digests))
+        self.earlier = EarlierAnswers(frozenset(digests.signals), judgement.new_answers)
+        return judgement.verdict.outcome is Outcome.MATCH
+
+
 class Pipeline:
     """A fingerprinter and the matchers.  Thread-safe, as both of them are."""
 
@@ -79,7 +100,7 @@ class Pipeline:
         self.matcher_set = matcher_set
         self._clock = clock
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         """Return the fingerprint of an open file, read from offset 0.  Raises OSError, WorkerError.
 
         *upload*: the content was handed in by another process; its turn does not depend on how
@@ -87,37 +108,46 @@ class Pipeline:
         """
         return self.fingerprinter.fingerprint(fd, upload=upload)
 
-    def check(self, fd: int) -> Judgement:
-        """Return the judgement of one open file.
+    def check(self, fd: int, client: str | None = None) -> Judgement:
+        """Return the judgement of one open file; *client* sent it, unless None.
 
         Raises OSError if it cannot be read, FileChanged if it was written to during both
         attempts, WorkerError.
         """
-        _, fingerprint = read_consistent(fd, self.fingerprint)
-        return self._judge(fingerprint)
+        if client is None:  # every match is wanted
+            return self._judge(LookupRequest(read_consistent(fd, self.fingerprint)[1]))
+        first = DigestsFirst(self._judge, client)
+        _, fingerprint = read_consistent(fd, partial(self.fingerprint, upload=first.turn))
+        return self._judge(LookupRequest(fingerprint, earlier=first.earlier))
 
-    def check_private(self, fd: int) -> Judgement:
+    def check_private(self, fd: int, client: str = "") -> Judgement:
         """Return the judgement of an open file that no other process can write to.
 
         It is not checked for changes, which saves a wait of one tick of the kernel's clock.
         Raises OSError, WorkerError.
         """
         os.lseek(fd, 0, os.SEEK_SET)
-        return self._judge(self.fingerprint(fd))
+        first = DigestsFirst(self._judge, client)
+        fingerprint = self.fingerprint(fd, upload=first.turn)
+        return self._judge(LookupRequest(fingerprint, earlier=first.earlier))
 
     def open_stream(self) -> StreamHasher | None:
         """Return a hasher for a content that is still arriving, None if it must be complete."""
         return self.fingerprinter.open_stream()
 
-    def check_stream(self, stream: StreamHasher, kept: int | None) -> Judgement:
+    def check_stream(
+        self, stream: StreamHasher, kept: int | None, client: str = "", *, decodes: bool = True
+    ) -> Judgement:
         """Return the judgement of a streamed content; *kept* is its file if that was wanted.
 
-        Raises OSError, WorkerError.
+        Without *decodes* only its digests are judged.  Raises OSError, WorkerError.
         """
-        return self._judge(stream.fingerprint(kept))
+        first = DigestsFirst(self._judge, client, decodes=decodes)
+        fingerprint = stream.fingerprint(kept, upload=first.turn)
+        return self._judge(LookupRequest(fingerprint, earlier=first.earlier))
 
-    def _judge(self, fingerprint: Fingerprint) -> Judgement:
-        return judge_all(self.matcher_set, [LookupRequest(fingerprint)], self._clock())[0]
+    def _judge(self, request: LookupRequest) -> Judgement:
+        return judge_all(self.matcher_set, [request], self._clock())[0]
 
     def close(self) -> None:
         """Stop the workers and close the matchers."""

@@ -6,7 +6,8 @@ are in :mod:`hashwacht.testing`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from hashwacht.core.types import Answer, Diagnostic, Fingerprint, Reason, Signal
@@ -91,6 +92,20 @@ class QuickHashMatcher(Protocol):
         """Return whether any quick signal may be near an entry, so that its error matters."""
 
 
+@dataclass(frozen=True, slots=True)
+class UploadTurn:
+    """How an upload waits for the workers.
+
+    *client* is whoever sent it: clients take turns.  *decides* is called with the digests, before
+    anything is decoded; if it returns True the fingerprint has nothing but digests.  Without
+    *decodes* nothing is decoded at all, and what is missing is OVERLOADED.
+    """
+
+    client: str = ""
+    decides: Callable[[Fingerprint], bool] = lambda _: False
+    decodes: bool = True
+
+
 class StreamHasher(Protocol):
     """Hashes a content that is still arriving.  For one thread at a time."""
 
@@ -100,7 +115,7 @@ class StreamHasher(Protocol):
     def finish(self) -> bool:
         """End the content; return whether to keep its bytes until ``fingerprint`` returns."""
 
-    def fingerprint(self, kept: int | None) -> Fingerprint:
+    def fingerprint(self, kept: int | None, *, upload: UploadTurn) -> Fingerprint:
         """Return what a :class:`Fingerprinter` would; *kept* is the file if it was to be kept.
 
         Raises OSError, WorkerError.
@@ -124,11 +139,11 @@ class Fingerprinter(Protocol):
         Empty if the decoders run in this process.  Raises WorkerError.
         """
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         """Read *fd* (open for reading, at offset 0) to its end, once.
 
-        Contents that another process handed in (*upload*) and those that this process found get
-        workers in turn, so that neither waits for all of the other.  Raises OSError if the file
+        Contents that were uploaded and those that this process found get workers in turn, so that
+        neither waits for all of the other.  Raises OSError if the file
         system refuses.  Everything else (damage, limits, a dead worker) is part of the
         fingerprint.
         """

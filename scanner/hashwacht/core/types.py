@@ -49,6 +49,8 @@ class Reason(StrEnum):
     """Too damaged to decode: no browser would show a picture either."""
     OVER_LIMIT = "over-limit"
     """More pixels, frames, bytes or memory than the budget allows."""
+    OVERLOADED = "overloaded"
+    """An upload whose client has sent more than is looked at in time, or that has no room."""
     TIMED_OUT = "timed-out"
     """More processor or wall-clock time than the budget allows."""
     WORKER_DIED = "worker-died"

@@ -9,10 +9,12 @@ have no match.  They are not signals: no matcher has a parameter for them.
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -47,6 +49,22 @@ class UploadContext:
     file_name: str = ""
     declared_type: str = ""
     submitter_uid: int | None = None
+
+
+def client_of(context: UploadContext | None) -> str:
+    """Return who sent an upload, as far as shares and quotas are concerned; "" if unknown.
+
+    That is the application's user ID, where the kernel reports it, and the client's address, of
+    which one client has 64 bits under IPv6 (RFC 6177).
+    """
+    if context is None:
+        return ""
+    address = context.address[:MAX_TEXT_CHARACTERS]
+    with suppress(ValueError):
+        parsed = ipaddress.ip_address(address)
+        if parsed.version == 6:  # noqa: PLR2004  # the protocol's number
+            address = str(ipaddress.ip_network((parsed, 64), strict=False))
+    return address if context.submitter_uid is None else f"{context.submitter_uid} {address}"
 
 
 class UploadContextStore:

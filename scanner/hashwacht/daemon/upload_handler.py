@@ -15,18 +15,19 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from hashwacht import __version__
 from hashwacht.core.errors import Interrupted, StorageError
+from hashwacht.core.ports import UploadTurn
 from hashwacht.core.types import Fingerprint, Outcome, Reason, Verdict
-from hashwacht.core.upload_context import UploadContext
+from hashwacht.core.upload_context import UploadContext, client_of
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.scanner import Scanner
-from hashwacht.matching.matcher_set import LookupRequest
-from hashwacht.pipeline import judge_all
+from hashwacht.matching.matcher_set import EarlierAnswers, LookupRequest
+from hashwacht.pipeline import DigestsFirst, Judgement, judge_all
 from hashwacht.platform.safe_open import read_consistent, read_once, reopen_read_only
 from hashwacht.storage.journal import PendingContent
 from hashwacht.uploads.backend import (
@@ -39,6 +40,15 @@ from hashwacht.uploads.local import ResultStorage
 from hashwacht.uploads.protocol import DescribeDaemonReply, UploadCheckRequest
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """A content, where it came from, and the answers that it has already."""
+
+    fingerprint: Fingerprint
+    context: UploadContext | None
+    earlier: EarlierAnswers | None
 
 
 class UploadHandler:
@@ -99,8 +109,10 @@ class UploadHandler:
         own_fd = reopen_read_only(fd)
         try:
             with self._scanner.runtime.borrow() as runtime:
-                fingerprint = _read(own_fd, runtime, private=private)
-                verdict, recorded = self._judge(runtime, fingerprint, context)
+                first = self._digests_first(runtime, client_of(context))
+                fingerprint = _read(own_fd, runtime, first.turn, private=private)
+                upload = _Upload(fingerprint, context, first.earlier)
+                verdict, recorded = self._judge(runtime, upload)
         finally:
             os.close(own_fd)
         return CheckResult(verdict, fingerprint.key, fingerprint.kind, fingerprint.size, recorded)
@@ -117,42 +129,51 @@ class UploadHandler:
             return undetermined_result(Reason.OVER_LIMIT, f"more than {limit} bytes")
         return None
 
-    def _judge(
-        self, runtime: Runtime, fingerprint: Fingerprint, context: UploadContext | None
-    ) -> tuple[Verdict, bool]:
+    def _digests_first(self, runtime: Runtime, client: str) -> DigestsFirst:
+        """Return what judges the digests of an upload, with the answers that are stored."""
+        contents, verdicts = self._storage.store.contents, self._scanner.verdicts
+
+        def judge(request: LookupRequest) -> Judgement:
+            ids = contents.load_ids([request.fingerprint.key])
+            answers = [answer for c in contents.load(ids.values()).values() for answer in c.answers]
+            return verdicts.judge_digests(runtime, replace(request, answers=tuple(answers)))
+
+        return DigestsFirst(judge, client)
+
+    def _judge(self, runtime: Runtime, upload: _Upload) -> tuple[Verdict, bool]:
         """Return the verdict and whether it is recorded; a storage error changes no verdict."""
         try:
-            return self._record(runtime, fingerprint, context)
+            return self._record(runtime, upload)
         except StorageError as error:
             _log.error("cannot record an upload: %s", error.message)
         unavailable = self._scanner.verdicts.matcher_health.failing()
-        requests = [LookupRequest(fingerprint)]
+        requests = [LookupRequest(upload.fingerprint, earlier=upload.earlier)]
         (judgement,) = judge_all(runtime.pipeline.matcher_set, requests, self._clock(), unavailable)
         return judgement.verdict, False
 
-    def _record(
-        self, runtime: Runtime, fingerprint: Fingerprint, context: UploadContext | None
-    ) -> tuple[Verdict, bool]:
+    def _record(self, runtime: Runtime, upload: _Upload) -> tuple[Verdict, bool]:
         """Record the fingerprint, judge it, record the answers; pending ones are retried.
 
         The context is recorded before the verdict, so that no crash leaves a match without the
         data of its upload.
         """
         store, verdicts, now = self._storage.store, self._scanner.verdicts, self._clock()
-        content = store.contents.record([fingerprint], now)[fingerprint.key]
-        judged = verdicts.judge_now(runtime, [content.id], {content.id: content})
+        key, context = upload.fingerprint.key, upload.context
+        content = store.contents.record([upload.fingerprint], now)[key]
+        earlier = {} if upload.earlier is None else {content.id: upload.earlier}
+        judged = verdicts.judge_now(runtime, [content.id], {content.id: content}, earlier)
         if self.closing.is_set():  # the matchers are being closed
             raise Interrupted("the daemon was stopped while matchers were asked")
         verdict = judged[content.id].now.verdict
         keeps_context = verdict.outcome is not Outcome.NO_MATCH
         if keeps_context and context is not None:
-            self._storage.uploads.record(fingerprint.key, context)
+            self._storage.uploads.record(key, context)
         pending = [PendingContent(content.id, Lane.UPLOAD, now, "", b"")]
         verdicts.record(judged, pending if judged[content.id].is_pending else [])
         return verdict, keeps_context
 
 
-def _read(fd: int, runtime: Runtime, *, private: bool) -> Fingerprint:
+def _read(fd: int, runtime: Runtime, turn: UploadTurn, *, private: bool) -> Fingerprint:
     """Hash a file in the workers' upload lane.  Raises OSError, Changed, WorkerError."""
     read = read_once if private else read_consistent
-    return read(fd, partial(runtime.pipeline.fingerprint, upload=True))[1]
+    return read(fd, partial(runtime.pipeline.fingerprint, upload=turn))[1]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import Outcome, Reason
-from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
+from hashwacht.matching.matcher_set import EarlierAnswers, LookupRequest, MatcherSet
 from hashwacht.pipeline import Judgement, judge_all
 from hashwacht.storage.answers import AnswerRequirement
 from hashwacht.storage.contents import StoredContent, StoredVerdict
@@ -83,12 +83,13 @@ class ContentJudge:
         contents: Collection[int],
         loaded: Mapping[int, StoredContent] | None = None,
         unavailable: Collection[str] = (),
+        earlier: Mapping[int, EarlierAnswers] | None = None,
     ) -> dict[int, JudgedContent]:
         """Return the judgements of these contents by number; writes nothing.
 
         Contents in *loaded* are not read from the storage; unknown numbers are left out.
-        Matchers in *unavailable* are not asked.  Raises Interrupted if the matchers are being
-        closed: their answers would be wrong.
+        Matchers in *unavailable* are not asked, *earlier* answers not obtained again.  Raises
+        Interrupted if the matchers are being closed: their answers would be wrong.
         """
         if not contents:
             return {}
@@ -97,7 +98,11 @@ class ContentJudge:
         known = [stored[number] for number in contents if number in stored]
         # Taken before the lookup: answers from before a list arrives must count as outdated.
         knowledge_id = matcher_set.knowledge_id
-        requests = [LookupRequest(content.fingerprint, content.answers) for content in known]
+        early = earlier or {}
+        requests = [
+            LookupRequest(content.fingerprint, content.answers, early.get(content.id))
+            for content in known
+        ]
         judgements = judge_all(matcher_set, requests, self._clock(), unavailable)
         if self._closing.is_set():
             raise Interrupted("stopped while matchers were asked")

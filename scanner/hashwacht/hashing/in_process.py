@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 
 from hashwacht.core.errors import SignalError
-from hashwacht.core.ports import SignalType
+from hashwacht.core.ports import SignalType, UploadTurn
 from hashwacht.core.text import replace_unprintable
 from hashwacht.core.types import (
     CONTENT_KEY_TYPE,
@@ -197,7 +197,7 @@ class InProcessFingerprinter:
     def open_stream(self) -> None:
         """Return no stream: a content must be complete."""
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:  # noqa: ARG002 - no workers to wait for
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:  # noqa: ARG002 - no workers to wait for
         """Read *fd* to its end, once.  Raises OSError if the file system refuses; nothing else."""
         running = start_digests(self._digests)
         at_most = self._plan.limits.max_picture_size

@@ -13,7 +13,7 @@ from dataclasses import replace
 from threading import Lock
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.core.ports import Fingerprinter, StreamHasher
+from hashwacht.core.ports import Fingerprinter, StreamHasher, UploadTurn
 from hashwacht.core.types import Fingerprint
 
 
@@ -43,14 +43,16 @@ class QuickThenExact:
         """The sandbox layers of the quick fingerprinter; the exact one has the same."""
         return self._quick.layers
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         """Return the quick fingerprint of *fd*, or the exact one where that can matter.
 
         Raises OSError, WorkerError.
         """
         return self.refine(self._quick.fingerprint(fd, upload=upload), fd, upload=upload)
 
-    def refine(self, quick: Fingerprint, fd: int, *, upload: bool = False) -> Fingerprint:
+    def refine(
+        self, quick: Fingerprint, fd: int, *, upload: UploadTurn | None = None
+    ) -> Fingerprint:
         """Return *quick*, or the exact fingerprint of *fd* if *quick* is near a list's entry.
 
         The recipe of an exact fingerprint includes the quick one, which it replaces.
@@ -88,6 +90,6 @@ class _QuickThenExactStream:
         self._stream, self._both = stream, both
         self.update, self.finish = stream.update, stream.finish
 
-    def fingerprint(self, kept: int | None) -> Fingerprint:
-        result = self._stream.fingerprint(kept)
-        return result if kept is None else self._both.refine(result, kept)
+    def fingerprint(self, kept: int | None, *, upload: UploadTurn) -> Fingerprint:
+        result = self._stream.fingerprint(kept, upload=upload)
+        return result if kept is None else self._both.refine(result, kept, upload=upload)

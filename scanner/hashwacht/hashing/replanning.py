@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from threading import Lock
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.core.ports import Fingerprinter, StreamHasher
+from hashwacht.core.ports import Fingerprinter, StreamHasher, UploadTurn
 from hashwacht.core.types import Fingerprint
 
 
@@ -59,7 +59,7 @@ class ReplanningFingerprinter:
         """The sandbox layers, which are the same for all."""
         return self._started[-1].layers
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         """Return the fingerprint of *fd*.  Raises OSError, WorkerError."""
         return self._current().fingerprint(fd, upload=upload)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from hashwacht.core.ports import Matcher, Query, QuickHashMatcher
-from hashwacht.core.types import QUICK_ERROR_BITS, Answer, Fingerprint, Outcome, Reason
+from hashwacht.core.types import QUICK_ERROR_BITS, Answer, Fingerprint, Outcome, Reason, Signal
 from hashwacht.core.verdict import effective_answer
 
 CALLERS = 8
@@ -40,11 +40,20 @@ class ConfiguredMatcher:
 
 
 @dataclass(frozen=True, slots=True)
+class EarlierAnswers:
+    """The answers about some of a content's *signals*, obtained just before the others."""
+
+    signals: frozenset[Signal]
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LookupRequest:
-    """A content to look up, with its stored answers."""
+    """A content to look up, with its stored answers, and those about some of its signals."""
 
     fingerprint: Fingerprint
     answers: tuple[Answer, ...] = ()
+    earlier: EarlierAnswers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +186,14 @@ class _Column:
             answer = self._stored[index] = by_matcher.get(matcher.name)
             if answer and configured.is_current(answer, revision, now):
                 self.answers[index] = _CurrentAnswer(answer, None, self._expires)
+                continue
+            early = _earlier_answer(request, configured, now)
+            rest = _not_asked(query, request.earlier) if early else query
+            if early and not rest:
+                current = effective_answer(answer, early)
+                self.answers[index] = _CurrentAnswer(current, early, self._expires)
             else:
-                self._due[index] = query
+                self._due[index] = rest if early and early.outcome is Outcome.NO_MATCH else query
 
     @property
     def is_due(self) -> bool:
@@ -200,6 +215,21 @@ class _Column:
         for index, answer in zip(self._due, answers, strict=True):
             current = effective_answer(self._stored[index], answer)
             self.answers[index] = _CurrentAnswer(current, answer, self._expires)
+
+
+def _earlier_answer(
+    request: LookupRequest, configured: ConfiguredMatcher, now: float
+) -> Answer | None:
+    """Return the answer of a matcher about some of the signals, None if it must be asked again."""
+    revision = configured.matcher.revision
+    for answer in request.earlier.answers if request.earlier else ():
+        if answer.matcher == configured.matcher.name:
+            return answer if configured.is_current(answer, revision, now) else None
+    return None
+
+
+def _not_asked(query: Query, earlier: EarlierAnswers | None) -> Query:
+    return tuple(signal for signal in query if earlier is None or signal not in earlier.signals)
 
 
 def _query(fingerprint: Fingerprint, accepts: frozenset[str]) -> Query:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hashwacht.core.ports import Fingerprinter, Query
+from hashwacht.core.ports import Fingerprinter, Query, UploadTurn
 from hashwacht.core.types import Answer, Diagnostic, Fingerprint, Match, Outcome, Reason
 from hashwacht.scan.progress import Progress, ScanResult, Summary
 
@@ -64,7 +64,7 @@ class CountingFingerprinter:
         """The sandbox layers of the inner one."""
         return self._inner.layers
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         """Count, and read."""
         self.read += 1
         return self._inner.fingerprint(fd, upload=upload)
@@ -86,7 +86,7 @@ class HeldFingerprinter(CountingFingerprinter):
         self._but = but
         self.released = threading.Event()
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         """Wait, and read."""
         if Path(f"/proc/self/fd/{fd}").readlink().name != self._but:
             assert self.released.wait(HELD), "the hold was never released"

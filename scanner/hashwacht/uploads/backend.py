@@ -92,9 +92,18 @@ class StreamingBackend(Protocol):
         """Return a hasher; None if the content must be complete.  Raises HashwachtError."""
 
     def check_stream(
-        self, ahead: StreamHasher, kept: int | None, context: UploadContext | None
+        self,
+        ahead: StreamHasher,
+        kept: int | None,
+        context: UploadContext | None,
+        *,
+        decodes: bool = True,
     ) -> CheckResult:
-        """Return the verdict on what *ahead* has read; *kept* is its file if that was wanted."""
+        """Return the verdict on what *ahead* has read; *kept* is its file if that was wanted.
+
+        Without *decodes* only its digests are judged, and a picture is undetermined (OVERLOADED)
+        unless they match.
+        """
 
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 -]{0,40}")

@@ -11,33 +11,70 @@ from __future__ import annotations
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import IO, Self
 
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import StreamHasher
 from hashwacht.core.types import Reason
-from hashwacht.core.upload_context import UploadContext
+from hashwacht.core.upload_context import UploadContext, client_of
 from hashwacht.uploads.backend import (
     CheckBackend,
     CheckResult,
     StreamingBackend,
     undetermined_result,
 )
+from hashwacht.uploads.fair_share import FairShare
 
 BackendFactory = Callable[[], CheckBackend]
 Task = Callable[[CheckBackend], CheckResult]
 
 
+_CLOSE_TIMEOUT, _CLOSE_TICK = 30.0, 0.02
+"""Seconds that ``close`` waits for running tasks, and between two looks."""
+
+MAX_PENDING_DIGESTS = 512
+"""Uploads over the share of their client whose digests may wait to be looked up."""
+
+DIGEST_THREADS = 4
+"""Threads for them: one slow service must not keep all of them."""
+
+_OVERLOADED = "too many uploads of this client are waiting; it has to send them more slowly"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckTask:
+    """The check of one upload of *client*; *fd* belongs to the task, which closes it.
+
+    *run* checks everything, *run_digests* (None: impossible) only what costs little.
+    """
+
+    client: str
+    fd: int | None
+    run: Task
+    run_digests: Task | None = None
+
+
 class CheckExecutor:
-    """Threads, a bounded queue, and one backend, which the first task opens.  Thread-safe."""
+    """Threads, a bounded share of them for each client, and one backend.  Thread-safe.
+
+    The threads mostly wait for workers.  An upload over the share of its client is not decoded,
+    but its digests are looked up and it is recorded, by other threads.
+    """
 
     def __init__(self, factory: BackendFactory, threads: int, max_pending: int) -> None:
         """Run *threads* tasks at a time; up to *max_pending* more wait."""
         self._factory = factory
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="hashwacht")
-        self._slots = threading.BoundedSemaphore(threads + max_pending)
+        self._share = FairShare(threads + max_pending)
+        self._digest_pool = ThreadPoolExecutor(
+            DIGEST_THREADS, thread_name_prefix="hashwacht-digest"
+        )
+        self._digest_share = FairShare(MAX_PENDING_DIGESTS)
         self._lock = threading.Lock()
         self._backend: CheckBackend | None = None
         self._warm_backend: CheckBackend | None = None
@@ -55,35 +92,46 @@ class CheckExecutor:
         except HashwachtError:
             return None  # the task meets the error again and reports it
 
-    def submit(self, fd: int | None, task: Task) -> Future[CheckResult]:
-        """Run *task* in a thread, then close *fd*; a full queue makes the result undetermined."""
-        if not self._slots.acquire(blocking=False):
-            _close(fd)
-            full: Future[CheckResult] = Future()
-            full.set_result(undetermined_result(Reason.OVER_LIMIT, "too many uploads are waiting"))
-            return full
+    def submit(self, task: CheckTask) -> Future[CheckResult]:
+        """Run *task* in a thread, then close its file; see the class for what is over a share."""
+        if self._share.acquire(task.client):
+            return self._start(task, task.run, self._pool, self._share)
+        if task.run_digests is not None and self._digest_share.acquire(task.client):
+            return self._start(task, task.run_digests, self._digest_pool, self._digest_share)
+        _close(task.fd)
+        full: Future[CheckResult] = Future()
+        full.set_result(undetermined_result(Reason.OVERLOADED, _OVERLOADED))
+        return full
+
+    def _start(
+        self, task: CheckTask, work: Task, pool: ThreadPoolExecutor, share: FairShare
+    ) -> Future[CheckResult]:
+        def release() -> None:
+            _close(task.fd)
+            share.release(task.client)
+
+        def run() -> CheckResult:
+            try:
+                return self._run(work)
+            finally:
+                release()
+
         try:
-            future = self._pool.submit(self._run, fd, task)
+            future = pool.submit(run)
         except BaseException:
-            self._release(fd)
+            release()
             raise
-        future.add_done_callback(lambda ended: self._release(fd) if ended.cancelled() else None)
+        future.add_done_callback(lambda ended: release() if ended.cancelled() else None)
         return future
 
-    def _run(self, fd: int | None, task: Task) -> CheckResult:
+    def _run(self, work: Task) -> CheckResult:
         try:
             backend = self._open_backend()
-            result = task(backend)
+            result = work(backend)
             self._warm_up(backend)
         except HashwachtError as error:
             return undetermined_result(Reason.UNANSWERED, f"{error.message} {error.advice}".strip())
-        finally:
-            self._release(fd)
         return result
-
-    def _release(self, fd: int | None) -> None:
-        _close(fd)
-        self._slots.release()
 
     def _warm_up(self, backend: CheckBackend) -> None:
         """Start what the first stream needs here, where waiting does no harm."""
@@ -99,10 +147,20 @@ class CheckExecutor:
             return self._backend
 
     def close(self) -> None:
-        """Finish the running tasks and cancel the others."""
-        self._pool.shutdown(cancel_futures=True)
+        """Cancel what has not begun; let the rest end, for a while, and close the backend."""
+        for pool in (self._pool, self._digest_pool):
+            pool.shutdown(wait=False, cancel_futures=True)
         if self._backend is not None:
+            self._await_idle()
             self._backend.close()
+        for pool in (self._pool, self._digest_pool):
+            pool.shutdown()
+
+    def _await_idle(self) -> None:
+        """Wait until no task is running, or until the time is up: then the workers are killed."""
+        deadline = time.monotonic() + _CLOSE_TIMEOUT
+        while (self._share.used or self._digest_share.used) and time.monotonic() < deadline:
+            time.sleep(_CLOSE_TICK)
 
 
 def _close(fd: int | None) -> None:
@@ -158,14 +216,15 @@ class UploadStream:
         self._keep(b"", keep=True if hasher is None else hasher.finish())
         fd = None if self._file is None else os.dup(self._file.fileno())
 
-        def check(backend: CheckBackend) -> CheckResult:
+        def check(backend: CheckBackend, *, decodes: bool = True) -> CheckResult:
             if hasher is None:
                 assert fd is not None
                 return backend.check(fd, context, private=True)
             assert isinstance(backend, StreamingBackend)  # it opened the stream
-            return backend.check_stream(hasher, fd, context)
+            return backend.check_stream(hasher, fd, context, decodes=decodes)
 
-        return self._executor.submit(fd, check)
+        digests = None if hasher is None else partial(check, decodes=False)
+        return self._executor.submit(CheckTask(client_of(context), fd, check, digests))
 
     def close(self) -> None:
         """Release the file.  Idempotent."""

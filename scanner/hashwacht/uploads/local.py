@@ -6,11 +6,12 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from hashwacht.core.errors import StorageError
 from hashwacht.core.ports import StreamHasher
 from hashwacht.core.types import Outcome
-from hashwacht.core.upload_context import UploadContext, UploadContextStore
+from hashwacht.core.upload_context import UploadContext, UploadContextStore, client_of
 from hashwacht.engine.judge import ContentJudge
 from hashwacht.pipeline import Judgement, Pipeline
 from hashwacht.storage.store import Store
@@ -38,18 +39,25 @@ class LocalBackend:
     def check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         """Return the verdict on *fd*; record it unless it is NO_MATCH."""
         check = self.pipeline.check_private if private else self.pipeline.check
-        return undetermined_on_error(lambda: self._result(check(fd), context))
+        client = client_of(context)
+        return undetermined_on_error(lambda: self._result(check(fd, client), context))
 
     def open_stream(self) -> StreamHasher | None:
         """Return a hasher for a content that is still arriving.  Raises HashwachtError."""
         return self.pipeline.open_stream()
 
     def check_stream(
-        self, ahead: StreamHasher, kept: int | None, context: UploadContext | None
+        self,
+        ahead: StreamHasher,
+        kept: int | None,
+        context: UploadContext | None,
+        *,
+        decodes: bool = True,
     ) -> CheckResult:
         """Return the verdict on what *ahead* has read, as ``check`` does."""
-        check = self.pipeline.check_stream
-        return undetermined_on_error(lambda: self._result(check(ahead, kept), context))
+        check = partial(self.pipeline.check_stream, decodes=decodes)
+        client = client_of(context)
+        return undetermined_on_error(lambda: self._result(check(ahead, kept, client), context))
 
     def _result(self, judgement: Judgement, context: UploadContext | None) -> CheckResult:
         content = judgement.fingerprint

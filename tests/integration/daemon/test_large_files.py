@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hashwacht.core.ports import UploadTurn
 from hashwacht.core.types import Fingerprint, Outcome
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.readers import MAX_LARGE_OF_OWNER
@@ -29,7 +30,7 @@ class EndlessFingerprinter:
         self._inner = InProcessFingerprinter(Plan(("sha256",)))
         self.recipe, self.layers = self._inner.recipe, self._inner.layers
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         if os.fstat(fd).st_size <= LARGE_SIZE:
             return self._inner.fingerprint(fd, upload=upload)
         with self._lock:

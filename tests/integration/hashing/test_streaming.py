@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from demo.pictures import encode, grainy, photo, truncated
+from hashwacht.core.ports import UploadTurn
 from hashwacht.core.types import Fingerprint
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.content_reader import HEAD
@@ -46,7 +47,7 @@ def piecewise(pool: WorkerPool, content: bytes, places: Sequence[int]) -> Finger
             keep = ahead.update(content[begin:end])
             file.write(content[begin:end])
         assert keep in {None, ahead.finish()}
-        return ahead.fingerprint(file.fileno() if ahead.finish() else None)
+        return ahead.fingerprint(file.fileno() if ahead.finish() else None, upload=UploadTurn())
 
 
 @pytest.mark.parametrize("name", CONTENTS)
@@ -74,14 +75,14 @@ def test_a_content_that_is_no_picture_needs_no_worker(start: Start) -> None:
 def test_the_decoder_gets_a_read_only_descriptor() -> None:
     modes = []
 
-    def look(digests: Fingerprint, copy: int) -> Fingerprint:
+    def look(digests: Fingerprint, copy: int, _: UploadTurn) -> Fingerprint:
         modes.append(fcntl.fcntl(copy, fcntl.F_GETFL) & os.O_ACCMODE)
         return digests
 
     ahead = PoolStreamHasher(DigestTask(PLAN), (), look)
     ahead.update(CONTENTS["jpeg"])
     with tempfile.TemporaryFile(buffering=0) as file:
-        ahead.fingerprint(file.fileno())
+        ahead.fingerprint(file.fileno(), upload=UploadTurn())
     assert modes == [os.O_RDONLY]
 
 
@@ -103,7 +104,7 @@ class Crc:
 def test_a_content_that_cannot_be_a_picture_is_not_kept() -> None:
     answers = {}
     for name, content in CONTENTS.items():
-        ahead = PoolStreamHasher(DigestTask(PLAN), (), lambda digests, _: digests)
+        ahead = PoolStreamHasher(DigestTask(PLAN), (), lambda digests, _, __: digests)
         answers[name] = (ahead.update(content), ahead.finish())
     assert answers == {
         "nothing": (None, False),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django import forms  # type: ignore[import-untyped]  # Django ships no types
@@ -21,6 +21,7 @@ from django.core.exceptions import (  # type: ignore[import-untyped]  # Django s
 from django.core.files.base import ContentFile  # type: ignore[import-untyped]  # Django ships no types
 from django.core.files.storage import storages  # type: ignore[import-untyped]  # Django ships no types
 from django.core.files.uploadedfile import SimpleUploadedFile  # type: ignore[import-untyped]  # Django ships no types
+from django.core.files.uploadhandler import FileUploadHandler  # type: ignore[import-untyped]  # Django ships no types
 from django.db import connection, models  # type: ignore[import-untyped]  # Django ships no types
 from django.db.migrations.writer import MigrationWriter  # type: ignore[import-untyped]  # Django ships no types
 from django.http import HttpResponse, UnreadablePostError  # type: ignore[import-untyped]  # Django ships no types
@@ -137,6 +138,40 @@ def test_unknown_files_reach_the_view_with_their_verdicts(client: Client) -> Non
 
 def test_a_match_is_denied_and_the_view_has_no_files(client: Client) -> None:
     assert post(client, b"other", KNOWN).status_code == 403
+
+
+class StreamingHandler(FileUploadHandler):  # type: ignore[misc]  # Django ships no types
+    """Stores a file while it arrives, as a handler does that streams to a bucket."""
+
+    stored: ClassVar[list[bytearray]] = []
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        self.stored.append(bytearray())
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> bytes:
+        assert start == len(self.stored[-1])
+        self.stored[-1] += raw_data
+        return raw_data
+
+    def file_complete(self, file_size: int) -> None:
+        assert file_size == len(self.stored[-1])
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_handler_that_stores_receives_nothing_of_a_match(
+    client: Client, checker: Checker, streaming: bool
+) -> None:
+    StreamingHandler.stored.clear()
+    handlers = [HANDLERS[0], f"{__name__}.StreamingHandler", *HANDLERS[1:]]
+    with (
+        override_settings(FILE_UPLOAD_HANDLERS=handlers),
+        having(checker, streaming=streaming),
+    ):
+        assert post(client, LARGE, KNOWN).status_code == 403
+        assert StreamingHandler.stored == [LARGE, KNOWN if streaming else b""]
+        answer = post(client, LARGE, b"small")
+        assert answer.content.decode().startswith(f"([{len(LARGE)}, 5]")
 
 
 def test_a_match_is_denied_when_csrf_tokens_are_checked(client: Client, matched: list[Any]) -> None:

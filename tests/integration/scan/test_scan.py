@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import StorageBusy, UsageError
+from hashwacht.core.ports import UploadTurn
 from hashwacht.core.types import Fingerprint, Outcome, Reason
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
@@ -199,7 +200,7 @@ class Refusing(InProcessFingerprinter):
     def __init__(self) -> None:
         super().__init__(Plan(("sha256",)))
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         if os.pread(fd, 3, 0) == b"two":
             raise OSError(5, "Input/output error")
         return super().fingerprint(fd, upload=upload)
@@ -229,7 +230,7 @@ class Writing(InProcessFingerprinter):
     def __init__(self) -> None:
         super().__init__(Plan(("sha256",)))
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         fingerprint = super().fingerprint(fd, upload=upload)
         with Path(f"/proc/self/fd/{fd}").open("ab") as file:
             file.write(b"more")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from hashwacht.core.errors import WorkerError
+from hashwacht.core.ports import UploadTurn
 from hashwacht.core.types import Fingerprint
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 
@@ -21,10 +22,10 @@ class Recorder:
     name: str
     recipe: tuple[str, ...]
     layers: dict[str, str] = field(default_factory=dict)
-    calls: list[tuple[bytes, bool]] = field(default_factory=list)
+    calls: list[tuple[bytes, UploadTurn | None]] = field(default_factory=list)
     closed: bool = False
 
-    def fingerprint(self, fd: int | None, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int | None, *, upload: UploadTurn | None = None) -> Fingerprint:
         content = b"" if fd is None else os.read(fd, 100)
         self.calls.append((content, upload))
         return Fingerprint("0" * 64, len(content), self.name, self.recipe, ())
@@ -72,9 +73,9 @@ def test_a_content_far_from_every_entry_is_hashed_once(
     )
 
 
-@pytest.mark.parametrize("upload", [False, True])
+@pytest.mark.parametrize("upload", [None, UploadTurn("client")])
 def test_a_content_near_an_entry_is_read_again_in_its_lane(
-    quick: Recorder, exact: Recorder, near: int, *, upload: bool
+    quick: Recorder, exact: Recorder, near: int, *, upload: UploadTurn | None
 ) -> None:
     fingerprinter = QuickThenExact(quick, lambda: exact, lambda result: result.kind == "quick")
     result = fingerprinter.fingerprint(near, upload=upload)
@@ -104,8 +105,8 @@ def test_a_stream_is_refined_if_its_bytes_were_kept(
     stream = QuickThenExact(quick, lambda: exact, lambda _: True).open_stream()
     assert stream is not None
     assert (stream.update(b"near"), stream.finish()) == (True, True)
-    assert stream.fingerprint(near).kind == "exact"
-    assert stream.fingerprint(None).kind == "quick"
+    assert stream.fingerprint(near, upload=UploadTurn()).kind == "exact"
+    assert stream.fingerprint(None, upload=UploadTurn()).kind == "quick"
 
 
 def test_close_closes_both_and_starts_nothing(quick: Recorder, exact: Recorder, near: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from hashwacht.core.errors import WorkerError
+from hashwacht.core.ports import UploadTurn
 from hashwacht.core.types import Fingerprint
 from hashwacht.hashing.replanning import ReplanningFingerprinter
 
@@ -24,8 +25,8 @@ class Started:
     def layers(self) -> dict[str, str]:
         return {}
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
-        return Fingerprint(os.read(fd, 1).hex(), upload, "", self.recipe, ())
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
+        return Fingerprint(os.read(fd, 1).hex(), int(upload is not None), "", self.recipe, ())
 
     def open_stream(self) -> None:
         return None

@@ -7,9 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from queue import SimpleQueue
 
-from hashwacht.hashing.workers.scheduler import FairScheduler, SchedulerLane
+import pytest
+
+from hashwacht.hashing.workers.scheduler import ClientBusy, FairScheduler, SchedulerLane
+from support.processes import wait_for
 
 Work = Callable[[Sequence[int]], Sequence[int]]
+
+
+def waiting_count(scheduler: FairScheduler[int, int]) -> int:
+    return sum(map(len, scheduler._waiting.values()))
 
 
 def test_a_burst_in_one_lane_delays_the_other_by_one_turn() -> None:
@@ -27,7 +34,7 @@ def test_a_burst_in_one_lane_delays_the_other_by_one_turn() -> None:
         for thread in threads:
             thread.start()
             entered.acquire()
-        while sum(map(len, scheduler._waiting.values())) < len(threads):
+        while waiting_count(scheduler) < len(threads):
             pass
     for thread in threads:
         thread.join()
@@ -146,3 +153,43 @@ def test_an_error_is_raised_in_the_slot_and_ends_the_batch() -> None:
         pass
     assert isinstance(waiting_threads.outputs.pop(0), ValueError)
     assert waiting_threads.outputs == {1: (), 2: ()}
+
+
+def test_clients_take_turns_in_a_lane() -> None:
+    scheduler, order = FairScheduler[int, int](1), SimpleQueue[str]()
+
+    def work(client: str) -> None:
+        with scheduler.slot(SchedulerLane.UPLOAD, client):
+            order.put(client)
+
+    threads = []
+    with scheduler.slot(SchedulerLane.UPLOAD, "greedy"):
+        for client in ["greedy"] * 5 + ["other", "third", "other"]:
+            threads.append(threading.Thread(target=work, args=(client,)))
+            threads[-1].start()
+            wait_for(lambda: waiting_count(scheduler) == len(threads))
+    for thread in threads:
+        thread.join(10)
+    turns = [order.get(timeout=10) for _ in threads]
+    assert turns[:5] == ["greedy", "other", "third", "greedy", "other"]
+
+
+def test_only_a_client_with_other_contents_loses_patience() -> None:
+    scheduler = FairScheduler[int, int](1)
+    with scheduler.slot(SchedulerLane.UPLOAD, "greedy"):
+        with pytest.raises(ClientBusy), scheduler.slot(SchedulerLane.UPLOAD, "greedy", 0.01):
+            pytest.fail("it has no slot")
+        entered = threading.Event()
+
+        def patient() -> None:
+            with scheduler.slot(SchedulerLane.UPLOAD, "other", 0.01):
+                entered.set()
+
+        thread = threading.Thread(target=patient)
+        thread.start()
+        wait_for(lambda: waiting_count(scheduler) == 1)
+        assert not entered.wait(0.1)
+    assert entered.wait(10)
+    thread.join(10)
+    with scheduler.slot(SchedulerLane.UPLOAD, "greedy", 0.01):
+        assert waiting_count(scheduler) == 0

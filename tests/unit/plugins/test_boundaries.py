@@ -122,7 +122,7 @@ def test_a_long_body_cut_anywhere(send: Send, places: list[int]) -> None:
     refused = send(cut(LONG, *places))
     assert (refused.status, refused.complete) == (403, False)
     assert LONG.startswith(refused.received)
-    assert len(refused.received) < LONG.index(KNOWN) + len(KNOWN * 300)
+    assert len(refused.received) <= LONG.index(KNOWN)
     places = [min(each, len(LONG_OTHER)) for each in places]
     accepted = send(cut(LONG_OTHER, *places))
     assert (accepted.status, accepted.received) == (200, LONG_OTHER)
@@ -148,6 +148,6 @@ def test_a_raw_body_is_one_file(send: Send, content: bytes) -> None:
         found = send(cut(content, place), "application/octet-stream", method="PUT")
         if content.startswith(KNOWN):
             assert (found.status, found.complete) == (403, False)
-            assert len(found.received) <= len(content) - 4096
+            assert found.received == b""
         else:
             assert (found.status, found.received) == (200, content)

@@ -116,14 +116,14 @@ def test_a_backend_that_fails_to_open_is_tried_again() -> None:
 def test_a_full_queue_is_an_answer_at_once() -> None:
     gate = Gate()
     with (
-        Checker(lambda: gate, threads=1, max_pending=1) as checker,
+        Checker(lambda: gate, threads=1, max_pending=2) as checker,
         tempfile.TemporaryFile() as file,
     ):
         waiting = [checker.submit(file.fileno()) for _ in range(2)]
         refused = checker.submit(file.fileno()).result(0)
         gate.open.set()
         assert [each.result(10).outcome for each in waiting] == [Outcome.NO_MATCH] * 2
-        assert refused.reason is Reason.OVER_LIMIT
+        assert refused.reason is Reason.OVERLOADED
         assert checker.submit(file.fileno()).result(10).outcome is Outcome.NO_MATCH
 
 

@@ -283,7 +283,8 @@ def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> Non
             told.append(scope["hashwacht"].files[0].result.reason)
             await answer(send)
 
-        servers = [Server(reading, *cut(STORED, 5000), checker=checker) for _ in range(20)]
+        options: Any = {"checker": checker, "policy": Policy(on_match=OnMatch.OBSERVE)}
+        servers = [Server(reading, *cut(STORED, 5000), **options) for _ in range(20)]
         tasks = [asyncio.create_task(each.run()) for each in servers]
         while len(told) < 18:  # noqa: ASYNC110  # they end by themselves
             await asyncio.sleep(0)
@@ -292,9 +293,9 @@ def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> Non
         assert [each.statuses for each in servers] == [[201]] * 20
         return told
 
-    with Checker(lambda: gate, threads=1, max_pending=1) as checker:
+    with Checker(lambda: gate, threads=1, max_pending=2) as checker:
         told = asyncio.run(main(checker))
-    assert told == [Reason.OVER_LIMIT] * 18 + [None] * 2
+    assert told == [Reason.OVERLOADED] * 18 + [None] * 2
 
 
 def test_a_checker_closed_during_an_upload_is_undetermined() -> None:
@@ -309,7 +310,12 @@ def test_a_checker_closed_during_an_upload_is_undetermined() -> None:
 
     async def main() -> list[int]:
         body = form(file_part(b"other" * 9000))
-        server = Server(reading, *cut(body, 15_000, 30_000), checker=closing)
+        server = Server(
+            reading,
+            *cut(body, 15_000, 30_000),
+            checker=closing,
+            policy=Policy(streaming=True),
+        )
         await asyncio.wait_for(server.run(), 10)
         return server.statuses
 

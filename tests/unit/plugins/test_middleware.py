@@ -20,7 +20,7 @@ import pytest
 from hashwacht import Checker, CheckResult, ConfigurationError, Outcome, Reason, UploadContext
 from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.testing.fakes import KnowingMatcher
-from hashwacht_plugins import asgi, upload, wsgi
+from hashwacht_plugins import asgi, held_bytes, upload, wsgi
 from hashwacht_plugins.context import ClientInfo
 from hashwacht_plugins.multipart.body import RawBody, body_reader_for
 from hashwacht_plugins.multipart.events import RequestHead
@@ -176,8 +176,8 @@ def test_memory_is_bounded_while_verdicts_are_pending() -> None:
         held.close()
         slow.open.set()
     assert sent.startswith(passed)
-    assert upload.TAIL <= len(sent) - len(passed) < upload.TAIL + 60_000
-    assert most <= upload.WINDOW + 2 * 60_000
+    assert held_bytes.TAIL <= len(sent) - len(passed) < held_bytes.TAIL + 60_000
+    assert most <= held_bytes.WINDOW + 2 * 60_000
 
 
 def test_thousands_of_parts_are_seen_up_to_the_limit(make: Make) -> None:

@@ -22,6 +22,8 @@ MEANING: Mapping[Reason, str] = MappingProxyType(
         Reason.NEEDS_EXACT_HASH: "A new list has a similar entry; the next scan reads it again.",
         Reason.NOT_COMPUTED: "A matcher needs a hash that was not computed yet; scan again.",
         Reason.TIMED_OUT: "Decoding took longer than the limits allow; see [fingerprint.limits].",
+        Reason.OVERLOADED: "Its client sent more uploads than are checked in time; its digests were"
+        " looked up.",
         Reason.WORKER_DIED: "Decoding it crashed a worker process; it is not decoded again.",
         Reason.NO_DECODER: "No decoder for this kind of file is installed; run `hashwacht doctor`.",
         Reason.HASHER_FAILED: "A custom hasher failed or returned no hash.",

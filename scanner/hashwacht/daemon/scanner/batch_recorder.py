@@ -12,11 +12,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from hashwacht.cases.case_opening import JudgedFile
 from hashwacht.core.errors import HashwachtError
-from hashwacht.core.types import Reason
+from hashwacht.core.types import Answer, Reason
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.dispatcher import FilePostponed, JournaledFile, ReadResult
@@ -26,6 +27,8 @@ from hashwacht.daemon.scanner.unsettled import other_names
 from hashwacht.engine.judge import ContentJudge, JudgedContent
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
 from hashwacht.engine.record import record_files, remove_vanished
+from hashwacht.matching.matcher_set import EarlierAnswers, LookupRequest
+from hashwacht.pipeline import Judgement, judge_all
 from hashwacht.platform.backoff import Backoff
 from hashwacht.storage.contents import StoredContent
 from hashwacht.storage.journal import JournalEntry, PendingContent
@@ -61,6 +64,7 @@ class VerdictProcessor:
         ``matcher_recovered`` is set when a matcher answers again.
         """
         self._judge, self._counters = ContentJudge(store, clock, closing), counters
+        self._clock = clock
         self.matcher_health = MatcherHealthTracker()
         self.matcher_recovered = threading.Event()
         self._lookups = threading.Semaphore(MAX_CONCURRENT_LOOKUPS)
@@ -71,33 +75,51 @@ class VerdictProcessor:
         contents: Collection[int],
         loaded: Mapping[int, StoredContent] | None = None,
         unavailable: Collection[str] = (),
+        earlier: Mapping[int, EarlierAnswers] | None = None,
     ) -> dict[int, JudgedContent]:
         """Return the judgements of these contents by number; see :meth:`ContentJudge.judge`."""
-        judged = self._judge.judge(runtime.pipeline.matcher_set, contents, loaded, unavailable)
-        answers = [answer for content in judged.values() for answer in content.now.new_answers]
-        if self.matcher_health.record(answers):
-            self.matcher_recovered.set()
+        matchers = runtime.pipeline.matcher_set
+        judged = self._judge.judge(matchers, contents, loaded, unavailable, earlier)
+        self._record_health(answer for c in judged.values() for answer in c.now.new_answers)
         return judged
+
+    def _record_health(self, answers: Iterable[Answer]) -> None:
+        if self.matcher_health.record(list(answers)):
+            self.matcher_recovered.set()
+
+    def judge_digests(self, runtime: Runtime, request: LookupRequest) -> Judgement:
+        """Judge a content by its digests, without a long wait; writes nothing."""
+        with self._lookup_turn(runtime) as unavailable:
+            matchers, now = runtime.pipeline.matcher_set, self._clock()
+            (judgement,) = judge_all(matchers, [request], now, unavailable)
+        self._record_health(judgement.new_answers)
+        return judgement
 
     def judge_now(
         self,
         runtime: Runtime,
         contents: Collection[int],
         loaded: Mapping[int, StoredContent] | None = None,
+        earlier: Mapping[int, EarlierAnswers] | None = None,
     ) -> dict[int, JudgedContent]:
         """Judge without a long wait: services that fail or are busy are asked later."""
-        services = {
+        with self._lookup_turn(runtime) as unavailable:
+            return self.judge(runtime, contents, loaded, unavailable, earlier)
+
+    @contextmanager
+    def _lookup_turn(self, runtime: Runtime) -> Iterator[frozenset[str]]:
+        """Wait for a turn to ask services; yield those that are not to be asked now."""
+        services = frozenset(
             configured.matcher.name
             for configured in runtime.pipeline.matcher_set.matchers
             if configured.max_age is not None
-        }
+        )
         unavailable = services & self.matcher_health.failing()
-        if unavailable == services:
-            return self.judge(runtime, contents, loaded, unavailable)
-        if not self._lookups.acquire(timeout=LOOKUP_WAIT):
-            return self.judge(runtime, contents, loaded, services)
+        if unavailable == services or not self._lookups.acquire(timeout=LOOKUP_WAIT):
+            yield services
+            return
         try:
-            return self.judge(runtime, contents, loaded, unavailable)
+            yield unavailable
         finally:
             self._lookups.release()
 

@@ -47,12 +47,17 @@ class LargeContents:
         self._registry, self._request, self._max_read_time = registry, request, max_read_time
         self._scheduler: FairScheduler[int, Fingerprint] = FairScheduler(MAX_LARGE)
 
-    def digest(self, fd: int, lane: SchedulerLane) -> tuple[Fingerprint, int | None]:
+    def digest(
+        self, fd: int, lane: SchedulerLane, client: str = ""
+    ) -> tuple[Fingerprint, int | None]:
         """Return the digests of *fd* and a copy to decode, which the caller must close.
 
         Raises OSError (EFBIG: it takes longer than the limit), WorkerError.
         """
-        with self._scheduler.slot(lane), self._registry.checkout(WorkerKind.DIGESTS) as worker:
+        with (
+            self._scheduler.slot(lane, client),
+            self._registry.checkout(WorkerKind.DIGESTS) as worker,
+        ):
             with suppress(psutil.Error):
                 lower_priority(worker.pid)
             try:

@@ -6,7 +6,8 @@ import errno
 import os
 import signal
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from threading import Lock
 
@@ -15,6 +16,7 @@ from hashwacht.core.signals import BUILT_IN, TextSignalType, signal_types
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Plan
 from hashwacht.hashing.workers.protocol import (
+    PictureResult,
     Reply,
     ReplyDecoder,
     TaskFailure,
@@ -99,6 +101,16 @@ def fingerprint_from_reply(reply: Reply) -> Fingerprint:
         case TaskFailure(detail=detail):
             raise OSError(errno.EIO, f"not even the digests could be computed: {detail}")
     raise OSError(errno.EIO, "not even the digests could be computed")
+
+
+def combine(digests: Fingerprint, results: Sequence[PictureResult]) -> Fingerprint:
+    """Return the digests with the picture hashes added."""
+    return replace(
+        digests,
+        signals=(*digests.signals, *(signal for result in results for signal in result.signals)),
+        skipped=(*digests.skipped, *(skip for result in results for skip in result.skipped)),
+        damaged=any(result.damaged for result in results),
+    )
 
 
 def crash_failure(

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
-from hashwacht.core.ports import CrashLog
+from hashwacht.core.ports import CrashLog, UploadTurn
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing import Plan
@@ -27,6 +27,7 @@ from hashwacht.hashing.workers.outcomes import (
     BLOCKED_DETAIL,
     CRASH_REASONS,
     MemoryCrashLog,
+    combine,
     crash_failure,
     decoder_id,
     fingerprint_from_reply,
@@ -43,8 +44,9 @@ from hashwacht.hashing.workers.protocol import (
     WorkerKind,
 )
 from hashwacht.hashing.workers.sandbox import WorkerLimits
-from hashwacht.hashing.workers.scheduler import FairScheduler, SchedulerLane
+from hashwacht.hashing.workers.scheduler import ClientBusy, FairScheduler, SchedulerLane
 from hashwacht.hashing.workers.tasks import DigestTask, PoolStreamHasher
+from hashwacht.hashing.workers.upload_turns import PATIENCE, TurnOver, UploadTurns, slow_jobs
 from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, WorkerTimeout
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
 from hashwacht.ipc.codec import ProtocolError
@@ -62,6 +64,11 @@ MAX_BATCHED_SIZE = 256 << 10
 
 UNBATCHED_AFTER_CRASH = 64
 """Contents that are processed one by one after a content may have crashed a worker."""
+
+
+_OVERLOADED = TaskFailure(
+    Reason.OVERLOADED, "its client has sent more pictures than are decoded in time"
+)
 
 
 class _BatchFailed(Exception):
@@ -102,7 +109,7 @@ class WorkerPool:
         )
         self._crash_log = crash_log or MemoryCrashLog()
         self._crash_log.set_decoder(decoder_id(plan))
-        max_workers = len(WorkerKind) * jobs + MAX_LARGE + MAX_HUNG_WORKERS
+        max_workers = len(WorkerKind) * (jobs * 2 + slow_jobs(jobs)) + MAX_LARGE + MAX_HUNG_WORKERS
         limits = worker_limits
         config = ForkServerConfig(
             plan, task_factory, max_workers, background, limits or WorkerLimits()
@@ -115,6 +122,7 @@ class WorkerPool:
         self._large = LargeContents(
             self._registry, lambda worker, fd: self._request(worker, [fd], limit)[0], limit
         )
+        self._turns = UploadTurns(self._scheduler, jobs, self._attempt)
         self._unbatched_left = 0
 
     @property
@@ -134,16 +142,18 @@ class WorkerPool:
         ):
             return worker.layers
 
-    def fingerprint(self, fd: int, *, upload: bool = False) -> Fingerprint:
+    def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         """Read *fd* to its end in a worker; wait for one if all are busy.
 
         Raises OSError if the file system refuses (ETIMEDOUT: it does not respond; EIO: not even
         the digests could be computed; EFBIG: reading takes longer than the limit), WorkerError if
         no worker can be started or the pool is closed.
         """
-        lane = SchedulerLane.UPLOAD if upload else SchedulerLane.LOCAL
+        if upload is not None:
+            return self._fingerprint_upload(fd, upload)
+        lane = SchedulerLane.LOCAL
         if os.fstat(fd).st_size > LARGE_SIZE:
-            return self._fingerprint_large(fd, lane)
+            return self._fingerprint_large(fd)
         if not self._may_batch(fd):
             with self._scheduler.slot(lane):
                 return self._fingerprint_one(fd)
@@ -172,12 +182,12 @@ class WorkerPool:
         finally:
             os.close(copy)
 
-    def _fingerprint_large(self, fd: int, lane: SchedulerLane) -> Fingerprint:
-        digests, copy = self._large.digest(fd, lane)
+    def _fingerprint_large(self, fd: int) -> Fingerprint:
+        digests, copy = self._large.digest(fd, SchedulerLane.LOCAL)
         if copy is None:
             return digests
         try:
-            with self._scheduler.slot(lane):
+            with self._scheduler.slot(SchedulerLane.LOCAL):
                 return self._add_picture_results(digests, copy)
         finally:
             os.close(copy)
@@ -209,7 +219,7 @@ class WorkerPool:
         for at, (reply, _) in zip(allowed, pictures, strict=True):
             results[at] = self._picture_result(WorkerKind.PICTURE, reply, digests[at].key)
         return [
-            _combine(digest, [result]) if (result := results.get(at)) else digest
+            combine(digest, [result]) if (result := results.get(at)) else digest
             for at, digest in enumerate(digests)
         ]
 
@@ -228,13 +238,17 @@ class WorkerPool:
                 raise _BatchFailed from error
 
     def _request(
-        self, worker: WorkerClient, fds: Sequence[int], max_read_time: float = math.inf
+        self,
+        worker: WorkerClient,
+        fds: Sequence[int],
+        max_read_time: float = math.inf,
+        seconds: float | None = None,
     ) -> list[tuple[Reply, int | None]]:
         """Return the replies of *worker* and the copies, which the caller must close.
 
         Raises WorkerDied, WorkerTimeout, ProtocolError; the worker must then be killed.
         """
-        answer = worker.request(fds, max_read_time)
+        answer = worker.request(fds, max_read_time, seconds)
         try:
             replies = self._decoder(worker.worker_kind).decode(answer.body, len(fds))
             return list(zip(replies, answer.copies, strict=True))
@@ -255,13 +269,66 @@ class WorkerPool:
         task, recipe = self._streaming
         return PoolStreamHasher(task, recipe, self._decode_streamed) if task else None
 
-    def _decode_streamed(self, digests: Fingerprint, copy: int) -> Fingerprint:
-        with self._scheduler.slot(SchedulerLane.LOCAL):
-            return self._add_picture_results(digests, copy)
+    def _decode_streamed(self, digests: Fingerprint, copy: int, upload: UploadTurn) -> Fingerprint:
+        return self._decode_upload(digests, copy, upload, SchedulerLane.LOCAL)
+
+    def _fingerprint_upload(self, fd: int, upload: UploadTurn) -> Fingerprint:
+        """Return the fingerprint of an upload; its digests never wait for a decoder."""
+        lane = SchedulerLane.UPLOAD
+        if os.fstat(fd).st_size > LARGE_SIZE:
+            digests, copy = self._large.digest(fd, lane, upload.client)
+        else:
+            digests, copy = self._digest_upload(fd, lane, upload.client)
+        if copy is None:
+            return digests
+        try:
+            return self._decode_upload(digests, copy, upload, lane)
+        finally:
+            os.close(copy)
+
+    def _digest_upload(
+        self, fd: int, lane: SchedulerLane, client: str
+    ) -> tuple[Fingerprint, int | None]:
+        reply, copy = self._turns.attempt(WorkerKind.DIGESTS, fd, lane, client)
+        if isinstance(reply, TaskFailure) and reply.reason is Reason.WORKER_DIED:
+            os.lseek(fd, 0, os.SEEK_SET)
+            reply, copy = self._turns.attempt(WorkerKind.DIGESTS, fd, lane, client)
+        return fingerprint_from_reply(reply), copy
+
+    def _decode_upload(
+        self, digests: Fingerprint, copy: int, upload: UploadTurn, lane: SchedulerLane
+    ) -> Fingerprint:
+        """Add the picture hashes unless the digests decide, or the client is over its share."""
+        if upload.decides(digests):
+            return replace(digests, recipe=self._digest_recipe)
+        results = [
+            self._decode_in_turn(kind, copy, digests.key, upload, lane)
+            for kind in self._decoding_kinds
+        ]
+        return combine(digests, results)
+
+    def _decode_in_turn(
+        self, kind: WorkerKind, copy: int, key: str, upload: UploadTurn, lane: SchedulerLane
+    ) -> PictureResult:
+        if kind is WorkerKind.PICTURE and (blocked := self._blocked_result(key)) is not None:
+            return blocked
+        if not upload.decodes:
+            return self._skipped_result(kind, _OVERLOADED)
+        try:
+            reply, _ = self._turns.attempt(kind, copy, lane, upload.client, PATIENCE)
+        except ClientBusy:
+            return self._skipped_result(kind, _OVERLOADED)
+        return self._picture_result(kind, reply, key)
+
+    @property
+    def _digest_recipe(self) -> tuple[str, ...]:
+        """The part of the recipe that a content has whose digests decided."""
+        recipe, digests = self._registry.server_info()
+        return tuple(entry for entry in recipe if entry.partition("/")[0] in digests)
 
     def _add_picture_results(self, digests: Fingerprint, copy: int) -> Fingerprint:
         results = [self._decode(kind, copy, digests.key) for kind in self._decoding_kinds]
-        return _combine(digests, results)
+        return combine(digests, results)
 
     def _digest(self, fd: int) -> tuple[Fingerprint, int | None]:
         """Return the digests and a copy to decode, if any.
@@ -299,15 +366,24 @@ class WorkerPool:
             self._crash_log.record_crash(key, min(crashes))
         return reply
 
-    def _attempt(self, worker_kind: WorkerKind, fd: int) -> tuple[Reply, int | None]:
-        """Return the reply of one worker, or why it failed; the caller must close the copy."""
+    def _attempt(
+        self, worker_kind: WorkerKind, fd: int, seconds: float | None = None
+    ) -> tuple[Reply, int | None]:
+        """Return the reply of one worker, or why it failed; the caller must close the copy.
+
+        Raises TurnOver after *seconds*, if they are given and less than the budget.
+        """
+        if seconds is not None and seconds >= self._plan.limits.timeout:
+            seconds = None
         while True:
             with self._registry.checkout(worker_kind) as worker:
                 try:
-                    return self._request(worker, [fd])[0]
+                    return self._request(worker, [fd], seconds=seconds)[0]
                 except (WorkerDied, WorkerTimeout, ProtocolError) as error:
                     status = self._registry.kill(worker)
                     self._registry.check_open(error)
+                    if seconds is not None and isinstance(error, WorkerTimeout):
+                        raise TurnOver from error
                     if worker.accepted:
                         return crash_failure(error, status), None
 
@@ -327,12 +403,3 @@ class WorkerPool:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
-
-
-def _combine(digests: Fingerprint, results: Sequence[PictureResult]) -> Fingerprint:
-    return replace(
-        digests,
-        signals=(*digests.signals, *(signal for result in results for signal in result.signals)),
-        skipped=(*digests.skipped, *(skip for result in results for skip in result.skipped)),
-        damaged=any(result.damaged for result in results),
-    )

@@ -2,7 +2,8 @@
 
 Contents that the scanner found and contents that were handed in as uploads must not starve each
 other: a burst in one lane delays the other by one turn.  Uploads never occupy the last worker if
-there is more than one, because a client may deliver slowly on purpose.
+there is more than one, because a client may deliver slowly on purpose.  Within a lane the clients
+take turns, so that many contents of one delay each other client by one turn.
 
 The holder of a slot may take the contents that wait behind its own along as one batch.
 """
@@ -10,7 +11,7 @@ The holder of a slot may take the contents that wait behind its own along as one
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
@@ -27,36 +28,84 @@ class SchedulerLane(IntEnum):
     UPLOAD = 1
 
 
+class ClientBusy(Exception):
+    """A content waited too long while others of the same client were served or waiting."""
+
+
 class _Ticket(Generic[Input, Output]):
     """A waiting thread.  *inputs* is what another slot may process with its own; often empty."""
 
-    __slots__ = ("event", "has_slot", "inputs", "outputs")
+    __slots__ = ("client", "event", "has_slot", "inputs", "outputs")
 
-    def __init__(self, inputs: tuple[Input, ...] = ()) -> None:
+    def __init__(self, client: str = "", inputs: tuple[Input, ...] = ()) -> None:
+        self.client = client
         self.event = threading.Event()
         self.inputs = inputs
         self.has_slot = False
         self.outputs: tuple[Output, ...] = ()
 
 
+class _FairQueue(Generic[Input, Output]):
+    """Waiting tickets: clients in turn, those of one client in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._clients: OrderedDict[str, deque[_Ticket[Input, Output]]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, ticket: _Ticket[Input, Output]) -> None:
+        self._clients.setdefault(ticket.client, deque()).append(ticket)
+        self._count += 1
+
+    def peek(self) -> _Ticket[Input, Output]:
+        return next(iter(self._clients.values()))[0]
+
+    def pop(self) -> _Ticket[Input, Output]:
+        """Remove and return the next ticket; its client is the last in turn from now on."""
+        client, tickets = self._clients.popitem(last=False)
+        ticket = tickets.popleft()
+        if tickets:
+            self._clients[client] = tickets
+        self._count -= 1
+        return ticket
+
+    def remove(self, ticket: _Ticket[Input, Output]) -> None:
+        """Remove a ticket that may have been removed before."""
+        tickets = self._clients.get(ticket.client, deque())
+        if ticket in tickets:
+            tickets.remove(ticket)
+            self._count -= 1
+            if not tickets:
+                del self._clients[ticket.client]
+
+
 class FairScheduler(Generic[Input, Output]):
-    """Grants up to *slots* slots at a time.  Thread-safe; within a lane, first in, first out."""
+    """Grants up to *slots* slots at a time.  Thread-safe."""
 
     def __init__(self, slots: int, batch_size: int = 1) -> None:
         """*batch_size* is the most inputs that one slot may process together."""
         self._slots, self._free, self._batch_size = slots, slots, batch_size
         self._limits = {SchedulerLane.LOCAL: slots, SchedulerLane.UPLOAD: max(1, slots - 1)}
         self._used = dict.fromkeys(SchedulerLane, 0)
-        self._waiting = {lane: deque[_Ticket[Input, Output]]() for lane in SchedulerLane}
+        self._waiting = {lane: _FairQueue[Input, Output]() for lane in SchedulerLane}
+        self._clients: Counter[str] = Counter()
         self._next = SchedulerLane.LOCAL
         self._lock = threading.Lock()
 
     @contextmanager
-    def slot(self, lane: SchedulerLane) -> Iterator[None]:
-        """Wait for a slot and hold it until the context is left."""
-        ticket: _Ticket[Input, Output] = _Ticket()
+    def slot(
+        self, lane: SchedulerLane, client: str = "", patience: float | None = None
+    ) -> Iterator[None]:
+        """Wait for a slot and hold it until the context is left.
+
+        Raises ClientBusy after *patience* seconds if *client* has other slots or other contents
+        that wait for one.
+        """
+        ticket: _Ticket[Input, Output] = _Ticket(client)
         try:
-            self._wait(lane, ticket)
+            self._wait(lane, ticket, patience)
             yield
         finally:
             self._leave(lane, ticket)
@@ -69,7 +118,7 @@ class FairScheduler(Generic[Input, Output]):
         *work* returns one output for each input, in order, or none at all.  The result is empty
         if *work* returned none, or if it raised in the thread that holds the slot.
         """
-        ticket: _Ticket[Input, Output] = _Ticket((item,))
+        ticket: _Ticket[Input, Output] = _Ticket(inputs=(item,))
         batch: list[_Ticket[Input, Output]] = []
         try:
             self._wait(lane, ticket)
@@ -85,11 +134,18 @@ class FairScheduler(Generic[Input, Output]):
             for other in batch:
                 other.event.set()
 
-    def _wait(self, lane: SchedulerLane, ticket: _Ticket[Input, Output]) -> None:
+    def _wait(
+        self, lane: SchedulerLane, ticket: _Ticket[Input, Output], patience: float | None = None
+    ) -> None:
         with self._lock:
+            self._clients[ticket.client] += 1
             self._waiting[lane].append(ticket)
             self._grant()
-        ticket.event.wait()
+        if not ticket.event.wait(patience):
+            with self._lock:
+                if self._clients[ticket.client] > 1 and not ticket.has_slot:
+                    raise ClientBusy
+            ticket.event.wait()
 
     def _take_batch(self, lane: SchedulerLane) -> list[_Ticket[Input, Output]]:
         """Remove the tickets that share this slot: the next ones, as long as they have inputs.
@@ -100,18 +156,21 @@ class FairScheduler(Generic[Input, Output]):
         with self._lock:
             waiting = self._waiting[lane]
             share = min(self._batch_size - 1, -(-len(waiting) // self._slots))
-            while len(batch) < share and waiting[0].inputs:
-                batch.append(waiting.popleft())
+            while len(batch) < share and waiting.peek().inputs:
+                batch.append(waiting.pop())
         return batch
 
     def _leave(self, lane: SchedulerLane, ticket: _Ticket[Input, Output]) -> None:
         """Release the slot; a thread that was interrupted before it had one stops waiting."""
         with self._lock:
+            self._clients[ticket.client] -= 1
+            if not self._clients[ticket.client]:
+                del self._clients[ticket.client]
             if ticket.has_slot:
                 self._free += 1
                 self._used[lane] -= 1
                 self._grant()
-            elif ticket in self._waiting[lane]:
+            else:
                 self._waiting[lane].remove(ticket)
 
     def _grant(self) -> None:
@@ -123,7 +182,7 @@ class FairScheduler(Generic[Input, Output]):
             self._free -= 1
             self._used[lane] += 1
             self._next = SchedulerLane(1 - lane)
-            ticket = self._waiting[lane].popleft()
+            ticket = self._waiting[lane].pop()
             ticket.has_slot = True
             ticket.event.set()
 

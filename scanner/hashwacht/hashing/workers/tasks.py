@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
+from hashwacht.core.ports import UploadTurn
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Plan
 from hashwacht.hashing.content_reader import (
@@ -185,7 +186,7 @@ class PictureTask(InProcessFingerprinter):
         return PictureResult(builder.signals, builder.skipped, damaged), None
 
 
-PictureStep = Callable[[Fingerprint, int], Fingerprint]
+PictureStep = Callable[[Fingerprint, int, UploadTurn], Fingerprint]
 """Adds the picture hashes of an open file to the digests."""
 
 
@@ -214,7 +215,7 @@ class PoolStreamHasher:
             self._picture = self._needs_decoding()
         return self._picture
 
-    def fingerprint(self, kept: int | None) -> Fingerprint:
+    def fingerprint(self, kept: int | None, *, upload: UploadTurn) -> Fingerprint:
         """Return the fingerprint; *kept* is the open file if ``finish`` returned True.
 
         The worker gets *kept* for reading only.  Raises OSError, WorkerError.
@@ -227,7 +228,7 @@ class PoolStreamHasher:
         assert kept is not None
         copy = reopen_read_only(kept)
         try:
-            return self._decode(digests, copy)
+            return self._decode(digests, copy, upload)
         finally:
             os.close(copy)
 

@@ -97,12 +97,14 @@ class WorkerClient:
         self.layers = decoder.decode(message[len(WORKER_READY) :])
         self._link.settimeout(min(_MAX_TICK, self._seconds / 4))
 
-    def request(self, fds: Sequence[int], max_read_time: float = math.inf) -> RawAnswer:
+    def request(
+        self, fds: Sequence[int], max_read_time: float = math.inf, seconds: float | None = None
+    ) -> RawAnswer:
         """Send up to MAX_BATCH open contents; return their answer.
 
-        Several contents share the time budget of one.  The caller must close the copies.  Raises
-        WorkerDied or WorkerTimeout, ReadTimeExceeded after *max_read_time* seconds; the worker must
-        then be killed.
+        Several contents share the time budget of one; *seconds* may shorten it.  The caller must
+        close the copies.  Raises WorkerDied or WorkerTimeout, ReadTimeExceeded after
+        *max_read_time* seconds; the worker must then be killed.
         """
         number, self._number = self._number, (self._number + 1) & 0xFFFFFFFF
         try:
@@ -112,7 +114,8 @@ class WorkerClient:
             raise WorkerDied from error
         reads = self.worker_kind is WorkerKind.DIGESTS
         watched = fds[0] if reads and len(fds) == 1 else None
-        progress = _ProgressTimer(watched, self._seconds, max_read_time)
+        budget = min(seconds or self._seconds, self._seconds)
+        progress = _ProgressTimer(watched, budget, max_read_time)
         copies: list[int] = []
         try:
             received = bytearray(self._receive(copies))
