@@ -195,8 +195,12 @@ class FanotifySession:
         moved = event.mask & fanotify.ON_DIRECTORY and event.mask & fanotify.MOVED_TO
         if moved:
             self._report_moved_roots(path, directory.places)
-        if directory.place is None or (event.mask & fanotify.ON_DIRECTORY and not moved):
+        if directory.place is None:
             return
+        if event.mask & fanotify.ON_DIRECTORY and not moved:
+            if not (event.mask & fanotify.CREATE and _is_subvolume(path)):
+                return
+            moved = True
         flags = AnnouncementFlags.TREE if moved else _flags(event.mask)
         announcements[WireAnnouncement(directory.place.root, int(flags), path)] = None
 
@@ -210,6 +214,18 @@ class FanotifySession:
                 root = self._roots[place.root]
                 gap = MissedEvents(root.name, Cause.REPLACED, "a directory was moved there")
                 self._report([gap])
+
+
+def _is_subvolume(path: bytes) -> bool:
+    """Return whether a new directory is another volume than the one above it.
+
+    A snapshot of a subvolume is full of files when it is created; other directories are empty.
+    """
+    try:
+        above = os.stat(os.path.dirname(path))  # noqa: PTH116, PTH120  (bytes)
+        return os.lstat(path).st_dev != above.st_dev
+    except OSError:
+        return False
 
 
 def _flags(mask: int) -> AnnouncementFlags:

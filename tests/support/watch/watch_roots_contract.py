@@ -6,7 +6,10 @@ file systems need a fixture ``mounts``, which yields OwnMounts or skips.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
+import subprocess
+from pathlib import Path
 
 from hashwacht.core.watch_events import Cause, Root
 from support.watch.watch_contract import WatchCase
@@ -206,3 +209,42 @@ class WatchRootsContract:
         mounts.bind(case.directory / "root", inner)
         with case.watching() as here:
             is_watched(here)
+
+    def test_subvolumes_and_snapshots_that_appear_are_watched(
+        self, case: WatchCase, mounts: OwnMounts
+    ) -> None:
+        """An owner makes a snapshot with one system call, full of files, without root's help."""
+        disk = case.directory / "disk"
+        disk.mkdir()
+        mounts.disk(case.directory / "image", disk, "btrfs")
+        inner = WatchCase(case.make, disk)
+        subvolume(disk / "source")
+        (disk / "source/a/b").mkdir(parents=True)
+        write(disk / "source/a/b/deep")
+        with inner.watching() as here:
+            subvolume(here.top / "new")
+            write(here.top / "new/file")
+            here.tend_until(lambda: here.ear.covers(here.top / "new/file"))
+            subvolume(here.top / "copy", snapshot_of=disk / "source")
+            here.tend_until(lambda: here.ear.covers(here.top / "copy/a/b/deep"))
+            here.ear.forget()
+            with (here.top / "copy/a/b/deep").open("r+b", buffering=0) as file:
+                file.write(b"y")
+                here.tend_until(lambda: here.ear.covers(here.top / "copy/a/b/deep"))
+            clone(here.top / "clone", disk / "source/a/b/deep")
+            here.tend_until(lambda: here.ear.covers(here.top / "clone"))
+            assert here.ear.causes() == set()
+        mounts.unmount(disk)
+
+
+def subvolume(path: Path, snapshot_of: Path | None = None) -> None:
+    """Create a subvolume, or a snapshot of another one."""
+    source = [] if snapshot_of is None else [str(snapshot_of)]
+    action = "snapshot" if source else "create"
+    subprocess.run(["btrfs", "-q", "subvolume", action, *source, str(path)], check=True, timeout=30)
+
+
+def clone(path: Path, source: Path) -> None:
+    """Create a file that shares the bytes of another one (FICLONE)."""
+    with path.open("wb") as file, source.open("rb") as original:
+        fcntl.ioctl(file.fileno(), 0x4004_9409, original.fileno())

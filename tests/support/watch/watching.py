@@ -28,6 +28,9 @@ PATIENCE = 8.0
 """Seconds in which everything that is waited for must have happened."""
 
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 1, 32, 4096, 16384, 1 << 18, 2
+DISK_SIZES = {"ext4": 2, "btrfs": 128, "xfs": 300}
+"""MiB of an image, most of which is never written."""
+
 CLONE_FS, CLONE_NEWNS = 0x200, 0x2_0000
 """mount(2), umount2(2), unshare(2)."""
 
@@ -223,12 +226,12 @@ class OwnMounts:
         """Remount a file system read-only."""
         self._mount("none", at, None, MS_REMOUNT | MS_RDONLY)
 
-    def disk(self, image: Path, at: Path) -> None:
+    def disk(self, image: Path, at: Path, kind: str = "ext4") -> None:
         """Mount a disk image, created if missing.  Raises OSError."""
         if not image.exists():
             with image.open("wb") as file:
-                file.truncate(2 << 20)
-            self._run("mkfs.ext4", "-q", "-F", str(image))
+                file.truncate(DISK_SIZES[kind] << 20)
+            self._run(f"mkfs.{kind}", "-q", *(["-F"] if kind == "ext4" else []), str(image))
         deadline = time.monotonic() + PATIENCE
         while self._output("losetup", "--associated", str(image)):
             assert time.monotonic() < deadline, "another mount namespace keeps it"
