@@ -216,12 +216,12 @@ def bench_idle(table: Table, tmp_path: Path) -> None:
         with program.scanner() as process, program.state() as store:
             program.wait_for(lambda: not store.gaps.load_open(), "compared", 300)
             scanner = psutil.Process(process.pid)
-            family = [scanner, *scanner.children(recursive=True)]
-            before = sum(sum(process.cpu_times()[:2]) for process in family)
+            processes = [scanner, *scanner.children(recursive=True)]
+            before = sum(sum(process.cpu_times()[:2]) for process in processes)
             seconds = table.amount(20, 1)
             time.sleep(seconds)  # the idle time itself is measured
-            used = sum(sum(process.cpu_times()[:2]) for process in family) - before
-            memory = sum(process.memory_info().rss for process in family)
+            used = sum(sum(process.cpu_times()[:2]) for process in processes) - before
+            memory = sum(process.memory_info().rss for process in processes)
     table.note(
         "an idle scanner, 100,000 directories watched",
         used / seconds * 100,

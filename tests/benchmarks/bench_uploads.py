@@ -63,7 +63,7 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checker]:
         "lists", "import", "known", "-", given="\n".join(["type,value,id,category", *rows]).encode()
     )
     assert result.returncode == 0, result.stderr
-    with program.here(), Checker.configured() as checker:
+    with program.in_environment(), Checker.configured() as checker:
         yield checker
 
 

@@ -53,7 +53,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
     home: Path = tmp_path_factory.mktemp("courier")
     program = Program(home)
-    program.log_in(ACCOUNT.to_line(), "account")
+    program.set_credentials(ACCOUNT.to_line(), "account")
     eokm = Eokm(frozenset({KNOWN_MD5}), ACCOUNT)
     hma = Hma({"BANK": {f"pdq:{KNOWN_PDQ}": 7}})
     arachnid = Arachnid({KNOWN_PDQ: "csam"}, ACCOUNT)

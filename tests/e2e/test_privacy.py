@@ -242,7 +242,7 @@ def test_the_scanner_sends_nothing_and_the_courier_only_hashes(
         with program.configuration.open("a") as file:
             file.write(f'[roots.web]\npath = "{watched}"\n')
             file.write(f'[matchers.eokm]\nkind = "eokm"\nbase_url = "{server.url}"\n')
-        program.log_in(ACCOUNT.to_line(), "eokm")
+        program.set_credentials(ACCOUNT.to_line(), "eokm")
         daemon = program.start("daemon")
         try:
             scanner = _part(daemon.pid, "scanner")

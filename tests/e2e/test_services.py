@@ -44,9 +44,9 @@ def matched_by(told: list[dict[str, Any]], name: str) -> set[tuple[str, str, str
 
 def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
     service = Eokm(frozenset({md5(KNOWN)}), ACCOUNT)
-    program.log_in(ACCOUNT.to_line(), "eokm")
+    program.set_credentials(ACCOUNT.to_line(), "eokm")
     with HttpServer(service) as server:
-        program.ask("eokm", server.url)
+        program.add_matcher("eokm", server.url)
         code, lines = program.scan(storage)
         assert code == 1
         assert verdicts(lines) == {b"known.jpg": "match", b"copy.jpg": "match"}
@@ -59,10 +59,10 @@ def test_eokm_knows_the_very_bytes(program: Program, storage: Path) -> None:
 
 
 def test_the_test_list_is_another_one(program: Program, storage: Path) -> None:
-    program.log_in(ACCOUNT.to_line(), "eokm")
+    program.set_credentials(ACCOUNT.to_line(), "eokm")
     service = Eokm(frozenset({md5(KNOWN)}), ACCOUNT, known_test=frozenset({md5(NOTE)}))
     with HttpServer(service) as server:
-        program.ask("eokm", server.url, "use_test_list = true")
+        program.add_matcher("eokm", server.url, "use_test_list = true")
         code, lines = program.scan(storage)
     assert (code, verdicts(lines)) == (1, {b"note.txt": "match"})
 
@@ -71,7 +71,7 @@ def test_hma_knows_what_looks_alike_and_cannot_judge_a_text(
     program: Program, storage: Path, known_pdq: str
 ) -> None:
     with HttpServer(Hma({"BANK": {f"pdq:{known_pdq}": 7}})) as server:
-        program.ask("hma", server.url)
+        program.add_matcher("hma", server.url)
         code, lines = program.scan(storage)
         assert code == 1
         assert verdicts(lines) == {
@@ -92,14 +92,14 @@ def test_hma_knows_what_looks_alike_and_cannot_judge_a_text(
 def test_arachnid_keeps_its_classifications_apart(
     program: Program, storage: Path, known_pdq: str
 ) -> None:
-    program.log_in(ACCOUNT.to_line(), "arachnid")
+    program.set_credentials(ACCOUNT.to_line(), "arachnid")
     [other_picture] = objects(program.run("hash", "--json", storage / "other.png").stdout)
     other_pdq = next(
         signal["value"] for signal in other_picture["signals"] if signal["type"] == "pdq"
     )
     categories = {known_pdq: "csam", other_pdq: "harmful-abusive-material"}
     with HttpServer(Arachnid(categories, ACCOUNT)) as server:
-        program.ask("arachnid", server.url)
+        program.add_matcher("arachnid", server.url)
         code, lines = program.scan(storage)
     assert code == 1
     assert matched_by(lines, "known.jpg") == {("arachnid", "csam", "pdq")}
@@ -107,7 +107,7 @@ def test_arachnid_keeps_its_classifications_apart(
 
 
 def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str) -> None:
-    program.log_in(ACCOUNT.to_line(), "eokm", "arachnid")
+    program.set_credentials(ACCOUNT.to_line(), "eokm", "arachnid")
     (storage.parent / "list").write_text(f"md5 {md5(NOTE)}\nsha256 {'0' * 64}\n")
     assert program.run("lists", "import", "ours", storage.parent / "list").returncode == 0
     with (
@@ -115,10 +115,10 @@ def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str)
         HttpServer(Hma({"BANK": {f"pdq:{known_pdq}": 7}})) as hma,
         HttpServer(Arachnid({known_pdq: "csam"}, ACCOUNT)) as arachnid,
     ):
-        program.ask("hashlist", "")
-        program.ask("eokm", eokm.url)
-        program.ask("hma", hma.url)
-        program.ask("arachnid", arachnid.url)
+        program.add_matcher("hashlist", "")
+        program.add_matcher("eokm", eokm.url)
+        program.add_matcher("hma", hma.url)
+        program.add_matcher("arachnid", arachnid.url)
         code, lines = program.scan(storage)
         doctor = program.run("doctor", "--json")
     assert code == 1
@@ -135,8 +135,8 @@ def test_all_kinds_side_by_side(program: Program, storage: Path, known_pdq: str)
 
 
 def test_nothing_known_ends_with_0(program: Program, storage: Path) -> None:
-    program.log_in(ACCOUNT.to_line(), "eokm")
+    program.set_credentials(ACCOUNT.to_line(), "eokm")
     with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
-        program.ask("eokm", server.url)
+        program.add_matcher("eokm", server.url)
         code, lines = program.scan(storage)
     assert (code, verdicts(lines), lines[-1]["counts"]["files"]) == (0, {}, 5)

@@ -34,7 +34,7 @@ def test_a_credential_file_is_used_and_shown_nowhere(program: Program, storage: 
     result = program.run("credentials", "set", "eokm", given=ACCOUNT.to_line().encode() + b"\n")
     assert result.returncode == 0
     with HttpServer(Eokm(NOTHING, ACCOUNT)) as server:
-        program.ask("eokm", server.url)
+        program.add_matcher("eokm", server.url)
         runs = [
             program.run("-v", "scan", "--normal-priority", storage),
             program.run("config", "show"),
@@ -46,7 +46,7 @@ def test_a_credential_file_is_used_and_shown_nowhere(program: Program, storage: 
 
 
 def test_no_credential_is_an_error_with_advice(program: Program, storage: Path) -> None:
-    program.ask("eokm", "http://127.0.0.1:9")
+    program.add_matcher("eokm", "http://127.0.0.1:9")
     result = program.run("scan", storage)
     assert result.returncode == 2
     assert b"hashwacht credentials set eokm" in result.stderr
@@ -58,7 +58,7 @@ def test_no_credential_is_an_error_with_advice(program: Program, storage: Path) 
 def test_a_wrong_password_leaves_everything_undetermined(program: Program, storage: Path) -> None:
     program.environment["HASHWACHT_CREDENTIAL_EOKM"] = "hoster:wrong"
     with HttpServer(Eokm(frozenset({md5(KNOWN)}), ACCOUNT)) as server:
-        program.ask("eokm", server.url)
+        program.add_matcher("eokm", server.url)
         code, lines = program.scan(storage)
         assert (code, lines[-1]["reasons"]) == (4, {"refused": 5})
         doctor = objects(program.run("doctor", "--json").stdout)
@@ -70,8 +70,8 @@ def test_a_wrong_password_leaves_everything_undetermined(program: Program, stora
 def test_a_service_that_is_down_is_asked_by_the_recheck(
     program: Program, storage: Path, free_port: int
 ) -> None:
-    program.log_in(ACCOUNT.to_line(), "eokm")
-    program.ask("eokm", f"http://127.0.0.1:{free_port}")
+    program.set_credentials(ACCOUNT.to_line(), "eokm")
+    program.add_matcher("eokm", f"http://127.0.0.1:{free_port}")
     code, lines = program.scan(storage)
     assert (code, lines[-1]["reasons"]) == (4, {"unanswered": 5})
     assert program.recheck()[0] == 4
@@ -87,10 +87,10 @@ def test_a_service_that_is_down_is_asked_by_the_recheck(
 
 def test_one_answer_of_two_is_not_enough(program: Program, storage: Path, free_port: int) -> None:
     """But the service that was reached makes the exit code 3, not 4, and a match makes it 1."""
-    program.log_in(ACCOUNT.to_line(), "eokm")
+    program.set_credentials(ACCOUNT.to_line(), "eokm")
     with HttpServer(Hma({"BANK": {}})) as hma:
-        program.ask("hma", hma.url)
-        program.ask("eokm", f"http://127.0.0.1:{free_port}")
+        program.add_matcher("hma", hma.url)
+        program.add_matcher("eokm", f"http://127.0.0.1:{free_port}")
         code, lines = program.scan(storage)
         assert (code, lines[-1]["counts"]["undetermined"]) == (3, 5)
         with HttpServer(Eokm(frozenset({md5(NOTE)}), ACCOUNT), port=free_port):
@@ -119,9 +119,9 @@ def test_a_service_that_dies_leaves_only_unanswered_files_open(
         (root / f"{number:03}").write_bytes(b"%d" % number)
     hashes = frozenset(md5(b"%d" % number) for number in range(0, 300, 50))
     service = Eokm(hashes, ACCOUNT)
-    program.log_in(ACCOUNT.to_line(), "eokm")
+    program.set_credentials(ACCOUNT.to_line(), "eokm")
     with FaultServer(Dying(service, 120)) as server:
-        program.ask("eokm", server.url)
+        program.add_matcher("eokm", server.url)
         code, lines = program.scan(root)
         assert lines[-1]["counts"]["files"] == 300
         assert lines[-1]["reasons"] == {"unanswered": 180}
@@ -149,10 +149,10 @@ def make_older(program: Program, seconds: float) -> None:
 
 
 def test_answers_are_asked_for_again_when_they_are_too_old(program: Program, storage: Path) -> None:
-    program.log_in(ACCOUNT.to_line(), "eokm")
+    program.set_credentials(ACCOUNT.to_line(), "eokm")
     service = Eokm(frozenset(), ACCOUNT)
     with HttpServer(service) as server:
-        program.ask("eokm", server.url, 'recheck_after = "1h"')
+        program.add_matcher("eokm", server.url, 'recheck_after = "1h"')
         assert program.scan(storage)[0] == 0
         make_older(program, 3000)
         assert program.recheck()[1][-1]["counts"]["files"] == 0

@@ -84,7 +84,7 @@ def test_swapped_paths_never_lead_outside_or_hide_stable_files(
     contents = [b"stable %d" % number for number in range(STABLE)]
     md5 = [hashlib.md5(content).hexdigest() for content in contents]
     service = Eokm(frozenset(md5[::2]), ACCOUNT)
-    program.log_in(ACCOUNT.to_line(), "eokm")
+    program.set_credentials(ACCOUNT.to_line(), "eokm")
     counts: Counter[str] = Counter()
     end = time.monotonic() + LIMIT
     with (
@@ -92,7 +92,7 @@ def test_swapped_paths_never_lead_outside_or_hide_stable_files(
         watched(root.with_name("outside")) as watch,
         attack(SWAPPER, root / "play", root.with_name("swap")),
     ):
-        program.ask("eokm", server.url)
+        program.add_matcher("eokm", server.url)
         while counts["rounds"] < ROUNDS or not counts["changed-while-read"]:
             assert time.monotonic() < end, counts
             code, lines = program.scan("--full", root)

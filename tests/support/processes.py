@@ -15,7 +15,7 @@ PROGRAMS = Path(__file__).with_name("programs")
 """Programs that tests run as separate processes."""
 
 
-def family() -> list[psutil.Process]:
+def child_processes() -> list[psutil.Process]:
     """Return all descendants of this process, such as the fork server and its workers."""
     return psutil.Process().children(recursive=True)
 

@@ -40,7 +40,7 @@ class Program:
             "HASHWACHT_STATE_DIR": str(home / "state"),
         }
 
-    def here(self) -> AbstractContextManager[object]:
+    def in_environment(self) -> AbstractContextManager[object]:
         """Use the program's environment in this process until the context ends."""
         return patch.dict(os.environ, self.environment)
 
@@ -58,7 +58,7 @@ class Program:
             check=False,
         )
 
-    def ask(self, kind: str, url: str, *lines: str) -> None:
+    def add_matcher(self, kind: str, url: str, *lines: str) -> None:
         """Configure one more matcher, named as its kind, with a short timeout and no retries."""
         with self.configuration.open("a") as file:
             file.write(f'[matchers.{kind}]\nkind = "{kind}"\n')
@@ -66,7 +66,7 @@ class Program:
                 file.write(f'base_url = "{url}"\nretries = 0\ntimeout = 2\n')
             file.writelines(f"{line}\n" for line in lines)
 
-    def log_in(self, account: str, *names: str) -> None:
+    def set_credentials(self, account: str, *names: str) -> None:
         """Set ``user:password`` in the environment for each of the names."""
         for name in names:
             self.environment[f"HASHWACHT_CREDENTIAL_{name.upper()}"] = account

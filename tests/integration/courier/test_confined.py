@@ -100,7 +100,7 @@ def test_a_hijacked_courier_cannot_open_a_customers_file(
 
 
 def test_a_running_courier_cannot_gain_privileges(program: Program) -> None:
-    program.ask("hma", "http://127.0.0.1:9")
+    program.add_matcher("hma", "http://127.0.0.1:9")
     with courier(program) as running:
         status = Path(f"/proc/{running.process.pid}/status").read_text()
         assert "NoNewPrivs:\t1\n" in status
@@ -109,7 +109,7 @@ def test_a_running_courier_cannot_gain_privileges(program: Program) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else to try it")
 def test_only_the_scanners_user_may_connect(program: Program) -> None:
     """That holds even if the socket's mode permits every user."""
-    program.ask("hma", "http://127.0.0.1:9")
+    program.add_matcher("hma", "http://127.0.0.1:9")
     with courier(program) as running:
         running.socket.chmod(0o777)
         running.socket.parent.chmod(0o755)

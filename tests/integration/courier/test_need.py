@@ -166,7 +166,7 @@ def test_a_repeatedly_killed_courier_never_gives_a_wrong_answer(
 ) -> None:
     """A listed hash is never NO_MATCH, whenever the courier is killed."""
     with HttpServer(service) as server:
-        program.ask("hma", server.url)
+        program.add_matcher("hma", server.url)
         with (
             courier(program) as running,
             closing(running.matcher("hma")) as matcher,
@@ -198,7 +198,7 @@ def test_a_repeatedly_killed_courier_never_gives_a_wrong_answer(
 @pytest.mark.alone  # measures time
 def test_a_slow_service_does_not_make_the_courier_look_dead(program: Program) -> None:
     with FaultServer(black_hole()) as server:
-        program.ask("hma", server.url)
+        program.add_matcher("hma", server.url)
         with courier(program) as running, closing(running.matcher("hma")) as matcher:
             with ThreadPoolExecutor(1) as threads:
                 slow = threads.submit(matcher.lookup, [QUESTION])
@@ -216,14 +216,14 @@ def test_lookups_that_wait_for_one_service_delay_no_other(program: Program, serv
     """More lookups wait than the courier had threads for all services together."""
     md5s = [(Signal("md5", f"{number:032x}"),) for number in range(100)]
     with FaultServer(black_hole()) as silent, HttpServer(service) as server, ExitStack() as stack:
-        program.ask(
+        program.add_matcher(
             "eokm",
             "",
             f'base_url = "{silent.url}"',
             'credentials = ""',
             "timeout = 60\nconcurrency = 100",
         )
-        program.ask("hma", server.url)
+        program.add_matcher("hma", server.url)
         running = stack.enter_context(courier(program))
         matcher = stack.enter_context(closing(running.matcher("hma")))
         threads = stack.enter_context(ThreadPoolExecutor(100))
@@ -236,7 +236,7 @@ def test_lookups_that_wait_for_one_service_delay_no_other(program: Program, serv
 
 def test_nonsense_ends_only_the_connection_it_came_from(program: Program, service: Hma) -> None:
     with HttpServer(service) as server:
-        program.ask("hma", server.url)
+        program.add_matcher("hma", server.url)
         with courier(program) as running, closing(running.matcher("hma")) as matcher:
             assert asked(matcher).outcome is Outcome.NO_MATCH
             for nonsense in (
@@ -254,7 +254,7 @@ def test_nonsense_ends_only_the_connection_it_came_from(program: Program, servic
 
 
 def test_a_missing_credential_is_reported_with_advice(program: Program) -> None:
-    program.ask("eokm", "http://127.0.0.1:9", 'credentials = "eokm"')
+    program.add_matcher("eokm", "http://127.0.0.1:9", 'credentials = "eokm"')
     with courier(program) as running, closing(running.matcher("eokm")) as matcher:
         (answer,) = matcher.lookup([(Signal("md5", "0" * 32),)])
         assert is_unanswered(answer)

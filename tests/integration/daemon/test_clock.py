@@ -15,7 +15,7 @@ from hashwacht.core.watch_events import Announcement, Cause, Change, Lane
 from hashwacht.testing.fakes import HeldFingerprinter
 from support.daemon.daemon_harness import DaemonHarness, digest
 from support.deep import deepened
-from support.watch.watching import DeafWatch
+from support.watch.watching import SilentWatch
 
 HOURS = 5 * 3600.0
 
@@ -50,7 +50,7 @@ def test_what_waits_in_the_journal_is_judged(
         clock.ahead = by
         (root / "later").write_bytes(b"later")
         fingerprinter.released.set()
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
 
 
@@ -67,7 +67,7 @@ def test_what_waited_before_a_restart_is_judged(
     clock.ahead = 0.0
     fingerprinter.released.set()
     with bench.running():
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
 
 
@@ -75,14 +75,14 @@ def test_an_entry_with_the_time_before_the_change_is_judged(
     bench: DaemonHarness, root: Path, clock: Clock
 ) -> None:
     """A thread may read the clock before it is set back and record the entry afterwards."""
-    bench.watch = DeafWatch
+    bench.watch = SilentWatch
     bench.change(canary_interval=60.0)
 
     def announce(name: str, at: float) -> None:
         (root / name).write_bytes(name.encode())
         event = Announcement("uploads", bytes(root / name), change=Change.CLOSED)
         bench.store.journal.record([event], Lane.UPLOAD, at)
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
 
     with bench.running():
         bench.wait_until_done()
@@ -100,7 +100,7 @@ def test_a_file_that_was_read_a_moment_ago_is_read_again(
         bench.wait_for(lambda: bench.casework.found, "told")
         clock.ahead = by
         (root / "a").write_bytes(b"second")
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
 
 
 @set_to
@@ -112,7 +112,7 @@ def test_a_flood_is_made_up_for(bench: DaemonHarness, root: Path, clock: Clock, 
             (root / f"{number}").write_bytes(b"%d" % number)
         bench.wait_for(bench.store.gaps.load_open, "missed")
         clock.ahead = by
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
 
 
@@ -121,7 +121,7 @@ def test_a_flood_is_made_up_for(bench: DaemonHarness, root: Path, clock: Clock, 
 def test_a_deaf_watch_is_found_and_over_when_it_hears_again(
     bench: DaemonHarness, root: Path, clock: Clock, by: float
 ) -> None:
-    bench.watch = DeafWatch
+    bench.watch = SilentWatch
     bench.change(canary_interval=0.2)
     with bench.running():
         clock.ahead = by
@@ -129,7 +129,7 @@ def test_a_deaf_watch_is_found_and_over_when_it_hears_again(
         bench.wait_for(lambda: Cause.DEAD_WATCH in bench.causes(), "found")
         clock.ahead = 0.0
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "over")
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
 
 
 @set_to
@@ -151,13 +151,13 @@ def test_a_service_that_was_silent_is_asked_again(
 def test_every_root_is_compared_in_its_time_and_no_more_often(
     bench: DaemonHarness, root: Path, clock: Clock, by: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench.watch = DeafWatch
+    bench.watch = SilentWatch
     bench.change(rescan_interval=3600.0, canary_interval=60.0)
     with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.scanner.reconciler"):
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
         clock.ahead = by
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
         threading.Event().wait(2.0)  # it must not happen a second time
     assert len(caplog.records) <= 2
@@ -168,7 +168,7 @@ def test_an_unlistable_directory_is_retried_at_intervals(
 ) -> None:
     """A path longer than the walker follows represents any directory that cannot be listed."""
     os.close(deepened(root, 90))
-    bench.watch = DeafWatch
+    bench.watch = SilentWatch
     bench.change(canary_interval=60.0)
     with bench.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.scanner.reconciler"):
         bench.wait_for(lambda: Cause.UNLISTED in bench.causes(), "recorded")

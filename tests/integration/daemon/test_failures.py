@@ -17,7 +17,7 @@ import pytest
 from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.settings import RootSettings
 from hashwacht.storage.locations import LocationState
-from support.daemon.daemon_harness import DaemonHarness, unasked
+from support.daemon.daemon_harness import DaemonHarness, unjudged_files
 from support.daemon.daemon_program import DaemonProgram
 from support.memory_disk import memory_disk
 
@@ -44,9 +44,9 @@ def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: P
         for number in range(500):
             (root / f"{number}").write_bytes(os.urandom(20))
         time.sleep(1.0)  # the disk stays full for a while; there is no event to wait for
-        assert bench.unasked(root), "nothing can be recorded while the disk is full"
+        assert bench.unjudged_files(root), "nothing can be recorded while the disk is full"
         (small_disk / "filler").unlink()
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
     bench.close()
 
@@ -59,9 +59,9 @@ def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonHarness, 
             for number in range(50):
                 (root / f"{number}").write_bytes(b"%d" % number)
             time.sleep(6.0)  # longer than SQLite's own timeout
-            assert bench.unasked(root)
+            assert bench.unjudged_files(root)
             connection.execute("ROLLBACK")
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
 
 
@@ -94,7 +94,7 @@ def test_workers_that_are_killed_cost_no_verdict(program: DaemonProgram, tmp_pat
             time.sleep(0.01)
         ended.set()
         killer.join()
-        program.wait_for(lambda: not unasked(store, root), "asked")
+        program.wait_for(lambda: not unjudged_files(store, root), "asked")
         assert process.poll() is None
 
 
@@ -111,5 +111,5 @@ def test_a_match_is_sealed_away_where_the_policy_says_so(
         (root / "b").write_bytes(b"harmless")
         program.wait_for(lambda: not (root / "a").exists(), "sealed")
         program.wait_for(lambda: (p := store.locations.load(1)) and p.state is SEALED, "recorded")
-        program.wait_for(lambda: not unasked(store, root), "asked")
+        program.wait_for(lambda: not unjudged_files(store, root), "asked")
         assert (root / "b").read_bytes() == b"harmless"

@@ -16,7 +16,7 @@ from hashwacht.core.watch_events import Cause, Lane
 from hashwacht.testing.fakes import HeldFingerprinter
 from support.daemon.daemon_harness import DaemonHarness, digest
 from support.deep import NAME, deepened
-from support.watch.watching import DeafWatch
+from support.watch.watching import SilentWatch
 
 
 def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonHarness, root: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonHarness, ro
     (root / "a").write_bytes(b"known")
     (root / "b").write_bytes(b"harmless")
     with bench.running():
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
     assert bench.causes() == {Cause.STARTED}
@@ -53,7 +53,7 @@ def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, 
     for number in range(30):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
     last = bench.store.gaps.load_heartbeats()["uploads"].at
     (root / "new").write_bytes(b"new")
@@ -61,7 +61,7 @@ def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, 
     (root / "7").unlink()
     before, bench.counting.read = bench.counting.read, 0
     with bench.running():
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
     assert before >= 30
     assert bench.counting.read == 2, "an unchanged file is not read"
@@ -79,7 +79,7 @@ def test_a_burst_that_overflows_every_queue_is_covered(bench: DaemonHarness, roo
         bench.wait_until_done()
         for number in range(4000):
             (root / f"{number % 10}" / f"{number}").write_bytes(b"%d" % number)
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
     assert Cause.QUEUE_FULL in bench.causes()
     assert bench.store.gaps.load_open() == []
@@ -100,7 +100,7 @@ def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonHarness, root
     watcher = threading.Thread(target=watch)
     watcher.start()
     with bench.running():
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
     ended.set()
     watcher.join()
@@ -117,12 +117,12 @@ def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonHarness, 
         bench.wait_for(lambda: bench.casework.found, "told")
         assert {file.path for file in bench.casework.found} == {bytes(root / "upload")}
         fingerprinter.released.set()
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
 
 
 @pytest.mark.alone
 def test_a_dead_watch_is_detected_renewed_and_covered(bench: DaemonHarness, root: Path) -> None:
-    deaf = DeafWatch()
+    deaf = SilentWatch()
     bench.watch = lambda: deaf
     bench.change(canary_interval=0.2)
     with bench.running():
@@ -130,7 +130,7 @@ def test_a_dead_watch_is_detected_renewed_and_covered(bench: DaemonHarness, root
         (root / "unheard").write_bytes(b"unheard")
         bench.wait_for(lambda: Cause.DEAD_WATCH in bench.causes(), "noticed")
         bench.wait_for(lambda: deaf.renewed, "renewed")
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
 
 
@@ -139,17 +139,17 @@ def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
 ) -> None:
     with bench.running():
         (root / "a").write_bytes(b"a")
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
         root.rename(tmp_path / "elsewhere")
-        bench.wait_for(bench.blind, "noticed")
+        bench.wait_for(bench.has_unwatched_roots, "noticed")
         assert bench.store.files.load(bytes(root), b"a"), "no stored file is removed meanwhile"
         root.mkdir()
         (root / "b").write_bytes(b"b")
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
         (root / "c").write_bytes(b"c")
-        bench.wait_for(lambda: not bench.unasked(root), "watched again")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "watched again")
 
 
 def closed(bench: DaemonHarness) -> int:
@@ -164,7 +164,7 @@ def test_stored_files_survive_another_directory_at_the_root(
     (root / "below").mkdir()
     (root / "below" / "a").write_bytes(b"a")
     with bench.running():
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
         root.rename(tmp_path / "elsewhere")
         root.mkdir()
@@ -188,12 +188,12 @@ def test_a_root_is_unmounted_and_mounted_again(bench: DaemonHarness, root: Path)
     try:
         with bench.running():
             (root / "a").write_bytes(b"a")
-            bench.wait_for(lambda: not bench.unasked(root), "asked")
+            bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
             subprocess.run(["umount", "--lazy", str(root)], check=True)
             bench.wait_for(lambda: bench.causes() & {Cause.UNMOUNTED, Cause.REPLACED}, "noticed")
             subprocess.run(mount, check=True)
             (root / "b").write_bytes(b"b")
-            bench.wait_for(lambda: not bench.unasked(root), "asked")
+            bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
             bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
     finally:
         subprocess.run(["umount", "--lazy", str(root)], check=True)
@@ -204,7 +204,7 @@ def test_directories_that_are_gone_are_forgotten(bench: DaemonHarness, root: Pat
         (root / name / "below").mkdir(parents=True)
         (root / name / "below" / "f").write_bytes(name.encode())
     with bench.running():
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
     shutil.rmtree(root / "goes")
     with bench.running():
@@ -230,18 +230,18 @@ def test_an_unlistable_directory_stays_a_gap_until_it_is_listed(
     (root / "locked").chmod(0o700)
     with bench.running():
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
 
 
 def test_every_root_is_compared_from_time_to_time(bench: DaemonHarness, root: Path) -> None:
-    deaf = DeafWatch()
+    deaf = SilentWatch()
     deaf.renewed = 1
     bench.watch = lambda: deaf
     bench.change(rescan_interval=0.5)
     with bench.running():
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
     assert Cause.PERIODIC in bench.causes()
 
 

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from hashwacht.audit.log import FILE_NAME, AuditLog
-from support.daemon.daemon_harness import unasked
+from support.daemon.daemon_harness import unjudged_files
 from support.daemon.daemon_program import DaemonProgram
 from support.processes import PROGRAMS
 
@@ -88,7 +88,7 @@ def test_a_scanner_killed_at_random_instants_misses_no_file(tmp_path: Path) -> N
     with program.scanner(), closing(program.state()) as store:
         uploader.ended.set()
         uploader.join()
-        program.wait_for(lambda: not unasked(store, root), "all asked", 30 + KILLS)
+        program.wait_for(lambda: not unjudged_files(store, root), "all asked", 30 + KILLS)
         program.wait_for(lambda: not store.gaps.load_open(), "all gaps closed")
         program.wait_for(lambda: not any(store.journal.count().values()), "all settled")
         for path in uploader.known:

@@ -135,7 +135,7 @@ def test_a_late_answer_is_reported_for_every_path(bench: DaemonHarness, root: Pa
     with bench.running():
         for name in ("a", "b", "c"):
             (root / name).write_bytes(b"known")
-        bench.wait_for(lambda: not bench.unasked(root), "judged")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "judged")
         bench.wait_until_done()
     with bench.running():
         bench.matcher.silent = False
@@ -161,7 +161,7 @@ def test_a_new_list_is_asked_about_all_contents_at_once(bench: DaemonHarness, ro
     for number in range(300):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
         bench.casework.found.clear()
         bench.counting.read = 0
@@ -210,7 +210,7 @@ def test_scan_and_daemon_share_what_they_have_read(bench: DaemonHarness, root: P
             for number in range(60):
                 (root / f"new {round_} {number}").write_bytes(b"%d %d" % (round_, number))
             assert scans.scan(root).summary.counts.files
-        bench.wait_for(lambda: not bench.unasked(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
         bench.wait_until_done()
         read = scans.read
         scans.scan(root)

@@ -28,7 +28,7 @@ def test_a_file_that_is_dropped_in_is_judged(bench: DaemonHarness, root: Path) -
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
     assert bench.casework.paths(Outcome.NO_MATCH) == {bytes(root / "b")}
     assert {file.root for file in bench.casework.found} == {"uploads"}
-    assert bench.unasked(root) == set()
+    assert bench.unjudged_files(root) == set()
 
 
 def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonHarness, root: Path) -> None:
@@ -46,7 +46,7 @@ def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonHarness, roo
         bench.wait_for(lambda: bodies, "told")
         bench.wait_until_done()
     assert bodies == [b"what was hashed"]
-    assert bench.unasked(root) == set()
+    assert bench.unjudged_files(root) == set()
 
 
 def test_files_with_hostile_names_in_new_directories_are_judged(
@@ -59,7 +59,7 @@ def test_files_with_hostile_names_in_new_directories_are_judged(
             (folder / os.fsdecode(b"\x1b[2J%d\xfe" % number)).write_bytes(b"%d" % number)
         bench.wait_for(lambda: len({e.path for e in bench.casework.found}) == 300, "told")
         bench.wait_until_done()
-    assert bench.unasked(root) == set()
+    assert bench.unjudged_files(root) == set()
 
 
 def test_a_tree_that_is_moved_in_is_judged_wholly(
@@ -75,7 +75,7 @@ def test_a_tree_that_is_moved_in_is_judged_wholly(
         bench.wait_for(lambda: len(bench.casework.found) >= 40, "told")
         bench.wait_until_done()
         (root / "moved in").rename(root / "moved on")
-        bench.wait_for(lambda: not bench.unasked(root), "known under the new names")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "known under the new names")
         bench.wait_until_done()
 
 
@@ -142,7 +142,7 @@ def test_a_file_under_constant_writing_is_read_ever_more_rarely(
         with written_to(root / "busy", 0.002):
             looks = [look(bench, attempts) for attempts in range(1, 6)]
             assert bench.counting.read == 0
-        bench.wait_for(lambda: not bench.unasked(root), "judged at last")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "judged at last")
     for entry, next_one in pairwise(looks):
         pauses = [min(1.0, 0.05 * 2**n) for n in range(entry.attempts, next_one.attempts)]
         assert next_one.due - entry.due >= sum(pauses)
@@ -156,7 +156,7 @@ def test_constant_writing_does_not_prevent_reading(bench: DaemonHarness, root: P
             bench.wait_for(lambda: bench.casework.found, "told while it is written to")
             bench.wait_until_done()
             read = bench.counting.read
-        bench.wait_for(lambda: not bench.unasked(root), "judged as it is in the end")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "judged as it is in the end")
     assert read <= 2
 
 
@@ -169,7 +169,7 @@ def test_a_file_rewritten_repeatedly_is_not_read_each_time(
             with (root / "log").open("ab") as file:
                 file.write(b"a line\n")
             time.sleep(0.005)
-        bench.wait_for(lambda: not bench.unasked(root), "judged as it is in the end")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "judged as it is in the end")
     assert bench.counting.read < 15
 
 
@@ -204,7 +204,7 @@ def test_another_name_of_a_file_costs_no_reading(bench: DaemonHarness, root: Pat
         bench.wait_for(lambda: len(bench.casework.found) == 2, "told")
         first = bench.counting.read
         (root / "c").hardlink_to(root / "a")
-        bench.wait_for(lambda: not bench.unasked(root), "judged")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "judged")
         bench.wait_until_done()
     assert first <= 2, "making a link changes the file's change time: it may be read once more"
 

@@ -18,7 +18,7 @@ from hashwacht.core.errors import ConfigurationError, WorkerError
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from support.fingerprints import fingerprint_bytes
-from support.processes import family, wait_for, workers
+from support.processes import child_processes, wait_for, workers
 
 PLAN = Plan(("md5", "pdq", "mine"), Limits(timeout=0.5), commands=(("mine", ("true",)),))
 Start = Callable[..., WorkerPool]
@@ -30,9 +30,9 @@ def test_nothing_is_left_behind(start: Start) -> None:
     pool = start(PLAN, jobs=2)
     for deed in [b"good", b"die", b"spawn", b"raise", b"bloat", b"chatter", b"good"] * 3:
         fingerprint_bytes(pool, deed)
-    assert len(family()) <= 7
-    assert all(process.status() != psutil.STATUS_ZOMBIE for process in family())
-    left = family()
+    assert len(child_processes()) <= 7
+    assert all(process.status() != psutil.STATUS_ZOMBIE for process in child_processes())
+    left = child_processes()
     pool.close()
     assert not any(process.is_running() for process in left)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
@@ -53,7 +53,7 @@ def test_closing_takes_less_than_a_second_whatever_workers_do(start: Start) -> N
     for thread in threads:
         thread.start()
     wait_for(lambda: len(workers()) == 2)
-    left = family()
+    left = child_processes()
     began = time.monotonic()
     pool.close()
     for thread in threads:
@@ -180,11 +180,11 @@ def test_workers_are_confined(start: Start, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_in_the_background_they_have_the_lowest_priority(start: Start) -> None:
     fingerprint_bytes(start(background=True), b"warm")
-    for process in family():
+    for process in child_processes():
         assert process.nice() == 19
         assert process.ionice().ioclass == psutil.IOPRIO_CLASS_IDLE
 
 
 def test_otherwise_they_have_the_scanners(start: Start) -> None:
     fingerprint_bytes(start(), b"warm")
-    assert all(process.nice() == os.nice(0) for process in family())
+    assert all(process.nice() == os.nice(0) for process in child_processes())

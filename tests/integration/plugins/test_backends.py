@@ -72,7 +72,7 @@ def workplace(
             yield Workplace(checker, program)
         return
     program = UploadDaemon(tmp_path_factory.mktemp("process"))
-    with program.here(), Checker.configured(program.in_process()) as checker:
+    with program.in_environment(), Checker.configured(program.in_process()) as checker:
         yield Workplace(checker, program)
 
 

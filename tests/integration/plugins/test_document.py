@@ -40,7 +40,7 @@ def snippets(section: str) -> list[str]:
 @pytest.fixture(autouse=True)
 def configured(program: Program) -> Iterator[None]:
     """Let ``Checker.configured()`` find the configuration of these tests."""
-    with program.here():
+    with program.in_environment():
         yield
 
 

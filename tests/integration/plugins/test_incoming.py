@@ -19,7 +19,7 @@ TEXT = b"no picture\n" * 100_000
 @pytest.fixture(scope="module")
 def checker(program: Program) -> Iterator[Checker]:
     """Work in this process, as the machine with a list is configured."""
-    with program.here(), Checker.configured() as made:
+    with program.in_environment(), Checker.configured() as made:
         yield made
 
 

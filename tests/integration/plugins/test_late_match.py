@@ -47,7 +47,7 @@ def test_a_late_match_has_its_origin_which_no_service_gets(tmp_path: Path) -> No
     known, harmless = encode(photo(1)), encode(photo(2))
     service = Interruptible(Hma({"bank": {pdq(known): 1}}))
     with HttpServer(service) as server:
-        program.ask("hma", server.url)
+        program.add_matcher("hma", server.url)
         assert upload(program, known) == "200 undetermined\n"
         assert upload(program, harmless) == "200 undetermined\n"
         assert len(os.listdir(tmp_path / "state" / "uploads")) == 2  # noqa: PTH208  # counted

@@ -26,7 +26,7 @@ from support.plugins.sites import (
 )
 from support.plugins.upload_forms import MULTIPART, field_part, file_part, form
 from support.plugins.uploads import opened
-from support.processes import family, wait_for
+from support.processes import child_processes, wait_for
 from support.program import Program
 
 SERVERS = {
@@ -124,7 +124,7 @@ def test_the_site_works_on_after_a_client_disconnects(
 def spooled() -> list[str]:
     """Name the unlinked temporary files that the servers of these tests have open."""
     found = []
-    for process in family():
+    for process in child_processes():
         with suppress(OSError):  # it has just ended
             found += opened(process.pid)
     named = tuple(f"{tempfile.gettempdir()}/{begin}" for begin in ("#", "tmp"))  # O_TMPFILE or not

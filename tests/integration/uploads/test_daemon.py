@@ -43,7 +43,7 @@ def test_a_match_is_recorded_with_origin_and_submitter(
 def test_both_workplaces_give_the_same(checker: Checker, tmp_path: Path) -> None:
     program = UploadDaemon(tmp_path / "home")
     contents = [known(), b"some text", encode(photo(7), "jpeg"), encode(photo(8), "png")[:5000]]
-    with program.here(), Checker.configured(program.in_process()) as process:
+    with program.in_environment(), Checker.configured(program.in_process()) as process:
         for content in contents:
             result, local = checker.scan_stream([content]), process.scan_stream([content])
             assert (result.verdict, result.key, result.kind, result.size) == (

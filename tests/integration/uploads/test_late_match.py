@@ -58,7 +58,7 @@ def test_a_late_match_of_a_service_opens_a_case(
     late, later_content, harmless = (encode(photo(seed)) for seed in (1, 3, 2))
     service = Interruptible(Hma({"bank": {pdq(late): 1, pdq(later_content): 2}}))
     with HttpServer(service) as server:
-        program.ask("hma", server.url)
+        program.add_matcher("hma", server.url)
         with (
             program.running(PROGRAM, "daemon"),
             Checker.configured(program.configuration) as checker,

@@ -33,12 +33,14 @@ def announced(root: Path) -> Announcement:
 def test_a_watched_root_announces_it_and_nothing_stays_behind(root: Path) -> None:
     clock = Clock()
     birds = canary(clock, root)
-    with watching(InotifyWatch(), [root]) as here:
+    with watching(InotifyWatch(), [root]) as session:
         for _ in range(3):
-            here.ear.forget()
+            session.recorder.clear()
             assert birds.write_all() == []
-            here.until(lambda: bool(here.ear.heard))
-            assert {birds.is_canary(announcement) for announcement in here.ear.heard} == {True}
+            session.wait_until(lambda: bool(session.recorder.announcements))
+            assert {
+                birds.is_canary(announcement) for announcement in session.recorder.announcements
+            } == {True}
             clock.now += PATIENCE - 1
             assert birds.overdue() == []
     assert list(root.iterdir()) == []

@@ -27,15 +27,15 @@ def test_only_the_root_that_they_are_in_is_missed(socket_path: Path, tmp_path: P
         path.mkdir()
     with (
         watcher_process(socket_path),
-        watching(FanotifyWatch(socket_path), roots[:2]) as here,
+        watching(FanotifyWatch(socket_path), roots[:2]) as session,
     ):
         write(deepened(roots[2], 25))
-        here.caught_up()
-        assert here.ear.gaps == []
+        session.wait_until_caught_up()
+        assert session.recorder.gaps == []
         write(deepened(roots[1], 25))
-        here.until(lambda: bool(here.ear.gaps))
-        here.caught_up()
-        assert {(missed.root, missed.cause) for missed in here.ear.gaps} == {
+        session.wait_until(lambda: bool(session.recorder.gaps))
+        session.wait_until_caught_up()
+        assert {(missed.root, missed.cause) for missed in session.recorder.gaps} == {
             ("other", Cause.UNLISTED)
         }
 
@@ -53,11 +53,11 @@ def test_many_of_them_do_not_keep_the_watcher_busy(socket_path: Path, tmp_path: 
     os.close(deep)
     with (
         watcher_process(socket_path) as watcher,
-        watching(FanotifyWatch(socket_path), roots[:1]) as here,
+        watching(FanotifyWatch(socket_path), roots[:1]) as session,
     ):
         watcher.send_signal(signal.SIGSTOP)  # so that it reads all events at once
         for directory in inside:
             write(directory)
         watcher.send_signal(signal.SIGCONT)
-        here.until(lambda: here.ear.causes("root") == {Cause.UNLISTED})
-        here.caught_up()
+        session.wait_until(lambda: session.recorder.causes("root") == {Cause.UNLISTED})
+        session.wait_until_caught_up()

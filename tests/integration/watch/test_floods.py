@@ -18,8 +18,8 @@ from hashwacht.watch.inotify import InotifyWatch
 from hashwacht.watch.queue import AnnouncementQueue
 from support.kernel import may_use_fanotify, small_queue
 from support.watch.watching import (
-    Watching,
     WatchRecorder,
+    WatchSession,
     watcher_process,
     watching,
     write,
@@ -98,10 +98,10 @@ def flood(top: Path, name: str, small: SmallQueue) -> set[bytes]:
     return {os.fsencode(f"{top}/{name}{number // 100 * 100}/{number}") for number in range(FILES)}
 
 
-def is_announced(here: Watching, path: Path) -> bool:
+def is_announced(session: WatchSession, path: Path) -> bool:
     """Write a file; return whether this or an earlier write of it was announced."""
     write(path)
-    return here.ear.covers(path)
+    return session.recorder.covers(path)
 
 
 def test_a_kernel_queue_overflow_is_a_gap_and_the_watch_goes_on(
@@ -109,13 +109,13 @@ def test_a_kernel_queue_overflow_is_a_gap_and_the_watch_goes_on(
 ) -> None:
     root = memory / "root"
     root.mkdir()
-    with watching(small.make(), [root]) as here:
+    with watching(small.make(), [root]) as session:
         paths = flood(root, "d", small)
-        here.until(lambda: Cause.OVERFLOW in here.ear.causes())
-        here.tend_until(lambda: is_announced(here, root / "over"))
+        session.wait_until(lambda: Cause.OVERFLOW in session.recorder.causes())
+        session.maintain_until(lambda: is_announced(session, root / "over"))
         for path in (path for path in paths if path.endswith(b"50")):
             late = Path(os.fsdecode(path + b".late"))
-            here.tend_until(lambda late=late: is_announced(here, late))  # type: ignore[misc]  # bound now
+            session.maintain_until(lambda late=late: is_announced(session, late))  # type: ignore[misc]  # bound now
 
 
 def test_what_does_not_fit_into_the_queues_is_said_to_be_missed(
@@ -144,22 +144,24 @@ def test_a_hundred_thousand_directories_are_watched(memory: Path, socket_path: P
         (root / f"{number}").mkdir(parents=True)
         for inner in range(1000):
             (root / f"{number}/{inner}").mkdir()
-    with watching(InotifyWatch(), [root]) as here:
+    with watching(InotifyWatch(), [root]) as session:
         write(root / "99" / "999" / "a")
-        here.covered(root / "99" / "999" / "a")
+        session.wait_until_announced(root / "99" / "999" / "a")
         (root / "99").rename(root / "renamed")
         write(root / "renamed" / "0" / "b")
-        here.until(lambda: bool(here.ear.named(root / "renamed" / "0" / "b")))
-        here.watch.maintain()
-        assert not here.ear.gaps
+        session.wait_until(
+            lambda: bool(session.recorder.announced_at(root / "renamed" / "0" / "b"))
+        )
+        session.watch.maintain()
+        assert not session.recorder.gaps
     if may_use_fanotify():
         with (
             watcher_process(socket_path),
-            watching(FanotifyWatch(socket_path), [root]) as here,
+            watching(FanotifyWatch(socket_path), [root]) as session,
         ):
             write(root / "98" / "998" / "a")
-            here.covered(root / "98" / "998" / "a")
-            assert not here.ear.gaps
+            session.wait_until_announced(root / "98" / "998" / "a")
+            assert not session.recorder.gaps
 
 
 class FailingListener(WatchRecorder):
@@ -177,19 +179,19 @@ class FailingListener(WatchRecorder):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_dead_thread_is_a_gap_and_its_watch_renewed(tmp_path: Path) -> None:
-    root, ear, watch = tmp_path.resolve() / "root", FailingListener(), InotifyWatch()
+    root, recorder, watch = tmp_path.resolve() / "root", FailingListener(), InotifyWatch()
     root.mkdir()
     before = set(threading.enumerate())
-    watch.start([Root("root", bytes(root))], ear)
+    watch.start([Root("root", bytes(root))], recorder)
     (thread,) = set(threading.enumerate()) - before
     write(root / "a")
     thread.join(5)
     assert not thread.is_alive()
     watch.maintain()
-    assert ear.causes() == {Cause.DEAD_WATCH}
+    assert recorder.causes() == {Cause.DEAD_WATCH}
     write(root / "b")
-    with ear.changed:
-        assert ear.changed.wait_for(lambda: ear.covers(root / "b"), 5)
+    with recorder.changed:
+        assert recorder.changed.wait_for(lambda: recorder.covers(root / "b"), 5)
     watch.close()
 
 
@@ -203,32 +205,32 @@ from support.watch.watching import watching, write
 limit, top, now = Path("/proc/sys/user/max_inotify_watches"), Path(sys.argv[1]), [0.0]
 (top / "root/before").mkdir(parents=True)
 limit.write_text("30")
-with watching(InotifyWatch(clock=lambda: now[0]), [top / "root"]) as here:
-    assert not here.ear.gaps
+with watching(InotifyWatch(clock=lambda: now[0]), [top / "root"]) as session:
+    assert not session.recorder.gaps
     for number in range(50):
         (top / f"root/{number}").mkdir()
         write(top / f"root/{number}/a")
-    here.covered(*(top / f"root/{number}/a" for number in range(50)))
-    here.until(lambda: here.ear.causes() == {Cause.WATCH_LIMIT})
-    here.ear.forget()
-    here.watch.maintain()
-    assert not here.ear.gaps, "it is not said all the time"
+    session.wait_until_announced(*(top / f"root/{number}/a" for number in range(50)))
+    session.wait_until(lambda: session.recorder.causes() == {Cause.WATCH_LIMIT})
+    session.recorder.clear()
+    session.watch.maintain()
+    assert not session.recorder.gaps, "it is not said all the time"
     now[0] = 61
-    here.watch.maintain()
-    assert here.ear.causes() == {Cause.WATCH_LIMIT}, "but as long as it lasts"
+    session.watch.maintain()
+    assert session.recorder.causes() == {Cause.WATCH_LIMIT}, "but as long as it lasts"
     limit.write_text("1000")
     now[0] = 600
-    here.watch.maintain()
-    here.ear.forget()
+    session.watch.maintain()
+    session.recorder.clear()
     write(top / "root/49/b")
-    here.until(lambda: bool(here.ear.named(top / "root/49/b")))
-    assert not here.ear.gaps
+    session.wait_until(lambda: bool(session.recorder.announced_at(top / "root/49/b")))
+    assert not session.recorder.gaps
 limit.write_text("30")
-with watching(InotifyWatch(), [top / "root"]) as here:
-    here.until(lambda: here.ear.causes() == {Cause.WATCH_LIMIT})
+with watching(InotifyWatch(), [top / "root"]) as session:
+    session.wait_until(lambda: session.recorder.causes() == {Cause.WATCH_LIMIT})
 limit.write_text("0")
-with watching(InotifyWatch(), [top / "root"]) as here:
-    here.until(lambda: here.ear.causes() == {Cause.WATCH_LIMIT})
+with watching(InotifyWatch(), [top / "root"]) as session:
+    session.wait_until(lambda: session.recorder.causes() == {Cause.WATCH_LIMIT})
 print("well")
 """
 
@@ -239,7 +241,7 @@ def test_reaching_the_watch_limit_is_a_gap_until_it_is_raised(tmp_path: Path) ->
     command = ["unshare", "--user", "--map-root-user", *program]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     if "unshare" in result.stderr and "failed" in result.stderr:
-        pytest.skip(f"no user namespace is to be had here: {result.stderr}")
+        pytest.skip(f"no user namespace is to be had session: {result.stderr}")
     assert result.stdout == "well\n", result.stderr
 
 
@@ -256,15 +258,15 @@ top, now = Path(sys.argv[1]), [0.0]
 locked = top / "root/a/locked"
 (locked / "inner").mkdir(parents=True)
 locked.chmod(0)
-with watching(InotifyWatch(clock=lambda: now[0]), [top / "root"]) as here:
-    assert {(each.cause, each.path) for each in here.ear.gaps} == {
+with watching(InotifyWatch(clock=lambda: now[0]), [top / "root"]) as session:
+    assert {(each.cause, each.path) for each in session.recorder.gaps} == {
         (Cause.UNLISTED, bytes(locked))
     }
     locked.chmod(0o700)
     now[0] = 61
-    here.tend_until(lambda: here.ear.covers(locked / "inner"))
+    session.maintain_until(lambda: session.recorder.covers(locked / "inner"))
     write(locked / "inner/b")
-    here.until(lambda: bool(here.ear.named(locked / "inner/b")))
+    session.wait_until(lambda: bool(session.recorder.announced_at(locked / "inner/b")))
 print("well")
 """
 

@@ -17,7 +17,7 @@ from hashwacht.watch.inotify import InotifyRoot, InotifyWatch
 from hashwacht.watch.inotify_api import InotifyInstance
 from hashwacht.watch.root_state import read_root_state
 from support.watch.watch_chaos import Chaos
-from support.watch.watching import PATIENCE, OwnMounts, Watching, WatchRecorder, write
+from support.watch.watching import PATIENCE, OwnMounts, WatchRecorder, WatchSession, write
 
 RENAME_EXCHANGE = 2
 AT_FDCWD = -100
@@ -45,35 +45,35 @@ def top(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def watched(top: Path, ear: WatchRecorder) -> Iterator[tuple[InotifyRoot, Watching]]:
+def watched(top: Path, recorder: WatchRecorder) -> Iterator[tuple[InotifyRoot, WatchSession]]:
     """Watch one root."""
     root, mounts = Root("root", bytes(top)), Mounts()
     stands = read_root_state(root, mounts)
     assert stands is not None
-    with closing(mounts), closing(InotifyRoot(root, stands, ear)) as watch:
-        yield watch, Watching(watch, ear, top)  # type: ignore[arg-type]  # it can be tended
+    with closing(mounts), closing(InotifyRoot(root, stands, recorder)) as watch:
+        yield watch, WatchSession(watch, recorder, top)  # type: ignore[arg-type]  # it can be tended
 
 
 @contextmanager
-def nothing_read(here: Watching, ear: BusyEar) -> Iterator[None]:
+def nothing_read(session: WatchSession, recorder: BusyEar) -> Iterator[None]:
     """Have everything that is done meanwhile heard of only afterwards."""
-    ear.held.clear()
-    ear.go_on.clear()
-    write(here.top / "busy")
-    assert ear.held.wait(PATIENCE)
+    recorder.held.clear()
+    recorder.go_on.clear()
+    write(session.top / "busy")
+    assert recorder.held.wait(PATIENCE)
     try:
         yield
     finally:
-        ear.go_on.set()
-    here.caught_up()
-    (here.top / "busy").unlink()
+        recorder.go_on.set()
+    session.wait_until_caught_up()
+    (session.top / "busy").unlink()
 
 
-def is_announced(here: Watching, path: Path) -> None:
+def is_announced(session: WatchSession, path: Path) -> None:
     """Hold a file that is written now to be announced, itself or with the tree it is in."""
-    here.ear.forget()
+    session.recorder.clear()
     write(path)
-    here.tend_until(lambda: here.ear.covers(path))
+    session.maintain_until(lambda: session.recorder.covers(path))
 
 
 def exchange(one: Path, other: Path) -> None:
@@ -83,93 +83,93 @@ def exchange(one: Path, other: Path) -> None:
         pytest.skip("the C library has no renameat2")
     paths = AT_FDCWD, bytes(one), AT_FDCWD, bytes(other)
     if libc.renameat2(*paths, RENAME_EXCHANGE) != 0:
-        pytest.skip(f"nothing can be exchanged here: {os.strerror(ctypes.get_errno())}")
+        pytest.skip(f"nothing can be exchanged session: {os.strerror(ctypes.get_errno())}")
 
 
 def test_files_in_an_unplaced_directory_are_announced_later(
     top: Path,
 ) -> None:
     """It is watched all the time; where it is, is found out while the watch is tended."""
-    ear = BusyEar()
+    recorder = BusyEar()
     (top / "from/inner").mkdir(parents=True)
     (top / "above/to").mkdir(parents=True)
-    with watched(top, ear) as (watch, here):
-        with nothing_read(here, ear):
+    with watched(top, recorder) as (watch, session):
+        with nothing_read(session, recorder):
             (top / "from/inner").rename(top / "above/to/inner")
             (top / "above").rename(top / "renamed")
-        ear.forget()
+        recorder.clear()
         path = top / "renamed/to/inner/file"
         write(path)
-        here.caught_up()
-        here.tend_until(lambda: ear.covers(path))
+        session.wait_until_caught_up()
+        session.maintain_until(lambda: recorder.covers(path))
         assert len(watch) == 5
 
 
 @pytest.mark.parametrize("times", range(3, 15))
 def test_a_missing_directory_is_found_once_the_rename_is_read(top: Path, times: int) -> None:
     """It is still in the one above it: that one has another name, which nobody has heard of."""
-    ear = BusyEar()
+    recorder = BusyEar()
     (top / "above/middle/inner").mkdir(parents=True)
-    with watched(top, ear) as (watch, here):
-        with nothing_read(here, ear):
+    with watched(top, recorder) as (watch, session):
+        with nothing_read(session, recorder):
             (top / "above/middle/brief").mkdir()
             (top / "above").rename(top / "away")
-        with nothing_read(here, ear):
+        with nothing_read(session, recorder):
             (top / "away/middle/brief").rmdir()
             (top / "away").rename(top / "renamed")
             for _ in range(times):
-                here.watch.maintain()
-        here.tend_until(lambda: len(watch) == 4)
-        is_announced(here, top / "renamed/middle/inner/file")
-        is_announced(here, top / "renamed/middle/file")
+                session.watch.maintain()
+        session.maintain_until(lambda: len(watch) == 4)
+        is_announced(session, top / "renamed/middle/inner/file")
+        is_announced(session, top / "renamed/middle/file")
 
 
 def test_a_replaced_directory_is_not_confused_with_its_successor(
     top: Path,
 ) -> None:
     """As where a site is replaced: ``mv site old; mv new site``, and both have an upload folder."""
-    ear = BusyEar()
+    recorder = BusyEar()
     (top / "site").mkdir()
     (top / "new/uploads").mkdir(parents=True)
-    with watched(top, ear) as (watch, here):
-        with nothing_read(here, ear):
+    with watched(top, recorder) as (watch, session):
+        with nothing_read(session, recorder):
             (top / "site/uploads").mkdir()
             (top / "site").rename(top / "old")
             (top / "new").rename(top / "site")
-        here.tend_until(lambda: len(watch) == 5)
-        is_announced(here, top / "site/uploads/file")
-        is_announced(here, top / "old/uploads/file")
+        session.maintain_until(lambda: len(watch) == 5)
+        is_announced(session, top / "site/uploads/file")
+        is_announced(session, top / "old/uploads/file")
 
 
 def test_directories_that_are_exchanged_stay_watched(top: Path) -> None:
     """The kernel tells that one came to a place before it tells that the other left it."""
-    ear = WatchRecorder()
+    recorder = WatchRecorder()
     (top / "a/one/deep").mkdir(parents=True)
     (top / "b/other/deep").mkdir(parents=True)
-    with watched(top, ear) as (watch, here):
+    with watched(top, recorder) as (watch, session):
         exchange(top / "a/one", top / "b/other")
-        here.caught_up()
+        session.wait_until_caught_up()
         for _ in range(5):
-            here.watch.maintain()
+            session.watch.maintain()
         assert len(watch) == 7
-        is_announced(here, top / "a/one/deep/file")
-        is_announced(here, top / "b/other/deep/file")
+        is_announced(session, top / "a/one/deep/file")
+        is_announced(session, top / "b/other/deep/file")
 
 
 def test_a_mount_below_a_renamed_directory_is_watched(top: Path, mounts: OwnMounts) -> None:
     """The kernel tells of a mount at once, and by its path of now."""
-    ear, watch = BusyEar(), InotifyWatch()
+    recorder, watch = BusyEar(), InotifyWatch()
     (top / "before/point").mkdir(parents=True)
-    watch.start([Root("root", bytes(top))], ear)
-    here = Watching(watch, ear, top)
+    watch.start([Root("root", bytes(top))], recorder)
+    session = WatchSession(watch, recorder, top)
     with closing(watch):
-        with nothing_read(here, ear):
+        with nothing_read(session, recorder):
             (top / "before").rename(top / "after")
             mounts.memory(top / "after/point")
             watch.maintain()
         (top / "after/point/inner").mkdir()
-        is_announced(here, top / "after/point/file")
-        is_announced(here, top / "after/point/inner/file")
+        is_announced(session, top / "after/point/file")
+        is_announced(session, top / "after/point/inner/file")
 
 
 class SlowInotify:
@@ -192,31 +192,31 @@ def test_a_directory_renamed_during_placing_gets_its_new_path(
     top: Path,
 ) -> None:
     """The one thread finds it at a place, the other hears that it has left that; in this order."""
-    ear = BusyEar()
+    recorder = BusyEar()
     (top / "from").mkdir()
     (top / "to").mkdir()
-    with watched(top, ear) as (watch, here):
+    with watched(top, recorder) as (watch, session):
         tree = watch._tree
 
         def rename() -> None:
-            ear.go_on.set()
+            recorder.go_on.set()
             (top / "from/inner").rename(top / "to/renamed")
             mark = top / "mark"
             write(mark)
-            with ear.changed:  # the reader may be kept waiting, so this need not happen
-                ear.changed.wait_for(lambda: ear.covers(mark), 0.5)
+            with recorder.changed:  # the reader may be kept waiting, so this need not happen
+                recorder.changed.wait_for(lambda: recorder.covers(mark), 0.5)
 
-        with nothing_read(here, ear):
+        with nothing_read(session, recorder):
             (top / "from/inner").mkdir()
             tree._inotify = SlowInotify(tree._inotify, rename)  # type: ignore[assignment]  # its likeness
             tree.uncertain.add(tree.directories.find(bytes(top / "from")).wd)  # type: ignore[union-attr]  # it is there
-            here.watch.maintain()
-        is_announced(here, top / "to/renamed/file")
-        assert ear.named(top / "to/renamed/file")
+            session.watch.maintain()
+        is_announced(session, top / "to/renamed/file")
+        assert recorder.announced_at(top / "to/renamed/file")
         assert tree.directories.find(bytes(top / "to/renamed")) is not None
 
 
-class SlowEar(WatchRecorder):
+class SlowRecorder(WatchRecorder):
     """Takes its time now and then, so that events are read late."""
 
     def __init__(self, seed: int) -> None:
@@ -232,15 +232,15 @@ class SlowEar(WatchRecorder):
 @pytest.mark.parametrize("seed", range(4))
 def test_every_file_is_announced_however_late_events_are_read(top: Path, seed: int) -> None:
     """Tended after every step: it finds much that is only told of later."""
-    ear, watch, outside = SlowEar(seed), InotifyWatch(), top.parent / "outside"
+    recorder, watch, outside = SlowRecorder(seed), InotifyWatch(), top.parent / "outside"
     outside.mkdir()
-    watch.start([Root("root", bytes(top))], ear)
+    watch.start([Root("root", bytes(top))], recorder)
     with closing(watch):
-        chaos = Chaos(Watching(watch, ear, top), outside, seed)
+        chaos = Chaos(WatchSession(watch, recorder, top), outside, seed)
         for _ in range(300):
             chaos.step()
             watch.maintain()
         chaos.check()
         chaos.write_everywhere()
         chaos.check()
-        assert not ear.gaps
+        assert not recorder.gaps

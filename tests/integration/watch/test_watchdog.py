@@ -12,7 +12,7 @@ from hashwacht.watch.root_state import read_root_state
 from support.watch.watch_chaos import Chaos, WatchChaosContract
 from support.watch.watch_contract import WatchCase, WatchContract
 from support.watch.watch_roots_contract import WatchRootsContract
-from support.watch.watching import Watching, WatchRecorder, write
+from support.watch.watching import WatchRecorder, WatchSession, write
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def directories(top: Path) -> int:
 def test_the_kernel_watches_every_directory_once_and_no_other(case: WatchCase) -> None:
     """Watches are scarce: those of directories that were moved out or deleted are freed."""
     before = kernel_watches()
-    with case.watching() as here:
-        chaos = Chaos(here, case.outside, 7)
+    with case.watching() as session:
+        chaos = Chaos(session, case.outside, 7)
         for _ in range(300):
             chaos.step()
         chaos.check()
-        here.tend_until(lambda: kernel_watches() - before == directories(here.top))
+        session.maintain_until(lambda: kernel_watches() - before == directories(session.top))
     assert kernel_watches() == before
 
 
@@ -61,19 +61,19 @@ def test_a_directory_renamed_before_its_child_is_watched(
     tmp_path: Path,
 ) -> None:
     """Its creation is announced under a path that no longer exists."""
-    root, ear, mounts = tmp_path.resolve() / "root", WatchRecorder(), Mounts()
+    root, recorder, mounts = tmp_path.resolve() / "root", WatchRecorder(), Mounts()
     (root / "before").mkdir(parents=True)
     watched_root = Root("root", bytes(root))
     stands = read_root_state(watched_root, mounts)
     assert stands is not None
-    with closing(mounts), closing(InotifyRoot(watched_root, stands, ear)) as watch:
-        here = Watching(watch, ear, root)  # type: ignore[arg-type]  # one root's watch can be tended
+    with closing(mounts), closing(InotifyRoot(watched_root, stands, recorder)) as watch:
+        session = WatchSession(watch, recorder, root)  # type: ignore[arg-type]  # one root's watch can be tended
         with watch._tree.lock:  # blocks the reader
             (root / "before" / "inner").mkdir()
             (root / "before").rename(root / "after")
-        here.caught_up()
-        here.tend_until(lambda: len(watch) == 3)
-        ear.forget()
+        session.wait_until_caught_up()
+        session.maintain_until(lambda: len(watch) == 3)
+        recorder.clear()
         write(root / "after" / "inner" / "file")
-        here.caught_up()
-        assert ear.named(root / "after" / "inner" / "file")
+        session.wait_until_caught_up()
+        assert recorder.announced_at(root / "after" / "inner" / "file")

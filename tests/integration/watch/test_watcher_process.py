@@ -135,8 +135,8 @@ def test_without_a_filter_it_refuses_to_run(socket_path: Path) -> None:
 
 def test_it_holds_no_directory_open(socket_path: Path, root: Path, watch: FanotifyWatch) -> None:
     """An open one could not be unmounted."""
-    with watcher_process(socket_path) as process, watching(watch, [root]) as here:
-        here.caught_up()
+    with watcher_process(socket_path) as process, watching(watch, [root]) as session:
+        session.wait_until_caught_up()
         links = [path.readlink() for path in Path(f"/proc/{process.pid}/fd").iterdir()]
         assert not [path for path in links if path.is_relative_to(root)]
 
@@ -145,28 +145,34 @@ def test_when_it_dies_all_roots_are_missed_until_it_is_back(socket_path: Path, r
     path = root.parent / "other"
     path.mkdir()
     watch = FanotifyWatch(socket_path, patience=0.1)
-    with watching(watch, [root, path]) as here:
-        here.until(lambda: here.ear.causes("root") == here.ear.causes("other") == DEAD)
+    with watching(watch, [root, path]) as session:
+        session.wait_until(
+            lambda: session.recorder.causes("root") == session.recorder.causes("other") == DEAD
+        )
         for _ in range(2):
             with watcher_process(socket_path) as process:
-                here.ear.forget()
-                here.tend_until(lambda: here.ear.causes("other") == DEAD)
-                here.caught_up()
-                here.ear.forget()
+                session.recorder.clear()
+                session.maintain_until(lambda: session.recorder.causes("other") == DEAD)
+                session.wait_until_caught_up()
+                session.recorder.clear()
                 process.kill()
-                here.until(lambda: here.ear.causes("root") == here.ear.causes("other") == DEAD)
-        here.ear.forget()
-        here.watch.maintain()
-        here.watch.renew("root")
-        assert not here.ear.gaps, "it is not reported repeatedly"
+                session.wait_until(
+                    lambda: (
+                        session.recorder.causes("root") == session.recorder.causes("other") == DEAD
+                    )
+                )
+        session.recorder.clear()
+        session.watch.maintain()
+        session.watch.renew("root")
+        assert not session.recorder.gaps, "it is not reported repeatedly"
 
 
 def test_it_outlives_the_scanner(socket_path: Path, root: Path) -> None:
     with watcher_process(socket_path) as process:
         for _ in range(3):
-            with watching(FanotifyWatch(socket_path), [root]) as here:
-                here.caught_up()
-                assert not here.ear.gaps
+            with watching(FanotifyWatch(socket_path), [root]) as session:
+                session.wait_until_caught_up()
+                assert not session.recorder.gaps
         assert process.poll() is None
 
 
@@ -175,12 +181,12 @@ def test_two_scanners_at_a_time_are_both_served(socket_path: Path, root: Path) -
     with watcher_process(socket_path), watching(FanotifyWatch(socket_path), [root]) as before:
         with watching(FanotifyWatch(socket_path), [root]) as after:
             write(root / "a")
-            before.covered(root / "a")
-            after.covered(root / "a")
+            before.wait_until_announced(root / "a")
+            after.wait_until_announced(root / "a")
             before.watch.close()
-            after.caught_up()
-            assert not after.ear.gaps
-        assert not before.ear.gaps
+            after.wait_until_caught_up()
+            assert not after.recorder.gaps
+        assert not before.recorder.gaps
 
 
 def test_it_says_that_it_serves_and_lives(socket_path: Path) -> None:
@@ -205,33 +211,33 @@ def test_a_file_system_fanotify_refuses_is_a_gap_that_names_it(
 ) -> None:
     """It is an overlay without file handles, as in a container."""
     mounts.overlay(memory)
-    with watcher_process(socket_path), watching(FanotifyWatch(socket_path), [memory]) as here:
-        if not here.ear.gaps:
+    with watcher_process(socket_path), watching(FanotifyWatch(socket_path), [memory]) as session:
+        if not session.recorder.gaps:
             pytest.skip("this kernel watches overlays")
-        assert here.ear.causes(memory.name) == DEAD
-        assert "overlay" in here.ear.gaps[0].detail
+        assert session.recorder.causes(memory.name) == DEAD
+        assert "overlay" in session.recorder.gaps[0].detail
 
 
 def test_one_that_hangs_is_found_and_another_one_used(socket_path: Path, root: Path) -> None:
     now = [0.0]
     watch = FanotifyWatch(socket_path, clock=lambda: now[0])
-    with watcher_process(socket_path) as process, watching(watch, [root]) as here:
-        here.watch.maintain()
+    with watcher_process(socket_path) as process, watching(watch, [root]) as session:
+        session.watch.maintain()
         process.send_signal(signal.SIGSTOP)
-        here.watch.maintain()
+        session.watch.maintain()
         now[0] = PATIENCE + 1
-        here.tend_until(lambda: here.ear.causes() == DEAD)
+        session.maintain_until(lambda: session.recorder.causes() == DEAD)
         process.send_signal(signal.SIGCONT)
-        here.ear.forget()
-        here.tend_until(lambda: here.ear.causes() == DEAD)
-        here.caught_up()
+        session.recorder.clear()
+        session.maintain_until(lambda: session.recorder.causes() == DEAD)
+        session.wait_until_caught_up()
 
 
 def test_it_ends_when_it_is_asked_to(socket_path: Path, root: Path, watch: FanotifyWatch) -> None:
-    with watcher_process(socket_path) as process, watching(watch, [root]) as here:
+    with watcher_process(socket_path) as process, watching(watch, [root]) as session:
         process.terminate()
         assert process.wait(3) == 0
-        here.until(lambda: here.ear.causes() == DEAD)
+        session.wait_until(lambda: session.recorder.causes() == DEAD)
 
 
 def test_it_takes_a_socket_that_listens_already(
@@ -246,9 +252,9 @@ def test_it_takes_a_socket_that_listens_already(
         program += f"serve({number}, threading.Event())"
         command = [sys.executable, "-c", program]
         with subprocess.Popen(command, pass_fds=[number]) as process:
-            with watching(watch, [root]) as here:
-                here.caught_up()
-                assert not here.ear.gaps
+            with watching(watch, [root]) as session:
+                session.wait_until_caught_up()
+                assert not session.recorder.gaps
             process.kill()
 
 
@@ -287,8 +293,8 @@ def test_nonsense_ends_the_connection_and_nothing_else(
             client.settimeout(5)
             with suppress(ConnectionResetError):
                 assert client.recv(100) == b""
-        with watching(watch, [root]) as here:
-            here.caught_up()
+        with watching(watch, [root]) as session:
+            session.wait_until_caught_up()
         assert process.poll() is None
 
 
@@ -327,13 +333,13 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
 
     thread = threading.Thread(target=talk)
     thread.start()
-    with watching(watch, [root]) as here:
-        assert not here.ear.gaps
-        here.watch.maintain()
-        here.until(lambda: here.ear.causes() == DEAD)
-        assert not here.ear.heard
+    with watching(watch, [root]) as session:
+        assert not session.recorder.gaps
+        session.watch.maintain()
+        session.wait_until(lambda: session.recorder.causes() == DEAD)
+        assert not session.recorder.announcements
         impostor.close()
-        here.watch.maintain()
+        session.watch.maintain()
         thread.join(5)
 
 
@@ -389,7 +395,7 @@ def test_other_users_get_no_names(root: Path) -> None:
                 with suppress(ConnectionResetError, BrokenPipeError):
                     client.sendall(frame(WatchRequest.from_roots([Root("root", bytes(root))])))
                     assert client.recv(100) == b""
-            ear, watch = WatchRecorder(), FanotifyWatch(path)
-            watch.start([Root("root", bytes(root))], ear)
+            recorder, watch = WatchRecorder(), FanotifyWatch(path)
+            watch.start([Root("root", bytes(root))], recorder)
             watch.close()
-            assert not ear.gaps
+            assert not recorder.gaps

@@ -44,7 +44,7 @@ PATIENCE = 20.0
 
 
 @dataclass
-class RememberingCasework:
+class RecordingCasework:
     """Records the verdicts and takes no action."""
 
     found: list[JudgedFile] = field(default_factory=list)
@@ -102,7 +102,7 @@ class DaemonHarness:
     matcher: Service = field(default_factory=lambda: Service(now=time.time()))
     local: KnowingMatcher = field(default_factory=lambda: KnowingMatcher(name="local"))
     max_age: float | None = None
-    casework: RememberingCasework = field(default_factory=RememberingCasework)
+    casework: RecordingCasework = field(default_factory=RecordingCasework)
     settings: DaemonSettings = field(
         default_factory=lambda: DaemonSettings(settle_time=0.05, canary_interval=1.0)
     )
@@ -196,11 +196,11 @@ class DaemonHarness:
 
         self.wait_for(done, "done")
 
-    def unasked(self, root: Path) -> set[bytes]:
+    def unjudged_files(self, root: Path) -> set[bytes]:
         """Return the files below *root* without a verdict for their present state."""
-        return unasked(self.store, root)
+        return unjudged_files(self.store, root)
 
-    def blind(self) -> bool:
+    def has_unwatched_roots(self) -> bool:
         """Return whether some root is not watched at present."""
         return any(gap.ended is None for gap in self.store.gaps.load_open())
 
@@ -225,7 +225,7 @@ class DaemonHarness:
         self.store.close()
 
 
-def unasked(store: Store, root: Path) -> set[bytes]:
+def unjudged_files(store: Store, root: Path) -> set[bytes]:
     """Return the files below *root* without a verdict for their present state."""
     unjudged = set()
     for folder, _, names in os.walk(bytes(root)):

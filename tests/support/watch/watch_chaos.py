@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from support.watch.watch_contract import WatchCase
-from support.watch.watching import Watching, write
+from support.watch.watching import WatchSession, write
 
 STEPS = 200
 SEEDS = range(10)
@@ -20,11 +20,11 @@ class Chaos:
     that is recorded.
     """
 
-    def __init__(self, here: Watching, outside: Path, seed: int) -> None:
+    def __init__(self, session: WatchSession, outside: Path, seed: int) -> None:
         """Start with an empty root and an empty directory *outside*."""
-        self.here, self._seed = here, seed
+        self.session, self._seed = session, seed
         self._choice = random.Random(seed)
-        self._tops = [here.top, here.top, outside]
+        self._tops = [session.top, session.top, outside]
         self._directories: list[Path] = []
         self._files: list[Path] = []
         self._arrived: dict[Path, int] = {}
@@ -33,7 +33,7 @@ class Chaos:
     def step(self) -> None:
         """Perform one random action."""
         actions = [self._make, self._make, self._put, self._put, self._move, self._move]
-        self._choice.choice([*actions, self._link, self.here.watch.maintain])()
+        self._choice.choice([*actions, self._link, self.session.watch.maintain])()
 
     def check(self) -> None:
         """Wait until every file in the root was announced after it arrived.
@@ -41,12 +41,12 @@ class Chaos:
         That takes several rounds of maintenance, which looks up moved directories in small steps.
         """
         try:
-            self.here.tend_until(lambda: not self._unannounced())
+            self.session.maintain_until(lambda: not self._unannounced())
         except AssertionError as error:
             raise AssertionError(self._seed, self._unannounced()) from error
 
     def _unannounced(self) -> list[Path]:
-        announcements = list(self.here.ear.heard)
+        announcements = list(self.session.recorder.announcements)
         last = {announcement.path: number for number, announcement in enumerate(announcements)}
         trees = {
             announcement.path: number
@@ -63,7 +63,7 @@ class Chaos:
     def write_everywhere(self) -> None:
         """Write a file into every directory of the root."""
         self._arrived.clear()
-        for path in [self.here.top, *self._directories]:
+        for path in [self.session.top, *self._directories]:
             self._write(path / self._name())
 
     def _make(self) -> None:
@@ -110,10 +110,10 @@ class Chaos:
         self._files.append(path)
 
     def _arrive(self, act: Callable[[], object], paths: list[Path]) -> None:
-        before = len(self.here.ear.heard)
+        before = len(self.session.recorder.announcements)
         act()
         for path in paths:
-            if path.is_relative_to(self.here.top):
+            if path.is_relative_to(self.session.top):
                 self._arrived[path] = before
 
     def _directory(self) -> Path:
@@ -130,11 +130,11 @@ class WatchChaosContract:
     def test_every_file_is_announced_after_it_came_to_its_place(self, case: WatchCase) -> None:
         """It holds whatever happens to the file and the directories above it, at any speed."""
         for seed in SEEDS:
-            with case.watching() as here:
-                chaos = Chaos(here, case.outside, seed)
+            with case.watching() as session:
+                chaos = Chaos(session, case.outside, seed)
                 for _ in range(STEPS):
                     chaos.step()
                 chaos.check()
                 chaos.write_everywhere()
                 chaos.check()
-                assert not here.ear.gaps
+                assert not session.recorder.gaps

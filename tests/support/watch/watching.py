@@ -40,14 +40,14 @@ class WatchRecorder:
 
     def __init__(self) -> None:
         """Start with empty records."""
-        self.heard: list[Announcement] = []
+        self.announcements: list[Announcement] = []
         self.gaps: list[MissedEvents] = []
         self.changed = threading.Condition()
 
     def announce(self, announcement: Announcement) -> None:
         """Record an announcement."""
         with self.changed:
-            self.heard.append(announcement)
+            self.announcements.append(announcement)
             self.changed.notify_all()
 
     def report_missed(self, missed: MissedEvents) -> None:
@@ -56,24 +56,28 @@ class WatchRecorder:
             self.gaps.append(missed)
             self.changed.notify_all()
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Clear the records."""
         with self.changed:
-            self.heard, self.gaps = [], []
+            self.announcements, self.gaps = [], []
 
     def latest(self) -> tuple[list[Announcement], list[MissedEvents]]:
         """Return the last records."""
         with self.changed:
-            return self.heard[-20:], self.gaps[-20:]
+            return self.announcements[-20:], self.gaps[-20:]
 
-    def named(self, path: Path) -> list[Announcement]:
+    def announced_at(self, path: Path) -> list[Announcement]:
         """Return the announcements of exactly this path."""
         with self.changed:
-            return [announcement for announcement in self.heard if announcement.path == bytes(path)]
+            return [
+                announcement
+                for announcement in self.announcements
+                if announcement.path == bytes(path)
+            ]
 
     def changes(self, path: Path) -> set[Change]:
-        """Return what was announced of this very path."""
-        return {each.change for each in self.named(path)}
+        """Return the changes announced of exactly this path."""
+        return {announcement.change for announcement in self.announced_at(path)}
 
     def covers(self, path: Path) -> bool:
         """Return whether a file was announced, directly or as part of a tree."""
@@ -82,7 +86,7 @@ class WatchRecorder:
             return any(
                 announcement.path == name
                 or (announcement.tree and name.startswith(announcement.path + b"/"))
-                for announcement in self.heard
+                for announcement in self.announcements
             )
 
     def causes(self, root: str = "root") -> set[Cause]:
@@ -92,47 +96,47 @@ class WatchRecorder:
 
 
 @dataclass(frozen=True, slots=True)
-class Watching:
+class WatchSession:
     """A running Watch and its recorder."""
 
     watch: Watch
-    ear: WatchRecorder
+    recorder: WatchRecorder
     top: Path
     """The first root."""
 
-    def until(self, happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    def wait_until(self, happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Wait, without maintenance, for a condition that events bring about."""
-        with self.ear.changed:
-            assert self.ear.changed.wait_for(happens, seconds), self.ear.latest()
+        with self.recorder.changed:
+            assert self.recorder.changed.wait_for(happens, seconds), self.recorder.latest()
 
-    def tend_until(self, happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
+    def maintain_until(self, happens: Callable[[], bool], seconds: float = PATIENCE) -> None:
         """Run the periodic maintenance until a condition holds."""
         deadline = time.monotonic() + seconds
         while not happens():
-            assert time.monotonic() < deadline, self.ear.latest()
+            assert time.monotonic() < deadline, self.recorder.latest()
             self.watch.maintain()
-            with self.ear.changed:
-                self.ear.changed.wait(0.02)
+            with self.recorder.changed:
+                self.recorder.changed.wait(0.02)
 
-    def covered(self, *paths: Path) -> None:
+    def wait_until_announced(self, *paths: Path) -> None:
         """Wait until all these paths have been announced, directly or as part of a tree."""
         for path in paths:
-            self.until(lambda path=path: self.ear.covers(path))  # type: ignore[misc]  # bound now
+            self.wait_until(lambda path=path: self.recorder.covers(path))  # type: ignore[misc]  # bound now
 
-    def caught_up(self) -> None:
+    def wait_until_caught_up(self) -> None:
         """Wait until all events up to now have been announced."""
         mark = self.top / f"mark-{time.monotonic_ns()}"
         write(mark)
-        self.covered(mark)
+        self.wait_until_announced(mark)
 
 
 @contextmanager
-def watching(watch: Watch, places: Sequence[Path]) -> Iterator[Watching]:
+def watching(watch: Watch, places: Sequence[Path]) -> Iterator[WatchSession]:
     """Watch some roots, each under its own name, until the context ends."""
-    ear = WatchRecorder()
-    watch.start([Root(path.name, bytes(path)) for path in places], ear)
+    recorder = WatchRecorder()
+    watch.start([Root(path.name, bytes(path)) for path in places], recorder)
     try:
-        yield Watching(watch, ear, places[0])
+        yield WatchSession(watch, recorder, places[0])
     finally:
         watch.close()
 
@@ -142,7 +146,7 @@ def write(path: Path, content: bytes = b"x") -> None:
     path.write_bytes(content)
 
 
-class DeafWatch:
+class SilentWatch:
     """A Watch that announces nothing until it is renewed, and then only canaries."""
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ import pytest
 from hashwacht.audit.log import FILE_NAME, AuditLog
 from hashwacht.core.types import Outcome
 from hashwacht.storage.store import Store
-from support.daemon.daemon_harness import unasked
+from support.daemon.daemon_harness import unjudged_files
 from support.kernel import may_use_fanotify
 from support.processes import PROGRAMS, wait_for
 from support.program import Program
@@ -100,7 +100,7 @@ def daemon(program: Program) -> Iterator[int]:
 def in_the_end(state: Path, root: Path, known: set[bytes]) -> None:
     """Wait until all work is done and no gap is open; every listed file belongs to its case."""
     with closing(Store.open(state)) as store:
-        wait_for(lambda: not unasked(store, root), 60 + KILLS)
+        wait_for(lambda: not unjudged_files(store, root), 60 + KILLS)
         wait_for(lambda: not store.pending.count(), 60 + KILLS)
         wait_for(lambda: not store.gaps.load_open(), 60 + KILLS)
         for path in known:
@@ -110,7 +110,7 @@ def in_the_end(state: Path, root: Path, known: set[bytes]) -> None:
             assert case.evidence.outcome is Outcome.MATCH
 
 
-def test_whatever_is_killed_whenever_nothing_stays_unasked(
+def test_whatever_is_killed_whenever_no_file_stays_unjudged(
     program: Program, tmp_path: Path
 ) -> None:
     root = tmp_path / "storage"
@@ -119,7 +119,7 @@ def test_whatever_is_killed_whenever_nothing_stays_unasked(
     service = Hma({"BANK": bank})
     uploader, chance = Uploader(root), random.Random(20261123)
     with HttpServer(service) as server:
-        program.ask("hma", server.url, 'signal_types = { md5 = "md5" }')
+        program.add_matcher("hma", server.url, 'signal_types = { md5 = "md5" }')
         with program.configuration.open("a") as file:
             file.write(f'[daemon]\nwatch_method = "fanotify"\n[roots.web]\npath = "{root}"\n')
         with daemon(program) as supervisor:

@@ -89,7 +89,7 @@ def service(known: dict[str, bytes]) -> Hma:
 
 
 def configure(program: Program, url: str, storage: Path, *more: str) -> None:
-    program.ask("hma", url, 'signal_types = { md5 = "md5" }')
+    program.add_matcher("hma", url, 'signal_types = { md5 = "md5" }')
     with program.configuration.open("a") as file:
         file.write(f'[roots.web]\npath = "{storage}"\n')
         file.writelines(f"{line}\n" for line in more)
@@ -139,10 +139,10 @@ def test_nothing_outlives_the_daemon_however_it_ends(program: Program, storage: 
         with daemon(program, "--root", storage) as running:
             wait_for(lambda: running.part("scanner") is not None, 20)
             wait_for(lambda: is_scanning(program), 30)
-            family = psutil.Process(running.process.pid).children(recursive=True)
+            descendants = psutil.Process(running.process.pid).children(recursive=True)
             running.process.send_signal(number)
             running.process.communicate(timeout=40)
-            _, alive = psutil.wait_procs(family, timeout=20)
+            _, alive = psutil.wait_procs(descendants, timeout=20)
             assert not alive
 
 
@@ -176,7 +176,7 @@ def test_a_reload_changes_what_runs_and_a_faulty_one_nothing(
             running.process.send_signal(signal.SIGHUP)
             running.hear("configuration not reloaded")
             program.configuration.write_text(good)
-            program.ask("hma", server.url)
+            program.add_matcher("hma", server.url)
             running.process.send_signal(signal.SIGHUP)
             wait_for(lambda: running.part("courier") is not None, 20)
             assert running.part("scanner") is not None

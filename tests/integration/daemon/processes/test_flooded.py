@@ -23,7 +23,7 @@ import pytest
 from hashwacht.audit.log import FILE_NAME, AuditLog
 from hashwacht.core.watch_events import Cause
 from hashwacht.storage.store import Store
-from support.daemon.daemon_harness import unasked
+from support.daemon.daemon_harness import unjudged_files
 from support.kernel import may_use_fanotify, small_queue
 from support.processes import PROGRAMS, wait_for
 from support.program import Program
@@ -71,7 +71,7 @@ def settled(store: Store) -> bool:
     return not any(store.journal.count().values()) and not store.gaps.load_open()
 
 
-def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
+def test_a_flood_leaves_no_file_unjudged_and_no_gap_open(
     program: Program, tmp_path: Path, watch: str
 ) -> None:
     root, state = tmp_path / "storage", program.home / "state"
@@ -95,7 +95,9 @@ def test_a_flood_leaves_nothing_unasked_and_no_gap_open(
                     for number in range(BURST):
                         (root / f"burst-{number}").write_bytes(b"burst %d" % number)
                 duration = time.monotonic() - began
-                wait_for(lambda: settled(store) and not unasked(store, root), 60 + FILES / 200)
+                wait_for(
+                    lambda: settled(store) and not unjudged_files(store, root), 60 + FILES / 200
+                )
                 took = time.monotonic() - began
                 files = sum(len(names) for _, _, names in os.walk(root))
                 gaps = store.gaps.load_latest(9999)
