@@ -13,9 +13,9 @@ demo: .venv/run.stamp ## See the main job live: no account, no network
 test: .venv/dev.stamp ## Run all tests
 	@$(BIN)/pytest -q -n 2 --dist worksteal
 
-test-clients: .venv/clients.stamp ## Compare many more bodies with 14 parsers, and test a whole CMS
+test-clients: .venv/clients.stamp ## Compare many more bodies with 14 parsers, and test more servers
 	@HASHWACHT_PARSER_EXAMPLES=5000 HASHWACHT_CLIENTS=1 $(BIN)/pytest -q \
-	  tests/unit/plugins/test_parsers.py
+	  tests/unit/plugins/test_parsers.py tests/integration/plugins/test_entries.py
 
 check: .venv/dev.stamp lint types layers audit test ## Everything that must hold before a change lands
 

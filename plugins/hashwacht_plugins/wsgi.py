@@ -11,7 +11,7 @@ import io
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
 from http import HTTPStatus
 from typing import Any, Protocol, Unpack
@@ -70,7 +70,7 @@ class HashwachtMiddleware:
             return self._app(environ, start_response)
         environ[KEY] = upload.findings
         environ["wsgi.input"] = _InspectedInput(environ["wsgi.input"], length, upload)
-        return _Responder(self._app, upload, start_response).run(environ)
+        return _StartedResponse(_Responder(self._app, upload, start_response).run(environ))
 
 
 class _InspectedInput(io.BufferedIOBase):
@@ -181,7 +181,7 @@ class _Responder:
         self._sent = False
         self._answer: Iterable[bytes] = ()
 
-    def run(self, environ: Environ) -> Iterator[bytes]:
+    def run(self, environ: Environ) -> Generator[bytes, None, None]:
         """Run the application, and answer the client if its upload is refused."""
         try:
             yield from self._application(environ)
@@ -243,6 +243,24 @@ class _Responder:
         status = f"{refusal.status} {_PHRASES.get(refusal.status, 'Refused')}"
         self._start_response(status, refusal.head)
         return refusal.body
+
+
+class _StartedResponse(Iterator[bytes]):
+    """A response that has begun: some servers (Granian) take its head before they iterate."""
+
+    def __init__(self, chunks: Generator[bytes, None, None]) -> None:
+        """Run the application up to its first bytes.  Raises what the application raises."""
+        self._chunks = chunks
+        self._first = next(filter(None, chunks), b"")
+
+    def __next__(self) -> bytes:
+        """Return the first bytes, then the others."""
+        first, self._first = self._first, b""
+        return first or next(self._chunks)
+
+    def close(self) -> None:
+        """End the response (PEP 3333, "Specification Details")."""
+        self._chunks.close()
 
 
 def _length(environ: Environ) -> int | None:
