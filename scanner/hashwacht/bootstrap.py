@@ -76,17 +76,18 @@ def case_services(
     With *logs*, notices are written to this process's log as well.
     """
     from hashwacht.cases.file_actions import FileActions
-    from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger, with_logging
+    from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger, log_notice, with_logging
     from hashwacht.cases.service import CaseServices
     from hashwacht.quarantine.hold import FileHolder
 
     holder = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
     channels = settings.alerts.channels
     notify: Callable[[Notice], None] = partial(store.outbox.record, channels=channels)
+    log_only: Callable[[Notice], None] = log_notice if logs else lambda _: None
     notify = with_logging(notify) if logs else notify
     audit, uploads = audit_log(settings), upload_contexts(settings)
     return CaseServices(
-        ledger=Ledger(store, audit, notify, uploads, time.time, actor),
+        ledger=Ledger(store, audit, notify, uploads, time.time, actor, log_only),
         file_actions=FileActions(vault(settings), holder),
         lock=CaseLock(settings.state.path / LOCK_FILE_NAME),
         roots={root.name: root for root in settings.roots},

@@ -38,7 +38,7 @@ _PAUSED_STATES = frozenset({LocationState.WAITING, LocationState.HELD})
 
 
 def notify_location(transaction: LedgerTransaction, location: FileLocation) -> None:
-    """Send a notice about a location, unless its content has very many.
+    """Send a notice about a location; if its content has very many, only log it.
 
     The first ten get one, the first of every account, and then the 16th, 32nd, 64th and so on.
     """
@@ -46,9 +46,12 @@ def notify_location(transaction: LedgerTransaction, location: FileLocation) -> N
     case = store.cases.load_by_key(location.key)
     if case is None:
         return
+    summary = found_summary(case, location)
     is_news = number <= MAX_CASE_NOTICES or number & (number - 1) == 0
     if is_news or store.locations.is_first_of_account(location):
-        transaction.notify(NoticeKind.CASE, found_summary(case, location), case)
+        transaction.notify(NoticeKind.CASE, summary, case)
+    else:
+        transaction.log_match(summary, case)
 
 
 def effective_decision(

@@ -38,6 +38,11 @@ class CaseFile:
     notes: Sequence[Note] = ()
     uploads: Sequence[UploadContext] = ()
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are more files than *locations*."""
+        return sum((self.counts or {}).values()) > len(self.locations)
+
     def to_json(self, limit: int | None = None) -> dict[str, Any]:
         """Return the JSON object, with at most *limit* items per list."""
         case, counts = self.case, self.counts or {}

@@ -91,11 +91,16 @@ def with_logging(notify: Callable[[Notice], None]) -> Callable[[Notice], None]:
     """Return a function that logs a notice and then passes it to *notify*."""
 
     def log_and_notify(notice: Notice) -> None:
-        number = str(json.loads(notice.case)["case"]) if notice.case else ""
-        _log.warning("%s", notice.summary, extra=event_fields(_EVENTS[notice.kind], case=number))
+        log_notice(notice)
         notify(notice)
 
     return log_and_notify
+
+
+def log_notice(notice: Notice) -> None:
+    """Write a notice to this process's log."""
+    number = str(json.loads(notice.case)["case"]) if notice.case else ""
+    _log.warning("%s", notice.summary, extra=event_fields(_EVENTS[notice.kind], case=number))
 
 
 @dataclass
@@ -130,10 +135,18 @@ class LedgerTransaction:
         text = self.ledger.case_file(case).to_notice_text() if case is not None else ""
         self.ledger.notify(Notice(kind, self.now, summary, text))
 
+    def log_match(self, summary: str, case: Case) -> None:
+        """Log a match for which no notice is sent."""
+        text = json.dumps({"case": case.id})
+        self.ledger.log_only(Notice(NoticeKind.CASE, self.now, summary, text))
+
 
 @dataclass(frozen=True)
 class Ledger:
-    """The storage, the audit log and the outbox as one; *who* appears in the audit log."""
+    """The storage, the audit log and the outbox as one; *who* appears in the audit log.
+
+    *log_only* logs what is too much for a notice.
+    """
 
     store: Store
     log: AuditLog
@@ -141,6 +154,7 @@ class Ledger:
     uploads: UploadContextStore
     clock: Callable[[], float]
     who: str
+    log_only: Callable[[Notice], None] = lambda _: None
 
     @contextmanager
     def transaction(self) -> Iterator[LedgerTransaction]:

@@ -125,8 +125,26 @@ def _try_help(error: click.ClickException) -> str:
     return f"See `{context.command_path} --help`." if context is not None else ""
 
 
+def _system_error(error: OSError, *, as_json: bool) -> ExitCode:
+    """Print what the system refused for a file."""
+    name = os.fsdecode(error.filename) if isinstance(error.filename, bytes) else error.filename
+    advice = "Check the path and the file system it is on."
+    if isinstance(error, PermissionError):
+        user = f"this command runs as user {os.geteuid()} with HOME={os.environ.get('HOME', '')}"
+        advice = (
+            f"Run it as the user that owns the files ({user}), or name others with --config and"
+            " --state-dir."
+        )
+    return _print_error(f"{name}: {error.strerror}", advice, ExitCode.ERROR, as_json=as_json)
+
+
 def _unexpected(error: Exception, *, verbose: bool, as_json: bool) -> ExitCode:
-    """Print an internal error, with the traceback if *verbose*."""
+    """Print an internal error, with the traceback if *verbose*.
+
+    An error of the system about a file is not our bug.
+    """
+    if isinstance(error, OSError) and error.filename is not None and not verbose:
+        return _system_error(error, as_json=as_json)
     problem = f"{type(error).__name__}: {error}"
     if verbose:
         line(escape_lines("".join(traceback.format_exception(error))), to=sys.stderr)

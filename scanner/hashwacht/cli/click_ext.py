@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from hashwacht.cli.options import common_options, json_option
+from hashwacht.core.text import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,17 @@ class Command(click.Command):
         self.exit_status = exit_status
         self.params += [json_option()] if json else []
         self.params += common_options()
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse as click does; suggest only the nearest for an unknown option."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            options = [name for option in self.params for name in option.opts if name[:2] == "--"]
+            near = nearest(error.option_name, [*options, "--help"])
+            raise click.NoSuchOption(
+                error.option_name, error.message, [near] if near else None, ctx
+            ) from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # click's signature
         """Print the examples below the options."""
@@ -83,13 +95,11 @@ class Group(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the command; suggest the nearest for an unknown name."""
-        from difflib import get_close_matches
-
         name = args[0]
         known = self.list_commands(ctx)
         if name not in known and not name.startswith("-"):
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"commands are {', '.join(known)}"
+            near = nearest(name, known)
+            hint = f"did you mean {near}?" if near else f"commands are {', '.join(known)}"
             raise click.UsageError(f"unknown command {name!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 

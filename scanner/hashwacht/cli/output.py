@@ -6,13 +6,12 @@ With ``--json`` every result is one object on a line of its own, with the versio
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
 from typing import IO
 
 from hashwacht.cli.options import global_options
-from hashwacht.core.text import escape_text
+from hashwacht.core.text import escape_text, json_line
 from hashwacht.core.types import Diagnostic
 
 JSON_VERSION = 1
@@ -26,7 +25,7 @@ def line(text: str = "", *, to: IO[str] | None = None) -> None:
 def emit(kind: str, fields: Mapping[str, object], *, to: IO[str] | None = None) -> None:
     """Print one versioned JSON object and flush it, so that a reader gets it at once."""
     entry = {"v": JSON_VERSION, "type": kind, **fields}
-    print(json.dumps(entry, ensure_ascii=False), file=to or sys.stdout, flush=True)
+    print(json_line(entry), file=to or sys.stdout, flush=True)
 
 
 def print_result(kind: str, fields: Mapping[str, object], *lines: str) -> None:
@@ -35,6 +34,14 @@ def print_result(kind: str, fields: Mapping[str, object], *lines: str) -> None:
         emit(kind, fields)
     else:
         print_text(*lines)
+
+
+def print_cut(shown: int, what: str) -> None:
+    """Print that there is more than the *shown* results, on standard error as well as in JSON."""
+    message = f"only {shown} {what} are shown; there are more: use -n to set the number"
+    if global_options().as_json:
+        emit("cut", {"shown": shown, "message": message})
+    line(f"hashwacht: {message}", to=sys.stderr)
 
 
 def print_text(*lines: str) -> None:

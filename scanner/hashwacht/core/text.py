@@ -6,6 +6,8 @@ terminal or a log would interpret (nothing is lost), replace it (short explanati
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from datetime import datetime
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
@@ -35,6 +37,46 @@ def _escape(character: str) -> str:
     except UnicodeEncodeError:  # a surrogate that stands for no byte
         encoded = character.encode("utf-8", "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in encoded)
+
+
+def json_line(value: object) -> str:
+    r"""Return *value* as JSON on one line, with what is not printable as ``\uNNNN``.
+
+    ``json.dumps`` leaves DEL, C1 controls, bidirectional overrides and the line separators of
+    Unicode as they are, and a lone surrogate, which cannot be encoded.
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+def nearest(word: str, options: Collection[str]) -> str:
+    """Return the option with the fewest typing errors to *word*, "" if none is near.
+
+    An inserted, omitted, replaced or exchanged character is one error (Damerau-Levenshtein); half
+    of the characters may be wrong.  Of several the one with more letters in common is returned.
+    """
+    from difflib import SequenceMatcher
+
+    def rank(option: str) -> tuple[int, float]:
+        return _typing_errors(word, option), -SequenceMatcher(None, word, option).ratio()
+
+    best = min(options, key=rank, default="")
+    return best if 2 * _typing_errors(word, best) <= max(len(word), len(best)) else ""
+
+
+def _typing_errors(left: str, right: str) -> int:
+    before: list[int] = []
+    row: list[int] = [*range(len(right) + 1)]
+    for i, a in enumerate(left, 1):
+        before, last, row = row, before, [i]
+        for j, b in enumerate(right, 1):
+            errors = min(before[j] + 1, row[-1] + 1, before[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == right[j - 2] and left[i - 2] == b:
+                errors = min(errors, last[j - 2] + 1)
+            row.append(errors)
+    return row[-1]
 
 
 def replace_unprintable(text: str, replacement: str = " ") -> str:

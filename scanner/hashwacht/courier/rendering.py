@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from hashwacht.core.text import plural, truncate
+from hashwacht.core.text import json_line, plural, truncate
 from hashwacht.ipc.messages import DeliverRequest, NoticeEnvelope
 
 VERSION = 1
@@ -69,7 +69,7 @@ def lines(deliver: DeliverRequest, host: str) -> Iterator[str]:
     for envelope in deliver.notices:
         head = {"v": VERSION, "type": "alert", "host": host, "audit": _audit(deliver)}
         entry = {**head, **_fields(envelope)}
-        yield json.dumps(entry, ensure_ascii=False)
+        yield json_line(entry)
 
 
 def _audit(deliver: DeliverRequest) -> dict[str, object] | None:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
-import json
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from collections.abc import Callable, Mapping
 import aiohttp
 
 from hashwacht import __version__
+from hashwacht.core.text import json_line
 from hashwacht.courier import rendering
 from hashwacht.ipc.messages import DeliverReply, DeliverRequest, FailureReply
 from hashwacht.matching.services.http import bounded_connector
@@ -53,7 +53,7 @@ class WebhookChannel:
 
     def deliver(self, deliver: DeliverRequest) -> DeliverReply | FailureReply:
         """Post it; only the status of the response is read."""
-        body = json.dumps(rendering.document(deliver, self._host), ensure_ascii=False).encode()
+        body = json_line(rendering.document(deliver, self._host)).encode()
         try:
             status = asyncio.run(self._post(self._headers(deliver.batch, body), body))
         except (aiohttp.ClientError, OSError) as error:

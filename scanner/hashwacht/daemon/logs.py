@@ -4,12 +4,12 @@ Journal entries use its native protocol (systemd.io/JOURNAL_NATIVE_PROTOCOL): on
 entry; a field is ``NAME=value`` and a line feed, or, for a value with line feeds, ``NAME``, a line
 feed, the length in eight bytes (little endian), the value and a line feed.
 
-An entry is one printable line with hashes redacted, and each kind of entry has a rate limit.
+An entry is one printable line with hashes redacted.  Each kind of entry has a rate limit, except
+matches: all of them are written.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -27,7 +27,7 @@ from typing import IO
 
 from hashwacht.core.events import Event, EventFields
 from hashwacht.core.paths import escape_path, to_json
-from hashwacht.core.text import escape_text, truncate
+from hashwacht.core.text import escape_text, json_line, truncate
 
 BURST = 20
 """Entries of one kind that are written without delay."""
@@ -40,6 +40,9 @@ MAX_KINDS = 256
 
 MAX_CHARS = 4096
 """Characters of a message or a field."""
+
+UNLIMITED = Event.MATCH.label
+"""The kind of which every entry is written: a log that leaves out matches is no record of them."""
 
 _HASH = re.compile(r"(?<![\w./\\-])[0-9a-fA-F]{16,}(?![\w/\\-]|\.\w)")
 """A signal's value.  Digits within a path are part of a file name and stay."""
@@ -198,7 +201,7 @@ class LineWriter:
         }
         if entry.trace:
             fields["trace"] = entry.trace
-        return json.dumps(fields, ensure_ascii=False)
+        return json_line(fields)
 
 
 class JournaldWriter:
@@ -275,7 +278,8 @@ class LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record, unless its kind has used up its limit."""
-        suppressed = self._limit.admit(record_kind(record), time.monotonic())
+        kind = record_kind(record)
+        suppressed = 0 if kind == UNLIMITED else self._limit.admit(kind, time.monotonic())
         if suppressed is None:
             return
         try:

@@ -209,7 +209,8 @@ class ScanRecorder:
                 self._timings.add(ScanStage.FINGERPRINT, result.seconds, fingerprint.kind)
             else:
                 tally.unchanged += result.recorded
-            results += self._count_verdict(result.file, judged[recorded.content_of(result)])
+            content = judged[recorded.content_of(result)]
+            results += self._count_verdict(result.file, content, is_new=not result.recorded)
         for failure in batch.failures:
             file = failure.file
             verdict = Verdict(Outcome.UNDETERMINED, reason=failure.reason, detail=failure.detail)
@@ -217,10 +218,13 @@ class ScanRecorder:
             file.work.tally.count_verdict(verdict)
         return results
 
-    def _count_verdict(self, file: WalkedFile, judged: JudgedContent) -> list[ScanResult]:
+    def _count_verdict(
+        self, file: WalkedFile, judged: JudgedContent, *, is_new: bool
+    ) -> list[ScanResult]:
         verdict, fingerprint = judged.now.verdict, judged.now.fingerprint
         file.work.tally.count_verdict(verdict)
-        file.work.tally.new_matches += judged.matches_since(self._began)
+        is_new_match = is_new and verdict.outcome is Outcome.MATCH
+        file.work.tally.new_matches += is_new_match or judged.matches_since(self._began)
         if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
             return []
         content = fingerprint.kind, fingerprint.size, fingerprint.key

@@ -112,7 +112,15 @@ def _select_file(environ: Mapping[str, str], uid: int, file: Path | None) -> Pat
     if environ.get(CONFIG_VARIABLE):
         return Path(environ[CONFIG_VARIABLE])
     default = default_config_file(environ, uid)
-    return default if default.exists() else None
+    try:
+        return default if default.exists() else None
+    except OSError as error:  # not readable is not missing: its rules would be left out
+        home = environ.get("HOME", "")
+        raise ConfigurationError(
+            f"{default}: {error.strerror}",
+            advice=f"Set HOME to the home of the user that runs this command (it is {home}), or"
+            f" name a configuration with --config or {CONFIG_VARIABLE}.",
+        ) from error
 
 
 def _read_file(file: Path) -> tuple[dict[str, Any], Origins]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from ipaddress import ip_address
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.core.text import escape_text
+from hashwacht.core.text import escape_text, nearest
 from hashwacht.settings.alerts import MailSecurity
 from hashwacht.settings.daemon import HoldKind
 from hashwacht.settings.kinds import describe_value, keys_of, sections_of
@@ -81,8 +80,8 @@ def unknown_key(
     """
     name, names = str(path[-1]), sorted(valid)
     misplaced = [key for key in nested if key.rpartition(".")[2] == name]
-    closest = misplaced or get_close_matches(name, names, n=1, cutoff=0.5)
-    advice = f"did you mean {closest[0]}?" if closest else f"valid keys: {', '.join(names)}"
+    closest = misplaced[0] if misplaced else nearest(name, names)
+    advice = f"did you mean {closest}?" if closest else f"valid keys: {', '.join(names)}"
     return ConfigurationFault(path, "unknown key", advice)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from hashwacht.core.notice import NoticeKind
+from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.types import Action, Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.storage.cases import CaseState
@@ -239,3 +239,14 @@ def test_an_irrelevant_file_writes_nothing(bench: CaseBench, verdict: Verdict) -
     path = bench.file("a.png")
     assert bench.apply(path, verdict) is Action.ALLOW
     assert not (bench.home / "state" / "cases.lock").exists()
+
+
+def test_every_copy_is_a_notice_or_logged(bench: CaseBench) -> None:
+    logged: list[Notice] = []
+    bench.ledger = replace(bench.ledger, log_only=logged.append)
+    bench.processor = bench.with_root(bench.root)
+    for number in range(40):
+        bench.apply(bench.file(f"{number}.png"))
+    sent = [notice for notice in bench.notices if notice.kind is NoticeKind.CASE]
+    assert len(sent) < 20
+    assert len({notice.summary for notice in [*sent, *logged]}) == 40

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from hashwacht.core.text import (
     count,
@@ -13,6 +16,8 @@ from hashwacht.core.text import (
     format_duration,
     format_size,
     format_time,
+    json_line,
+    nearest,
     percentage,
     plural,
     replace_unprintable,
@@ -102,3 +107,41 @@ def test_a_long_text_ends_with_an_ellipsis() -> None:
 def test_an_age_has_its_largest_unit(seconds: int, age: str) -> None:
     assert format_age(1000.0, 1000.0 + seconds) == age
     assert format_age(None, 1000.0) == "never"
+
+
+UNPRINTABLE = "\x7f\x85\u2028\u2029\u202e\u2066\ufeff\ud800\U000e0001\n\x1b"
+
+
+@given(st.text() | st.text(UNPRINTABLE, max_size=8))
+@example("\ud83d")
+def test_json_is_printable_and_reads_back(text: str) -> None:
+    value = {text: [text, 1, None]}
+    line = json_line(value)
+    assert line.isprintable()
+    assert json.loads(line) == value
+
+
+@pytest.mark.parametrize(
+    ("word", "options", "expected"),
+    [
+        ("lsit", ["limits", "list", "lists"], "list"),
+        ("--staet", ["--state", "--since", "--state-dir"], "--state"),
+        ("scna", ["scan", "scans"], "scan"),
+        ("scasn", ["scan", "scans"], "scan"),
+        ("tineout", ["timeout", "retries"], "timeout"),
+        ("show", ["list", "verify"], ""),
+        ("", ["list"], ""),
+        ("list", [], ""),
+    ],
+)
+def test_the_nearest_option_has_the_fewest_typing_errors(
+    word: str, options: list[str], expected: str
+) -> None:
+    assert nearest(word, options) == expected
+
+
+@given(st.text("abcde-", min_size=4, max_size=12), st.data())
+def test_one_typing_error_is_nearest_to_what_was_meant(word: str, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(word) - 2))
+    exchanged = word[:at] + word[at + 1] + word[at] + word[at + 2 :]
+    assert nearest(exchanged, ["x" * len(word), word, word + "yyy"]) == word

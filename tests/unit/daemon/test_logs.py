@@ -219,6 +219,17 @@ def test_what_was_left_out_is_said_with_the_next_one() -> None:
     assert format_record(record("again"), 7).message == "again (7 similar entries suppressed)"
 
 
+def test_every_match_is_written() -> None:
+    handler, stream = lines()
+    for number in range(500):
+        handler.emit(record("match %d", number, **event_fields(Event.MATCH)))
+        handler.emit(record("gap %d", number, **event_fields(Event.GAP_OPENED)))
+    written = stream.getvalue().splitlines()
+    assert sum("match " in line for line in written) == 500
+    assert sum("gap " in line for line in written) < 30
+    assert not any("suppressed" in line for line in written if "match " in line)
+
+
 @given(st.lists(st.tuples(st.integers(0, 2000), st.floats(0, 100)), max_size=200))
 def test_the_limit_stays_small_and_never_admits_more_than_it_may(
     calls: list[tuple[int, float]],

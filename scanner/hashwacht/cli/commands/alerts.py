@@ -10,7 +10,7 @@ import click
 from hashwacht.cli.case_session import existing_store
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options, number_option
-from hashwacht.cli.output import print_result, print_text
+from hashwacht.cli.output import print_cut, print_result, print_text
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.core.text import format_time, plural
 from hashwacht.daemon.alert_test import ChannelTestResult
@@ -100,11 +100,14 @@ def list_alerts(number: int, pending: bool) -> None:
     Failed deliveries are retried for a week.  Delivered alerts are kept for 30 days.
     """
     with existing_store() as store:
-        alerts = [] if store is None else store.outbox.load_latest(number, waiting=pending)
+        latest = [] if store is None else store.outbox.load_latest(number + 1, waiting=pending)
+    alerts = latest[:number]
     for alert in alerts:
         print_result("alert", _fields(alert), *_lines(alert))
     if not alerts:
         print_text("No pending alerts." if pending else "No alerts.")
+    if len(latest) > number:
+        print_cut(number, "alerts")
 
 
 def _lines(alert: Alert) -> Iterator[str]:

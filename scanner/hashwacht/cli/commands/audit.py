@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,9 +11,9 @@ import click
 from hashwacht.cli.case_session import find_contradictions, record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options, number_option, reason_option, time_option
-from hashwacht.cli.output import print_result, print_text
+from hashwacht.cli.output import print_cut, print_result, print_text
 from hashwacht.core.errors import ExitCode, UsageError
-from hashwacht.core.text import escape_text, plural
+from hashwacht.core.text import escape_text, json_line, plural
 
 if TYPE_CHECKING:
     from hashwacht.audit.chain import JSON, AuditEntry
@@ -71,13 +70,16 @@ def show(*, number: int, act: str, since: float | None) -> None:
             return False
         return since is None or datetime.fromisoformat(entry.at).timestamp() >= since
 
-    entries = _log().latest(number, wanted)
+    latest = _log().latest(number + 1, wanted)
+    entries = latest[-number:]
     for entry in entries:
-        facts = json.dumps(entry.facts, ensure_ascii=False)
+        facts = json_line(entry.facts)
         text = f"{entry.seq:>6}  {entry.at}  {entry.who}  {entry.act}  {facts}"
         print_result("entry", _fields(entry), text)
     if not entries:
         print_text("No matching entries.")
+    if len(latest) > number:
+        print_cut(number, "entries")
 
 
 def _check_act(act: str) -> None:

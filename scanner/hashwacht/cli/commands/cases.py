@@ -29,7 +29,7 @@ from hashwacht.cli.options import (
     time_option,
     yes_option,
 )
-from hashwacht.cli.output import print_result, print_text
+from hashwacht.cli.output import print_cut, print_result, print_text
 from hashwacht.cli.render.case_text import case_details, case_summary, print_case, print_decisions
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.core.text import format_time, plural
@@ -77,22 +77,26 @@ def list_cases(
     from hashwacht.storage.cases import CaseState
 
     cases: list[Case] = []
+    is_cut = False
     with optional_case_session() as services:
         if services is not None:
             ledger, retention = services.ledger, _retention()
-            cases = ledger.store.cases.load_latest(
-                number,
+            latest = ledger.store.cases.load_latest(
+                number + 1,
                 state=CaseState(state) if state else None,
                 root=root,
                 since=since or 0.0,
                 sealed_before=ledger.clock() - retention if expired else None,
             )
+            cases, is_cut = latest[:number], len(latest) > number
             for case in cases:
                 counts = ledger.store.locations.count_by_state(case.key)
                 fields = ledger.case_file(case).to_json() if global_options().as_json else {}
                 print_result("case", fields, case_summary(case, counts))
     if not cases:
         print_text("No matching cases.")
+    if is_cut:
+        print_cut(number, "cases")
 
 
 def _retention() -> float:
@@ -116,6 +120,8 @@ def show(names: tuple[str, ...], number: int) -> None:
         for name in names:
             file = services.ledger.case_file(find_case(services, name), number)
             print_result("case", file.to_json(), *case_details(file))
+            if file.is_cut:
+                print_cut(number, f"files of case {file.case.id}")
 
 
 @case_command(

@@ -11,7 +11,7 @@ import click
 from hashwacht.cli.case_session import case_session, optional_case_session
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import number_option, reason_option
-from hashwacht.cli.output import print_result, print_text
+from hashwacht.cli.output import print_cut, print_result, print_text
 from hashwacht.core.text import count, format_time, plural
 
 if TYPE_CHECKING:
@@ -47,11 +47,13 @@ def limits_command() -> None:
 def list_limits(*, past: bool, number: int) -> None:
     """List reached limits with the number of paused files, newest first."""
     limits: list[ReachedLimit] = []
+    is_cut = False
     paused: dict[int, int] = {}
     with optional_case_session() as services:
         if services is not None:
             store = services.ledger.store
-            limits = store.action_limits.load_latest(number, past=past)
+            latest = store.action_limits.load_latest(number + 1, past=past)
+            limits, is_cut = latest[:number], len(latest) > number
             paused = store.locations.count_paused([limit.id for limit in limits])
     for limit in limits:
         print_result(
@@ -59,6 +61,8 @@ def list_limits(*, past: bool, number: int) -> None:
         )
     if not limits:
         print_text("No action is paused.")
+    if is_cut:
+        print_cut(number, "limits")
 
 
 @command(

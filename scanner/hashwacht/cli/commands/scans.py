@@ -8,7 +8,7 @@ from dataclasses import asdict
 from hashwacht.cli.case_session import existing_store
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import number_option
-from hashwacht.cli.output import print_result, print_text
+from hashwacht.cli.output import print_cut, print_result, print_text
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.text import count, format_duration, format_size, format_time, plural
 from hashwacht.scan.tally import Tally
@@ -30,12 +30,15 @@ def scans_command(number: int) -> None:
     Run the command of an interrupted scan or recheck again to resume it.
     """
     with existing_store() as store:
-        runs = [] if store is None else store.runs.load_latest(number)
+        latest = [] if store is None else store.runs.load_latest(number + 1)
+    runs = latest[:number]
     for run in runs:
         tally = Tally.loads(run.tally)
         print_result("run", _fields(run, tally), *_lines(run, tally))
     if not runs:
         print_text("No scans yet. Start one with `hashwacht scan PATH`.")
+    if len(latest) > number:
+        print_cut(number, "runs")
 
 
 def _lines(run: Run, tally: Tally) -> Iterator[str]:

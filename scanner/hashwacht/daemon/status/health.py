@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hashwacht.core.paths import from_json, to_json
+from hashwacht.core.text import json_line
 from hashwacht.daemon.scanner.counters import CounterValues, LatencyHistogram
 from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.platform import atomic
@@ -60,8 +61,9 @@ class RootHealth:
 class Health:
     """The health of the scanner process.
 
-    *started* and *at* are Unix time, *memory_bytes* the resident memory of scanner and workers,
-    *queued_announcements* the announced files that are not in the journal yet.  *sandbox* maps
+    *started* and *at* are Unix time, *memory_bytes* the resident memory of scanner and workers
+    (shared pages counted once), *queued_announcements* the announced files that are not in the
+    journal yet.  *sandbox* maps
     the layers around the workers to the reason why each is inactive, "" if it is active.
     *upload_connections* counts the open connections of web applications to the upload socket;
     None if there is no such socket.  *pid* counts in the namespace with the number *pid_namespace*.
@@ -131,7 +133,7 @@ def encode_health(health: Health) -> str:
     for root, root_fields in zip(health.roots, fields["roots"], strict=True):
         del root_fields["path"]
         root_fields.update(to_json(root.path))
-    return json.dumps({"v": VERSION, "type": "health", **fields}, ensure_ascii=False)
+    return json_line({"v": VERSION, "type": "health", **fields})
 
 
 def decode_health(text: bytes) -> Health | None:

@@ -67,7 +67,11 @@ def _process_metrics(health: Health, *, alive: bool) -> Iterator[Metric]:
         ("scanner_up", "1 if the scanner has sent a heartbeat lately.", alive),
         ("scanner_start_time_seconds", "Start time of the scanner.", health.started),
         ("scanner_last_heartbeat_timestamp_seconds", "Time of the last heartbeat.", health.at),
-        ("scanner_resident_memory_bytes", "Resident memory of scanner and workers.", memory),
+        (
+            "scanner_resident_memory_bytes",
+            "Resident memory of scanner and workers, shared pages counted once.",
+            memory,
+        ),
         ("workers", "Configured worker processes.", health.workers),
         ("announcement_queue_length", "Announced files not yet in the journal.", queued),
     ):

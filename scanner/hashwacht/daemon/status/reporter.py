@@ -198,11 +198,20 @@ class GapReporter:
 
 
 def _resident_memory() -> int:
-    process, total = psutil.Process(), 0
-    for member in (process, *process.children(recursive=True)):
-        with suppress(psutil.Error):  # it has just exited
-            total += member.memory_info().rss
-    return total
+    """Return the resident bytes of this process and its children, pages that they share once."""
+    process = psutil.Process()
+    return sum(map(_proportional_memory, (process, *process.children(recursive=True))))
+
+
+def _proportional_memory(process: psutil.Process) -> int:
+    """Return PSS (proc(5)), or what is not shared of a process that forbids to read it."""
+    with suppress(psutil.Error):  # it has just exited
+        try:
+            return int(process.memory_full_info().pss)
+        except psutil.AccessDenied:
+            info = process.memory_info()
+            return int(info.rss - info.shared)
+    return 0
 
 
 def _summary(gap: Gap) -> str:

@@ -1,0 +1,49 @@
+"""Lists that end before everything is shown report that they do."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.cases import CaseBench
+from support.program import Program, objects
+
+
+@pytest.fixture
+def three(program: Program, bench: CaseBench) -> Program:
+    """Three cases, the last one with two files; acts and alerts follow from them."""
+    for number in range(3):
+        bench.apply(bench.file(f"{number}.png", b"content %d" % number))
+    bench.apply(bench.file("again.png", b"content 2"))
+    for path in ("a", "b"):
+        program.run("scan", path)
+    (program.home / "empty").mkdir()
+    for _ in range(3):
+        program.run("scan", "empty")
+    return program
+
+
+@pytest.mark.parametrize(
+    "command", ["cases list", "cases show 3", "audit show", "scans", "alerts list"]
+)
+def test_a_list_that_is_cut_reports_it(three: Program, command: str, bench: CaseBench) -> None:
+    for notice in bench.notices:
+        bench.store.outbox.record(notice, channels=("mail",))
+    text = three.run(*command.split(), "-n", "1")
+    assert text.returncode == 0, text.stderr
+    assert b"there are more" in text.stderr
+    assert b"-n" in text.stderr
+    document = three.run(*command.split(), "-n", "1", "--json")
+    *shown, cut = objects(document.stdout)
+    assert (cut["type"], cut["shown"], len(shown)) == ("cut", 1, 1)
+    assert b"there are more" in document.stderr
+    whole = three.run(*command.split(), "-n", "1000", "--json")
+    assert whole.stderr == b""
+    assert "cut" not in {entry["type"] for entry in objects(whole.stdout)}
+
+
+def test_only_the_nearest_option_is_suggested(program: Program) -> None:
+    result = program.run("cases", "list", "--staet", "open")
+    assert result.returncode == 2
+    assert b"--state" in result.stderr
+    assert b"--since" not in result.stderr
+    assert b"--state-dir" not in result.stderr
