@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hashwacht.cases.service import CaseServices
     from hashwacht.hashing.workers.pool import WorkerPool
     from hashwacht.matching.hashlists.manager import HashLists
+    from hashwacht.quarantine.hold import FileHolder
     from hashwacht.quarantine.vault import Vault
 
 
@@ -68,6 +69,13 @@ def vault(settings: Settings) -> Vault:
     return Vault(settings.quarantine.vault, settings.quarantine.recipients)
 
 
+def file_holder(settings: Settings) -> FileHolder:
+    """Return what holds files; its directory need not exist yet."""
+    from hashwacht.quarantine.hold import FileHolder
+
+    return FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
+
+
 def case_services(
     settings: Settings, store: Store, actor: str, *, logs: bool = False
 ) -> CaseServices:
@@ -78,9 +86,8 @@ def case_services(
     from hashwacht.cases.file_actions import FileActions
     from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger, log_notice, with_logging
     from hashwacht.cases.service import CaseServices
-    from hashwacht.quarantine.hold import FileHolder
 
-    holder = FileHolder(settings.state.path / "holds", settings.hold.method, settings.hold.command)
+    holder = file_holder(settings)
     channels = settings.alerts.channels
     notify: Callable[[Notice], None] = partial(store.outbox.record, channels=channels)
     log_only: Callable[[Notice], None] = log_notice if logs else lambda _: None
@@ -99,9 +106,8 @@ def evidence_check(settings: Settings, store: Store | None) -> EvidenceCheck:
     """Build the cross-check of audit log, storage, vault and holds."""
     from hashwacht.cases.evidence_check import EvidenceCheck
     from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock
-    from hashwacht.quarantine.hold import FileHolder
 
-    holder = FileHolder(settings.state.path / "holds", settings.hold.method)
+    holder = file_holder(settings)
     lock = CaseLock(settings.state.path / LOCK_FILE_NAME)
     return EvidenceCheck(audit_log(settings), store, vault(settings), holder, lock)
 

@@ -22,6 +22,7 @@ from hashwacht.cases.case_opening import reopen
 from hashwacht.cases.case_rendering import failure_summary, stuck_summary
 from hashwacht.cases.file_actions import ActionResult, FileActions
 from hashwacht.cases.ledger import CaseLock, Ledger, LedgerTransaction
+from hashwacht.cases.linked_names import LinkedNames
 from hashwacht.cases.policy import PolicyDecision, RootPolicies, decide
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, FileId, Outcome, Reason, Verdict
@@ -57,8 +58,11 @@ _EVENTS = {
 class ActionRunner:
     """Acts on one location at a time and records the result."""
 
-    def __init__(self, ledger: Ledger, file_actions: FileActions) -> None:
+    def __init__(
+        self, ledger: Ledger, file_actions: FileActions, links: LinkedNames | None = None
+    ) -> None:
         self.ledger, self.file_actions, self._store = ledger, file_actions, ledger.store
+        self._links = links
 
     def run(self, location: FileLocation, fd: int | None) -> FileLocation:
         """Hold or seal the file of a pending location; *fd* is that file if it is open."""
@@ -98,6 +102,10 @@ class ActionRunner:
             if result.lost:
                 return self._end(transaction, location, LocationState.GONE, str(result))
             return self._record_failure(transaction, replace(location, action=Action.ALLOW), result)
+
+    def release_names(self, location: FileLocation) -> None:
+        """Release the other names of a sealed file, which are held where they are."""
+        self.file_actions.release_names(location, self._case_json(location))
 
     def record_gone(self, location: FileLocation, detail: str, *, rewritten: bool) -> FileLocation:
         """Record that a content is no longer at its path.
@@ -143,7 +151,10 @@ class ActionRunner:
         with self.ledger.transaction() as transaction:
             if isinstance(result, ActionFailure):
                 return self._record_failure(transaction, location, result)
-            return self._record_success(transaction, location, result)
+            stored = self._record_success(transaction, location, result)
+        if result.links and self._links is not None:
+            self._links.announce(stored, result.links)
+        return stored
 
     def _record_success(
         self, transaction: LedgerTransaction, location: FileLocation, result: ActionResult

@@ -17,6 +17,7 @@ from hashwacht.cases.policy import PolicyDecision
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, Outcome
 from hashwacht.platform.accounts import Account, Accounts
+from hashwacht.quarantine.hold_methods import HoldRecord
 from hashwacht.storage.action_limits import ReachedLimit
 from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import FileLocation, LocationState
@@ -102,18 +103,20 @@ class LocationRecorder:
         case: Case | None,
         known: FileLocation | None,
         judged: JudgedFile,
-        held: str,
+        hold: HoldRecord,
     ) -> FileLocation:
         """Record a file that is held; if it was not held here, it was moved here unobserved."""
         if known is not None and known.held:
             return transaction.record_location(_with_file(known, judged))
         rule = UNDETERMINED if case is None else MOVED
-        location = known or self._new(transaction, judged, PolicyDecision(Action.HOLD, rule))
+        owner = None if hold.uid is None else self._accounts.of(hold.uid)
+        decision = PolicyDecision(Action.HOLD, rule)
+        location = known or self._new(transaction, judged, decision, owner)
         moved = replace(
             _with_file(location, judged),
             state=LocationState.HELD,
             action=Action.HOLD,
-            held=held,
+            held=str(hold.by),
             due=None,
             limit_id=None,
         )
@@ -214,9 +217,14 @@ class LocationRecorder:
         return self._check_limit(transaction, replace(location, action=action))
 
     def _new(
-        self, transaction: LedgerTransaction, judged: JudgedFile, decision: PolicyDecision
+        self,
+        transaction: LedgerTransaction,
+        judged: JudgedFile,
+        decision: PolicyDecision,
+        owner: Account | None = None,
     ) -> FileLocation:
-        owner = None if judged.fd is None else self._accounts.owner(judged.fd)
+        if owner is None and judged.fd is not None:
+            owner = self._accounts.owner(judged.fd)
         return _new_location(transaction.now, judged, decision, owner)
 
     def _record_limit(

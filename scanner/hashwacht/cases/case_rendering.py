@@ -164,6 +164,17 @@ def failure_summary(
     )
 
 
+def links_summary(case: Case | None, location: FileLocation, unknown: int) -> str:
+    """Return the line about names of a file that are in no known directory."""
+    number = f"case {case.id}: " if case else ""
+    names = "one more name" if unknown == 1 else f"{unknown} more names"
+    return (
+        f"{number}the file has {names} (hard links) at unknown places. It is held under all of"
+        " them; those in the roots are being searched for, others may be outside:"
+        f" `find / -inum {location.file.ino}` finds them. {location_summary(location)}"
+    )
+
+
 def stuck_summary(entry: str, detail: str) -> str:
     """Return the line about an interrupted action that recovery cannot finish now."""
     return f"quarantine {entry}: {detail}. Nothing is lost; recovery is retried automatically"

@@ -84,6 +84,7 @@ class CaseDecisions:
                     yield _release_result(self._runner.release(current, request.why))
                 elif current.state is LocationState.QUARANTINED:
                     if sealed_too:
+                        self._runner.release_names(current)
                         yield self._restore(current, request)
                 elif current.state in UNFINISHED_STATES:
                     yield DecisionResult(self._drop_action(current))

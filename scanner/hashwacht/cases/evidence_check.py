@@ -138,6 +138,9 @@ class EvidenceCheck:
         elif file.mode and f"{hold.mode:04o}" != file.mode:
             problem = f"its hold would restore mode {hold.mode:04o}, in the log it is {file.mode}"
             yield EvidenceFinding(subject, problem)
+        elif file.mode and hold.uid != file.owner:
+            problem = f"its hold would restore owner {hold.uid}, in the log it is {file.owner}"
+            yield EvidenceFinding(subject, problem)
 
     def _check_vault(self, recorded: RecordedEvidence, files: Files) -> Iterator[EvidenceFinding]:
         """Check every entry that the log has sealed, then the entries that it does not know."""

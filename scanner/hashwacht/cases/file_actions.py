@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hashwacht.audit.chain import JSON
 from hashwacht.core.paths import escape_path, to_json
+from hashwacht.quarantine.age import FileGrew, sha256_of
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.hold import FileHolder
 from hashwacht.quarantine.hold_methods import HoldRecord, ReleasedMode
@@ -31,7 +33,8 @@ class ActionResult:
 
     *vault* is the id of the vault entry, *held* the hold that is in force.  *detail* is one
     printable line; *facts* belong in the audit log; *path* is that of the file, or its last one
-    if it is sealed; empty if only the caller knows it.
+    if it is sealed; empty if only the caller knows it.  *links* is the number of other names (hard
+    links), which are held.
     """
 
     state: LocationState
@@ -40,6 +43,7 @@ class ActionResult:
     detail: str = ""
     facts: Mapping[str, JSON] = field(default_factory=dict)
     path: bytes = b""
+    links: int = 0
 
 
 class FileActions:
@@ -51,34 +55,50 @@ class FileActions:
     def quarantine(
         self, fd: int, location: FileLocation, case: Mapping[str, JSON]
     ) -> ActionResult | ActionFailure:
-        """Seal the file that is open as *fd*, with the permissions from before its hold if any.
+        """Seal the file that is open as *fd*, with the attributes from before its hold if any.
 
-        *case* becomes part of the record.
+        *case* becomes part of the record.  A file with other names (hard links) is held as well,
+        so that none of them can be opened; each is sealed when it is found.
         """
-        mode = self._holder.mode_before_hold(fd)
-        id_ = _entry_id(location)
-        record = self._vault.quarantine(fd, location.path, location.key, case, mode=mode, id_=id_)
+        held, id_ = self._holder.find_open(fd), _entry_id(location)
+        linked = held is None and os.fstat(fd).st_nlink > 1
+        if linked:
+            self._hold_names(fd, location, case)
+        hold = self._holder.find_open(fd)
+        if hold is not None and hold.by is not HoldKind.MODE:
+            hold = None
+        record = self._vault.quarantine(fd, location.path, location.key, case, hold=hold, id_=id_)
         if isinstance(record, ActionFailure):
+            if linked and not record.holdable:  # nothing holds what is not sealed
+                self._holder.release(location.path, _inode(location), json.dumps(case))
             return record
-        if not record.other_names:  # otherwise they stay held
+        remaining = os.fstat(fd).st_nlink
+        if not remaining:
             self._holder.remove_record(_inode(location))
-        return _from_record(record)
+        else:
+            self._hold_names(fd, location, case)
+        return replace(_from_record(record), links=remaining)
+
+    def _hold_names(self, fd: int, location: FileLocation, case: Mapping[str, JSON]) -> None:
+        """Hold all names of an open file; if that is impossible, each is acted on when found."""
+        self._holder.hold(fd, location.path, json.dumps(case), kind=HoldKind.MODE)
 
     def hold(
         self, fd: int, location: FileLocation, case: Mapping[str, JSON]
     ) -> ActionResult | ActionFailure:
         """Hold the file that is open as *fd*; again if its owner has restored permissions."""
         hold = self._holder.hold(fd, location.path, json.dumps(case))
-        return hold if isinstance(hold, ActionFailure) else _from_hold(hold)
+        if isinstance(hold, ActionFailure):
+            return hold
+        return replace(_from_hold(hold), links=os.fstat(fd).st_nlink - 1)
 
     def is_staging_path(self, path: bytes) -> bool:
         """Return True for a path that a file has only while it is sealed or restored."""
         return self._vault.is_staging_path(path)
 
-    def hold_token(self, fd: int) -> str:
-        """Return the hold of an open file, whatever its name is now; empty if it is not held."""
-        hold = self._holder.find_open(fd)
-        return "" if hold is None else str(hold.by)
+    def find_hold(self, fd: int) -> HoldRecord | None:
+        """Return the hold of an open file, whatever its name is now; None if it is not held."""
+        return self._holder.find_open(fd)
 
     def release(
         self, location: FileLocation, case: Mapping[str, JSON]
@@ -90,6 +110,23 @@ class FileActions:
         if result.reason is FailureReason.UNKNOWN:  # released before a crash, not recorded
             return ActionResult(LocationState.RELEASED)
         return result
+
+    def release_names(self, location: FileLocation, case: Mapping[str, JSON]) -> None:
+        """Release the names (hard links) that a sealed file has outside, if they have its content.
+
+        A hold is by inode number, which may be another file's by now.
+        """
+        fd = self._holder.open_held(location.path, _inode(location))
+        if fd is None:
+            return
+        try:
+            is_same = sha256_of(fd, os.fstat(fd).st_size) == location.key
+        except (OSError, FileGrew):
+            is_same = False
+        finally:
+            os.close(fd)
+        if is_same:
+            self._holder.release(location.path, _inode(location), json.dumps(case))
 
     def restore(
         self, location: FileLocation, request: RestoreRequest, who: str
@@ -148,7 +185,8 @@ def _inode(location: FileLocation) -> tuple[int, int]:
 _MODE_DETAILS = {
     ReleasedMode.ORIGINAL: "",
     ReleasedMode.ALREADY_CHANGED: "permissions that were set in the meantime stay",
-    ReleasedMode.REDUCED: "without set-user-id or set-group-id, which the service may not set",
+    ReleasedMode.REDUCED: "without set-user-id, set-group-id or capabilities, which the service"
+    " may not set",
 }
 
 _STATES = {
@@ -160,7 +198,9 @@ _STATES = {
 
 def _from_hold(hold: HoldRecord) -> ActionResult:
     detail = "its owner had restored permissions" if hold.again else ""
-    facts = {"mode": f"{hold.mode:04o}"} if hold.by is HoldKind.MODE else {}
+    facts: dict[str, JSON] = {}
+    if hold.by is HoldKind.MODE:
+        facts = {"mode": f"{hold.mode:04o}", "owner": hold.uid}
     return ActionResult(LocationState.HELD, held=str(hold.by), detail=detail, facts=facts)
 
 
@@ -170,7 +210,7 @@ def _from_record(record: EntryRecord) -> ActionResult:
     facts: dict[str, JSON]
     if ending is None:
         links = record.other_names
-        detail = f"{links} other names (hard links) still have the content" if links else ""
+        detail = f"its other names (hard links, {links}) are held" if links else ""
         facts = {"record": record.digest}
         return ActionResult(state, record.id, detail=detail, facts=facts, path=record.path)
     # After a crash the audit entry is written by another process than that of the decision.

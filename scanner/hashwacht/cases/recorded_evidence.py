@@ -35,7 +35,7 @@ class RecordedFile:
 
     *act* is the one that settled its state, empty if none did.  *vault* is its vault entry and
     *record* the digest of the record there, *mode* the permissions from before its hold; each is
-    empty if the log has none.
+    empty if the log has none.  *owner* is the user id that the hold took the file from, if any.
     """
 
     case: int | None = None
@@ -44,6 +44,7 @@ class RecordedFile:
     vault: str = ""
     record: str = ""
     mode: str = ""
+    owner: int | None = None
 
     def add(self, act: str, facts: Mapping[str, JSON]) -> None:
         """Add a further act."""
@@ -55,7 +56,8 @@ class RecordedFile:
         elif act != AuditEvent.FAILED or "action" in facts:  # else the state stays as it was
             self.act = ""
         if act == AuditEvent.HELD:
-            self.mode = _text(facts, "mode")
+            self.mode, owner = _text(facts, "mode"), facts.get("owner")
+            self.owner = owner if isinstance(owner, int) else None
         if act == AuditEvent.QUARANTINED:
             self.vault = _text(facts, "vault")
             self.record = _text(facts, "record")

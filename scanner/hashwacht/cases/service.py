@@ -25,6 +25,7 @@ from hashwacht.cases.case_opening import JudgedFile, UploadCases, open_case, reo
 from hashwacht.cases.decisions import CaseDecisions
 from hashwacht.cases.file_actions import FileActions
 from hashwacht.cases.ledger import CaseLock, Ledger
+from hashwacht.cases.linked_names import LinkedNames
 from hashwacht.cases.policy import RootPolicies, decide
 from hashwacht.core.types import Action, FileId, Outcome
 from hashwacht.platform.accounts import Accounts
@@ -86,7 +87,8 @@ class CaseProcessor:
         self._policies = RootPolicies(services.roots)
         limiter = ActionLimiter(ledger.store.locations, ledger.store.action_limits, services.limits)
         self._recorder = LocationRecorder(limiter, services.accounts)
-        self._runner = ActionRunner(ledger, file_actions)
+        links = LinkedNames(ledger, services.roots)
+        self._runner = ActionRunner(ledger, file_actions, links)
         self._retrier = ActionRetrier(lock, self._policies, self._recorder, self._runner)
         self._upload_cases, self._uploads_checked_at = UploadCases(ledger, lock), 0.0
 
@@ -168,8 +170,8 @@ class CaseProcessor:
         """Record that the file is held, whatever is known: it may have been moved here."""
         if judged.fd is None or not _has_no_mode(judged.fd):
             return known
-        held = self._file_actions.hold_token(judged.fd)
-        if not held or (known is not None and known.held and known.file == judged.id):
+        held = self._file_actions.find_hold(judged.fd)
+        if held is None or (known is not None and known.held and known.file == judged.id):
             return known
         with self._ledger.transaction() as transaction:
             case = self._store.cases.load_by_key(judged.key)

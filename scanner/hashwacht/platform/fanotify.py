@@ -13,6 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from hashwacht.platform.file_handles import open_handle
 from hashwacht.platform.process import check_call, libc
 
 MODIFY = 0x0000_0002
@@ -89,20 +90,9 @@ def parse(content: bytes) -> Iterator[FanotifyEvent]:
         at += length
 
 
-class _Handle(ctypes.Structure):
-    """struct file_handle, with room for the longest (MAX_HANDLE_SZ)."""
-
-    _fields_ = (("size", ctypes.c_uint), ("type", ctypes.c_int), ("bytes", ctypes.c_ubyte * 128))
-
-
 def open_directory(mount: int, handle: bytes) -> int:
     """Open a directory by its handle with O_PATH; *mount* is a descriptor in its mount.
 
     Raises OSError: ESTALE if the directory is gone.  Needs CAP_DAC_READ_SEARCH.
     """
-    file_handle = _Handle(len(handle) - 4)
-    ctypes.memmove(ctypes.byref(file_handle, 4), handle, len(handle))
-    flags = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-    return check_call(
-        libc().open_by_handle_at(mount, ctypes.byref(file_handle), flags), b"a directory"
-    )
+    return open_handle(mount, handle, os.O_PATH | os.O_DIRECTORY)

@@ -303,6 +303,11 @@ def _open_if_same(parent: OpenDirectory, name: bytes, file: tuple[int, int]) -> 
     return None
 
 
+def chown(fd: int, uid: int) -> None:
+    """Change the owner of an open file, also one of O_PATH, which fchown(2) refuses."""
+    os.chown(f"/proc/self/fd/{fd}", uid, -1)
+
+
 def chmod(fd: int, mode: int) -> None:
     """Change the mode of an open file, also one of O_PATH, which fchmod(2) refuses."""
     os.chmod(f"/proc/self/fd/{fd}", mode)  # noqa: PTH101  # the name of a descriptor

@@ -1,8 +1,10 @@
 """Holding a file in place so that it cannot be served, and releasing it exactly as it was.
 
-*By mode*: all permissions are removed through the descriptor that was judged, so that no other
-user, and not even the owner, can open the file; programs that run as root, and those that have it
-open, still can.  *By command*: a program of the operator's keeps the file from being served.
+*By mode*: all permissions are removed through the descriptor that was judged, and the file is taken
+from its owner, who could restore them (chmod(2) is for owners).  No other user can open it then,
+under any of its names; programs that run as root, and those that have it open, still can.  A
+process without CAP_CHOWN leaves the owner: then attribute events are what has the file held again.
+*By command*: a program of the operator's keeps the file from being served.
 
 What a hold removes is recorded durably first.  Both actions may be repeated, and end as a value:
 the result, or a failure after which everything is as it was before.
@@ -13,12 +15,13 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from hashwacht.platform.file_handles import open_handle, read_handle
 from hashwacht.platform.safe_open import find_file, reopen_read_only
 from hashwacht.platform.syscalls import inode_generation, is_immutable
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
@@ -28,8 +31,11 @@ from hashwacht.quarantine.hold_methods import (
     HoldRecord,
     HoldRecords,
     ReleasedMode,
-    remove_permissions,
-    restore_permissions,
+    block_access,
+    capability_of,
+    is_in_force,
+    owner_before,
+    restore_access,
 )
 from hashwacht.settings import HoldKind
 
@@ -63,11 +69,14 @@ class FileHolder:
         self._records, self._kind, self._clock = HoldRecords(directory), kind, clock
         self._command = HoldCommand(tuple(command), limit)
 
-    def hold(self, fd: int, path: bytes, case: str) -> HoldRecord | ActionFailure:
+    def hold(
+        self, fd: int, path: bytes, case: str, *, kind: HoldKind | None = None
+    ) -> HoldRecord | ActionFailure:
         """Hold the file that is open for reading as *fd* and has the name *path*.
 
         *case* is JSON for the operator's program.  A file that is held already stays so; one
-        whose owner has restored permissions is held again, and the record says so.
+        whose owner has restored permissions is held again, and the record says so.  *kind*
+        replaces the configured one.
         """
         status = os.fstat(fd)
 
@@ -75,16 +84,19 @@ class FileHolder:
             known = self._records.load(file)
             if known is not None and known.inode_generation != inode_generation(fd):
                 known = None  # the inode number was reused by another file
-            if known is not None and _in_force(known, status):
+            if known is not None and is_in_force(known, status):
                 return self._record(replace(known, path=path, done=True))
-            return self._hold(fd, self._intent(fd, path, status, known), known, case)
+            intent = self._intent(fd, path, status, known)
+            return self._hold(fd, replace(intent, by=kind or self._kind), known, case)
 
         return self._with_lock((status.st_dev, status.st_ino), act)
 
     def release(
         self, path: bytes, file: tuple[int, int], case: str
     ) -> ReleaseResult | ActionFailure:
-        """Release the held *file* (device, inode), at *path* or in the directory of its hold.
+        """Release the held *file* (device, inode), wherever it is now.
+
+        Without handles it is looked for at *path* and in the directory of its hold only.
 
         Permissions that were set in the meantime stay.
         """
@@ -93,7 +105,7 @@ class FileHolder:
             hold = self._records.load(file)
             if hold is None:
                 return ActionFailure(FailureReason.UNKNOWN, "it is not held")
-            fd = find_file(file, path, hold.path)
+            fd = _open_held(hold, path)
             if fd is None:
                 return ActionFailure(FailureReason.GONE, "it was moved or removed while held")
             try:
@@ -133,7 +145,7 @@ class FileHolder:
         if fd is None:
             return None
         try:
-            in_force = _in_force(hold, os.fstat(fd)) and not _is_reused(fd, hold)
+            in_force = is_in_force(hold, os.fstat(fd)) and not _is_reused(fd, hold)
         finally:
             os.close(fd)
         return hold if in_force else None
@@ -144,12 +156,31 @@ class FileHolder:
         hold = self.find((status.st_dev, status.st_ino))
         if hold is None or hold.inode_generation != inode_generation(fd):
             return None
-        return hold if _in_force(hold, status) else None
+        return hold if is_in_force(hold, status) else None
 
-    def mode_before_hold(self, fd: int) -> int | None:
-        """Return the permissions that a hold has removed from an open file; None if none are."""
-        hold = self.find_open(fd)
-        return hold.mode if hold is not None and hold.by is HoldKind.MODE else None
+    def find_undoable(self) -> Iterator[HoldRecord]:
+        """Yield the holds that the owner could undo, who still owns the file."""
+        for hold in self._records.load_all():
+            if hold.done and hold.by is HoldKind.MODE and hold.uid is None:
+                with suppress(OSError):
+                    status = os.lstat(hold.path)
+                    is_file = (status.st_dev, status.st_ino) == hold.file
+                    if is_file and status.st_uid not in (0, os.geteuid()):
+                        yield hold
+
+    def open_held(self, path: bytes, file: tuple[int, int]) -> int | None:
+        """Open a held file (device, inode) for reading, wherever it is; None if it is not found."""
+        hold = self.find(file)
+        try:
+            fd = None if hold is None else _open_held(hold, path)
+            if fd is None:
+                return None
+            try:
+                return reopen_read_only(fd)
+            finally:
+                os.close(fd)
+        except OSError:
+            return None
 
     def remove_record(self, file: tuple[int, int]) -> None:
         """Remove the record of a file that no longer exists: it was sealed or deleted."""
@@ -159,15 +190,20 @@ class FileHolder:
     def _intent(
         self, fd: int, path: bytes, status: os.stat_result, known: HoldRecord | None
     ) -> HoldRecord:
+        """Return what to record first; a hold that was interrupted knows what it removed."""
+        mode, is_taken = stat.S_IMODE(status.st_mode), status.st_uid == os.geteuid()
         return HoldRecord(
             path=path,
             dev=status.st_dev,
             ino=status.st_ino,
             inode_generation=inode_generation(fd),
-            mode=stat.S_IMODE(status.st_mode),
+            mode=known.mode if known is not None and not mode else mode,
             by=self._kind,
             at=self._clock(),
             again=known is not None and known.done,
+            uid=owner_before(status, known),
+            capability=known.capability if known is not None and is_taken else capability_of(fd),
+            handle=read_handle(fd),
         )
 
     def _hold(
@@ -175,21 +211,25 @@ class FileHolder:
     ) -> HoldRecord | ActionFailure:
         """Record the intent, hold the file, record that it is held.  Raises OSError."""
         self._records.save(hold)
-        is_by_mode = hold.by is HoldKind.MODE
-        failure = remove_permissions(fd) if is_by_mode else self._command.run("hold", fd, case)
-        if failure is None:
-            return self._record(replace(hold, done=True))
+        result = block_access(fd, hold) if hold.by is HoldKind.MODE else self._run(fd, hold, case)
+        if isinstance(result, HoldRecord):
+            return self._record(replace(result, done=True))
         if known is None:
             self._records.remove(hold.file)
         else:
             self._records.save(known)
-        if failure.reason is FailureReason.NOT_PERMITTED and is_immutable(fd):
+        if result.reason is FailureReason.NOT_PERMITTED and is_immutable(fd):
             return ActionFailure(FailureReason.IMMUTABLE)
-        return failure
+        return result
+
+    def _run(self, fd: int, hold: HoldRecord, case: str) -> HoldRecord | ActionFailure:
+        """Hold a file by the operator's program, which leaves its owner."""
+        failure = self._command.run("hold", fd, case)
+        return replace(hold, uid=None, capability=b"") if failure is None else failure
 
     def _undo(self, hold: HoldRecord, fd: int, case: str) -> ReleasedMode | ActionFailure:
         if hold.by is HoldKind.MODE:
-            return restore_permissions(fd, hold.mode)
+            return restore_access(fd, hold)
         return self._command.run("release", fd, case) or ReleasedMode.ORIGINAL
 
     def _record(self, hold: HoldRecord) -> HoldRecord:
@@ -232,5 +272,24 @@ def _is_reused(fd: int, hold: HoldRecord) -> bool:
         os.close(opened)
 
 
-def _in_force(hold: HoldRecord, status: os.stat_result) -> bool:
-    return stat.S_IMODE(status.st_mode) == 0 if hold.by is HoldKind.MODE else hold.done
+def _open_held(hold: HoldRecord, path: bytes) -> int | None:
+    """Return a descriptor (O_PATH) of a held file, None if it is not found.  Raises OSError."""
+    fd = find_file(hold.file, path, hold.path)
+    if fd is not None or not hold.handle:
+        return fd
+    for directory in dict.fromkeys((_directory(path), _directory(hold.path), b"/")):
+        with suppress(OSError):
+            mount = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                fd = open_handle(mount, hold.handle, os.O_PATH | os.O_NOFOLLOW)
+            finally:
+                os.close(mount)
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) == hold.file and status.st_nlink:
+                return fd
+            os.close(fd)
+    return None
+
+
+def _directory(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0] or b"/"

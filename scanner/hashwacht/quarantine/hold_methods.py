@@ -5,32 +5,39 @@ from __future__ import annotations
 import json
 import os
 import stat
+from base64 import b64encode
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from hashwacht.core import paths
 from hashwacht.platform import atomic
 from hashwacht.platform.locks import EntryLock
-from hashwacht.platform.safe_open import chmod, reopen_read_only
+from hashwacht.platform.safe_open import chmod, chown, reopen_read_only
 from hashwacht.platform.subprocess import run_program
-from hashwacht.quarantine.attributes import JsonFields
+from hashwacht.quarantine.attributes import FileAttributes, JsonFields
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.settings import HoldKind
 
 _MAX_RECORD_SIZE = 64 * 1024
-_VERSION = 1
+_VERSION = 2
+"""Version 1 has no owner, capability and handle."""
+
+_CAPABILITY = b"security.capability"
+"""The extended attribute that a change of the owner removes (capabilities(7))."""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldRecord:
     """A held file, identified by device and inode number.
 
-    *mode* are the permission bits to restore.  *inode_generation* distinguishes it from a later
-    file with the same inode number; None where the file system has none.  *done* is False until
-    the file is held.  *again*: it was held before, and its owner had restored permissions, which
-    are *mode* then.
+    *mode* are the permission bits to restore, *uid* is the owner, None if the owner was not
+    changed, *capability* what that change removed.  *inode_generation* distinguishes it from a
+    later file with the same inode number; None where the file system has none.  *handle* opens it
+    whatever its name is.  *done* is False until the file is held.  *again*: it was held before,
+    and its owner had restored permissions, which are *mode* then.
     """
 
     path: bytes
@@ -42,11 +49,22 @@ class HoldRecord:
     at: float
     done: bool = False
     again: bool = False
+    uid: int | None = None
+    capability: bytes = b""
+    handle: bytes = b""
 
     @property
     def file(self) -> tuple[int, int]:
         """Device and inode number."""
         return self.dev, self.ino
+
+    def attributes_before(self, attributes: FileAttributes) -> FileAttributes:
+        """Return the attributes of the held file with those that the hold has changed undone."""
+        xattrs = dict(attributes.xattrs)
+        if self.capability:
+            xattrs[_CAPABILITY] = self.capability
+        uid = attributes.uid if self.uid is None else self.uid
+        return replace(attributes, mode=self.mode, uid=uid, xattrs=tuple(sorted(xattrs.items())))
 
     def to_json(self) -> bytes:
         """Return the content of the record file."""
@@ -61,6 +79,9 @@ class HoldRecord:
             "at": self.at,
             "done": self.done,
             "again": self.again,
+            "uid": self.uid,
+            "capability": b64encode(self.capability).decode("ascii"),
+            "handle": b64encode(self.handle).decode("ascii"),
         }
         return json.dumps(fields).encode("ascii") + b"\n"
 
@@ -68,7 +89,7 @@ class HoldRecord:
     def from_json(cls, text: bytes) -> HoldRecord:
         """Return the hold in *text*.  Raises ValueError if it is damaged."""
         fields = JsonFields.parse(text)
-        if (version := fields.integer("version")) != _VERSION:
+        if not 1 <= (version := fields.integer("version")) <= _VERSION:
             raise ValueError(f"unsupported hold version {version}")
         return cls(
             path=fields.path(),
@@ -80,6 +101,9 @@ class HoldRecord:
             at=fields.number("at"),
             done=fields.boolean("done"),
             again=fields.boolean("again"),
+            uid=fields.integer("uid") if fields.has("uid") else None,
+            capability=fields.base64_bytes("capability") if version > 1 else b"",
+            handle=fields.base64_bytes("handle") if version > 1 else b"",
         )
 
 
@@ -103,6 +127,12 @@ class HoldRecords:
                 return HoldRecord.from_json(source.read(_MAX_RECORD_SIZE))
         except FileNotFoundError:
             return None
+
+    def load_all(self) -> Iterator[HoldRecord]:
+        """Yield all readable holds."""
+        for path in self._directory.glob("*.json"):
+            with suppress(OSError, ValueError):
+                yield HoldRecord.from_json(path.read_bytes())
 
     def save(self, hold: HoldRecord) -> None:
         """Write or replace a hold durably.  Raises OSError."""
@@ -131,28 +161,80 @@ class ReleasedMode(StrEnum):
     ALREADY_CHANGED = "others"
     """Others that were set in the meantime, and stay."""
     REDUCED = "less"
-    """The original ones without set-user-id or set-group-id, which this process may not set."""
+    """The original ones without set-user-id, set-group-id or capabilities, which this process may
+    not set."""
 
 
-def remove_permissions(fd: int) -> ActionFailure | None:
-    """Remove all permissions of an open file, or return why that failed."""
+def owner_before(status: os.stat_result, known: HoldRecord | None) -> int | None:
+    """Return the owner that a hold takes the file from; None if it is this process's user."""
+    own = os.geteuid()
+    if status.st_uid != own:
+        return status.st_uid
+    return None if known is None else known.uid
+
+
+def capability_of(fd: int) -> bytes:
+    """Return the capabilities of an open file, empty if it has none."""
+    try:
+        return os.getxattr(fd, _CAPABILITY)
+    except OSError:
+        return b""
+
+
+def block_access(fd: int, hold: HoldRecord) -> HoldRecord | ActionFailure:
+    """Remove all permissions of an open file, and its owner, who could restore them.
+
+    Returns the hold as it is in force: its *uid* is None if this process may not change the owner
+    (CAP_CHOWN), or the file system has none.
+    """
     try:
         os.fchmod(fd, 0)
+        if hold.uid is not None and not _take_from_owner(fd):
+            hold = replace(hold, uid=None, capability=b"")
         os.fsync(fd)
     except OSError as error:
         return ActionFailure.from_error(error, "removing its permissions")
-    return None
+    return hold
 
 
-def restore_permissions(fd: int, original: int) -> ReleasedMode:
-    """Restore the permissions of *fd* (O_PATH).  Raises OSError, and then has no effect."""
+def _take_from_owner(fd: int) -> bool:
+    own = os.geteuid()
+    with suppress(OSError):
+        os.fchown(fd, own, -1)
+    return os.fstat(fd).st_uid == own
+
+
+def restore_access(fd: int, hold: HoldRecord) -> ReleasedMode:
+    """Restore owner and permissions of *fd* (O_PATH).  Raises OSError; may be repeated then."""
+    is_complete = True
+    if hold.uid is not None and os.fstat(fd).st_uid == os.geteuid():
+        chown(fd, hold.uid)
+        is_complete = _restore_capability(fd, hold.capability)
     mode = _mode(fd)
-    if mode not in (0, original):
+    if mode not in (0, hold.mode):
         return ReleasedMode.ALREADY_CHANGED
-    if mode != original:
-        _set_mode(fd, original)
+    if mode != hold.mode:
+        _set_mode(fd, hold.mode)
         _sync(fd)
-    return ReleasedMode.ORIGINAL if _mode(fd) == original else ReleasedMode.REDUCED
+    is_complete = is_complete and _mode(fd) == hold.mode
+    return ReleasedMode.ORIGINAL if is_complete else ReleasedMode.REDUCED
+
+
+def _restore_capability(fd: int, capability: bytes) -> bool:
+    if capability:
+        try:
+            os.setxattr(f"/proc/self/fd/{fd}", _CAPABILITY, capability)
+        except OSError:
+            return False
+    return True
+
+
+def is_in_force(hold: HoldRecord, status: os.stat_result) -> bool:
+    """Return True if the file is as its hold left it."""
+    if hold.by is not HoldKind.MODE:
+        return hold.done
+    is_taken = hold.uid is None or status.st_uid != hold.uid
+    return stat.S_IMODE(status.st_mode) == 0 and is_taken
 
 
 @dataclass(frozen=True, slots=True)

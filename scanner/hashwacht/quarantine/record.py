@@ -124,7 +124,7 @@ class EntryRecord:
 
     @property
     def other_names(self) -> int:
-        """The number of other names (hard links), which still give access to the content."""
+        """The number of other names (hard links) that the file had when it was sealed."""
         return self.origin.nlink - 1
 
     @property

@@ -30,6 +30,7 @@ from hashwacht.quarantine import age
 from hashwacht.quarantine.age import FileGrew, HashingReader, HashingWriter, sha256_of
 from hashwacht.quarantine.attributes import FileAttributes
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
+from hashwacht.quarantine.hold_methods import HoldRecord
 from hashwacht.quarantine.record import (
     EntryRecord,
     EntryState,
@@ -48,8 +49,8 @@ _MARGIN = 1 << 20
 class SealRequest:
     """The file to seal: *fd* is open on what was judged, *path* is the name it had then.
 
-    *mode* are the permission bits to restore if a hold has changed them; *id* is that of a new
-    entry.
+    *hold* is in force on the file, whose attributes from before it are to be restored; *id* is
+    that of a new entry.
     """
 
     id: str
@@ -57,7 +58,7 @@ class SealRequest:
     path: bytes
     key: str
     evidence: Mapping[str, object]
-    mode: int | None = None
+    hold: HoldRecord | None = None
 
 
 class Sealer:
@@ -124,7 +125,7 @@ class Sealer:
 
 
 def _intent(request: SealRequest, parent: OpenDirectory, now: float) -> EntryRecord:
-    file, above = os.fstat(request.fd), os.fstat(parent.fd)
+    file, above, hold = os.fstat(request.fd), os.fstat(parent.fd), request.hold
     attributes = FileAttributes.from_fd(request.fd)
     return EntryRecord(
         id=request.id,
@@ -136,7 +137,7 @@ def _intent(request: SealRequest, parent: OpenDirectory, now: float) -> EntryRec
         parent=ParentDirectory(
             above.st_dev, above.st_ino, stat.S_IMODE(above.st_mode), above.st_uid, above.st_gid
         ),
-        attributes=attributes if request.mode is None else replace(attributes, mode=request.mode),
+        attributes=hold.attributes_before(attributes) if hold is not None else attributes,
         original_mode=attributes.mode,
         evidence=request.evidence,
     )
@@ -261,7 +262,7 @@ class SealOperation:
     def _remove_original(self, staging: StagingDirectory) -> None:
         """Remove the original of the sealed content; if that fails, the next recovery does it.
 
-        Its other names get their mode back: each is found, judged and sealed separately.
+        The mode of its other names is what it was: 0 if they are held, as they should be.
         """
         mode = self.record.original_mode
         with suppress(OSError):

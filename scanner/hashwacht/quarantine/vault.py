@@ -16,6 +16,7 @@ from typing import TypeVar
 from hashwacht.platform.locks import EntryLock
 from hashwacht.platform.safe_open import FileChanged
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
+from hashwacht.quarantine.hold_methods import HoldRecord
 from hashwacht.quarantine.record import Disposition, EntryRecord, EntryState
 from hashwacht.quarantine.recovery import (
     RecoveryOutcome,
@@ -60,14 +61,14 @@ class Vault:
         key: str,
         evidence: Mapping[str, object],
         *,
-        mode: int | None = None,
+        hold: HoldRecord | None = None,
         id_: str = "",
     ) -> EntryRecord | ActionFailure:
         """Seal the file that is open as *fd* and remove it from *path*.
 
         *fd* is the descriptor that was judged, open for reading, *key* the SHA-256 of what was
-        judged (64 hex digits), *evidence* becomes part of the record, as JSON; *mode* are the
-        permission bits to restore one day if a hold has changed those of the file.  A caller that
+        judged (64 hex digits), *evidence* becomes part of the record, as JSON; *hold* is in force
+        on the file: the attributes from before it are those to restore one day.  A caller that
         chooses *id_* (see ``new_id``) and writes it down first can look up after a crash what
         became of the file, and may repeat the call.
         """
@@ -77,7 +78,7 @@ class Vault:
             result = self._act_on(id_, lambda _, record: record)
             if isinstance(result, EntryRecord) or self._store.has_entry(id_):
                 return result
-        return self._sealer.seal(SealRequest(id_ or new_id(), fd, path, key, evidence, mode))
+        return self._sealer.seal(SealRequest(id_ or new_id(), fd, path, key, evidence, hold))
 
     def is_staging_path(self, path: bytes) -> bool:
         """Return True if *path* is that of a file in one of our staging directories.

@@ -107,8 +107,8 @@ class HoldSettings:
     method: HoldKind = setting(
         Choice(HoldKind),
         HoldKind.MODE,
-        'Method: "mode" removes all permissions, so that a web server that runs as another user'
-        ' cannot read the file, and restores them on release; "command" runs your own program.',
+        'Method: "mode" removes all permissions and the owner, so that neither a web server nor the'
+        ' owner can read the file, and restores them on release; "command" runs your own program.',
     )
     command: tuple[str, ...] = setting(
         CommandLine(optional=True),

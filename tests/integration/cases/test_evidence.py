@@ -198,6 +198,9 @@ def test_a_removed_and_a_forged_hold_are_found(history: History) -> None:
     hold.write_text(text.replace('"mode": "0640"', '"mode": "4777"'))
     (problem,) = history.problems()
     assert "its hold would restore mode 4777, in the log it is 0640" in problem
+    hold.write_text(text.replace('"uid": null', '"uid": 4711'))
+    (problem,) = history.problems()
+    assert "its hold would restore owner 4711, in the log it is None" in problem
     hold.unlink()
     (problem,) = history.problems()
     assert "the record of its hold is missing" in problem

@@ -65,12 +65,13 @@ print(hold.release(bytes(path), held.file, "{}").released_mode)
 """
 
 
-def limited(*program: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a program with the privileges that the unit keeps."""
+def limited(*program: str | Path, without: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program with the privileges that the unit keeps, *without* one of them."""
     if os.geteuid() != 0 or not shutil.which("setpriv"):
         pytest.skip("needs root and setpriv (util-linux)")
     [allowed] = re.findall(r"^CapabilityBoundingSet=(.+)$", UNIT.read_text(), re.MULTILINE)
-    some = ",".join("+" + name.removeprefix("CAP_").lower() for name in allowed.split())
+    left = [name for name in allowed.split() if name != without]
+    some = ",".join("+" + name.removeprefix("CAP_").lower() for name in left)
     command = ["setpriv", f"--bounding-set=-all,{some}", "--no-new-privs", sys.executable, "-c"]
     return subprocess.run([*command, *program], capture_output=True, text=True, check=False)
 
@@ -114,3 +115,33 @@ def test_a_file_with_set_id_bits_can_be_held_and_served_again(
     assert result.stdout.strip() == ("its-own" if mode & bits else "less")
     assert (how == "refused") <= (mode == 0o640)
     assert names(tmp_path / "holds") == []
+
+
+OWNERS = """
+import os, sys
+from pathlib import Path
+from hashwacht.quarantine.hold import FileHolder
+from hashwacht.settings import HoldKind
+
+path, hold = Path(sys.argv[1]), FileHolder(Path(sys.argv[2]), HoldKind.MODE)
+fd = os.open(path, os.O_RDONLY)
+held = hold.hold(fd, bytes(path), "{}")
+status = os.fstat(fd)
+print(held.uid, status.st_uid, oct(status.st_mode & 0o7777), len([*hold.find_undoable()]))
+hold.release(bytes(path), held.file, "{}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("without", "result"), [("", "12345 0 0o0 0"), ("CAP_CHOWN", "None 12345 0o0 1")]
+)
+def test_without_the_capability_the_owner_stays_and_is_named(
+    tmp_path: Path, site: Path, without: str, result: str
+) -> None:
+    path = site / "picture"
+    path.write_bytes(b"content")
+    dress(path)
+    before = Snapshot.of(path)
+    done = limited(OWNERS, path, tmp_path / "holds", without=without)
+    assert (done.returncode, done.stdout.strip()) == (0, result), done.stderr
+    assert Snapshot.of(path) == before

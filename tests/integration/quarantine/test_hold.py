@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import struct
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,10 @@ from hashwacht.quarantine.hold import FileHolder, ReleaseResult
 from hashwacht.quarantine.hold_methods import HoldRecord, ReleasedMode
 from hashwacht.settings import HoldKind
 from support.processes import wait_for
-from support.vaults import Snapshot, dress, names
+from support.vaults import Snapshot, access_list, dress, names
 
 CASE = json.dumps({"case": 7})
+NOBODY = 65534
 
 
 @pytest.fixture
@@ -75,6 +78,90 @@ def test_no_other_user_can_open_a_held_file_until_released(
         assert path.read_bytes() == b"content"
     assert Snapshot.of(path) == before
     assert by_mode.find(held_file.file) is None
+
+
+def _link(path: Path) -> Path:
+    """Give a file another name, where the kernel lets users link the files of others."""
+    path.with_name("later").hardlink_to(path)
+    return path.with_name("later")
+
+
+CAPABILITY = struct.pack("<IIIII", 0x0200_0000, 1 << 10, 0, 0, 0)
+"""The extended attribute of a program that may bind low ports (include/uapi/linux/capability.h)."""
+
+ATTEMPTS: dict[str, Callable[[Path, int], object]] = {
+    "permissions": lambda path, _: path.chmod(0o644),
+    "permissions by an open descriptor": lambda _, fd: os.fchmod(fd, 0o644),
+    "ownership": lambda path, _: os.chown(path, NOBODY, NOBODY),
+    "an access list": lambda path, _: os.setxattr(
+        path, "system.posix_acl_access", access_list(NOBODY)
+    ),
+    "a new descriptor of an open one": lambda _, fd: Path(f"/proc/self/fd/{fd}").read_bytes(),
+    "another name": lambda path, _: path.with_name("linked").chmod(0o644),
+    "a later name": lambda path, _: _link(path).read_bytes(),
+    "a shorter content": lambda path, _: os.truncate(path, 0),
+}
+"""What the owner of a held file may try, with its path and a descriptor from before the hold."""
+
+
+@pytest.mark.parametrize("attempt", ATTEMPTS)
+def test_the_owner_cannot_undo_a_hold(
+    by_mode: FileHolder,
+    open_tree: Path,
+    as_nobody: Callable[[], AbstractContextManager[None]],
+    attempt: str,
+) -> None:
+    path = open_tree / "own/picture"
+    path.write_bytes(b"content")
+    path.with_name("linked").hardlink_to(path)
+    os.chown(path, NOBODY, NOBODY)
+    path.chmod(0o644)
+    before = Snapshot.of(path)
+    with as_nobody():
+        fd = os.open(path, os.O_PATH if "new" in attempt else os.O_RDONLY)
+    held = hold(by_mode, path)
+    assert isinstance(held, HoldRecord)
+    with as_nobody():
+        moved = path.rename(path.with_name("moved"))  # the directory is the owner's
+        with pytest.raises(OSError):  # noqa: PT011  # of several sorts
+            ATTEMPTS[attempt](moved, fd)
+        for name in ("moved", "linked"):
+            with pytest.raises(PermissionError):
+                path.with_name(name).read_bytes()
+    os.close(fd)
+    assert by_mode.release(bytes(path), held.file, CASE) == ReleaseResult(held)
+    assert Snapshot.of(moved) == before
+
+
+def test_a_release_restores_the_capabilities_of_a_file(by_mode: FileHolder, picture: Path) -> None:
+    try:
+        os.setxattr(picture, "security.capability", CAPABILITY)
+    except OSError:
+        pytest.skip("needs CAP_SETFCAP and a file system with capabilities")
+    before = Snapshot.of(picture)
+    hold(by_mode, picture)
+    assert isinstance(by_mode.release(bytes(picture), number(picture), CASE), ReleaseResult)
+    assert Snapshot.of(picture) == before
+
+
+def test_a_hold_of_an_earlier_version_is_released(
+    by_mode: FileHolder, picture: Path, tmp_path: Path
+) -> None:
+    before = Snapshot.of(picture)
+    held = hold(by_mode, picture)
+    assert isinstance(held, HoldRecord)
+    [record] = (tmp_path / "holds").glob("*.json")
+    fields = json.loads(record.read_bytes())
+    for name in ("uid", "capability", "handle"):
+        del fields[name]
+    record.write_text(json.dumps({**fields, "version": 1}))
+    assert [*by_mode.find_undoable()] == []
+    if held.uid is not None:
+        os.chown(picture, held.uid, -1)
+        assert [hold.path for hold in by_mode.find_undoable()] == [bytes(picture)]
+    assert by_mode.find(held.file) == replace(held, uid=None, handle=b"")
+    assert isinstance(by_mode.release(bytes(picture), held.file, CASE), ReleaseResult)
+    assert Snapshot.of(picture) == before
 
 
 def test_both_may_be_repeated(by_mode: FileHolder, picture: Path, tmp_path: Path) -> None:
@@ -136,11 +223,27 @@ def test_it_is_found_under_another_name(by_mode: FileHolder, picture: Path, site
     assert (Snapshot.of(moved), Snapshot.of(picture)) == (before, snapshot)
 
 
-def test_in_another_directory_it_is_found_by_its_path(
+def test_in_another_directory_it_is_found_by_its_handle(
+    by_mode: FileHolder, picture: Path, tmp_path: Path
+) -> None:
+    before = Snapshot.of(picture)
+    held = hold(by_mode, picture)
+    assert isinstance(held, HoldRecord)
+    if not held.handle or os.geteuid() != 0:
+        pytest.skip("this file system has no handles, or this user may not open them")
+    (tmp_path / "far").mkdir()
+    moved = picture.rename(tmp_path / "far/moved")
+    assert isinstance(by_mode.release(bytes(picture), number(moved), CASE), ReleaseResult)
+    assert Snapshot.of(moved) == before
+
+
+def test_without_a_handle_it_is_found_by_its_path(
     by_mode: FileHolder, picture: Path, tmp_path: Path
 ) -> None:
     before = Snapshot.of(picture)
     hold(by_mode, picture)
+    [record] = (tmp_path / "holds").glob("*.json")
+    record.write_text(json.dumps({**json.loads(record.read_bytes()), "handle": ""}))
     (tmp_path / "far").mkdir()
     moved = picture.rename(tmp_path / "far/moved")
     release = by_mode.release(bytes(picture), number(moved), CASE)
@@ -219,6 +322,7 @@ from hashwacht.settings import HoldKind
 
 path, holds = Path(sys.argv[1]), FileHolder(Path(sys.argv[2]), HoldKind.MODE)
 found, seen = path.stat(), []
+attributes = (found.st_uid, found.st_gid, os.listxattr(path))
 fd = os.open(path, os.O_RDONLY)
 
 def both(die_at):
@@ -245,6 +349,8 @@ while status:
     held = holds.hold(fd, bytes(path), "{}")
     released = holds.release(bytes(path), held.file, "{}")
     seen.append((died_with, held.mode, released.released_mode, path.stat().st_mode & 0o7777))
+    now = path.stat()
+    assert (now.st_uid, now.st_gid, os.listxattr(path)) == attributes
 print(json.dumps([seen, len(list(Path(sys.argv[2]).glob("*.json")))]))
 """
 

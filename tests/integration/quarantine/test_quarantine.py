@@ -477,7 +477,7 @@ def test_concurrent_requests_with_one_id_get_one_entry(
             assert path.read_bytes() == b"content %d" % number
 
 
-def test_a_held_file_is_restored_with_the_mode_it_had_before(
+def test_a_held_file_is_restored_with_the_attributes_it_had_before(
     vault: Vault, site: Path, keys: KeyPair, tmp_path: Path
 ) -> None:
     path = site / "picture"
@@ -485,17 +485,20 @@ def test_a_held_file_is_restored_with_the_mode_it_had_before(
     path.chmod(0o644)
     fd, key = judge(path)
     holds = FileHolder(tmp_path / "holds", HoldKind.MODE)
-    assert holds.mode_before_hold(fd) is None
+    dress(path, 0o644)
+    before = Snapshot.of(path)
+    assert holds.find_open(fd) is None
     assert isinstance(holds.hold(fd, bytes(path), "{}"), HoldRecord)
-    assert holds.mode_before_hold(fd) == 0o644
-    changed = vault.quarantine(fd, bytes(path), "0" * 64, {}, mode=holds.mode_before_hold(fd))
+    hold = holds.find_open(fd)
+    assert hold is not None
+    changed = vault.quarantine(fd, bytes(path), "0" * 64, {}, hold=hold)
     assert isinstance(changed, ActionFailure)
     assert path.stat().st_mode & 0o7777 == 0, "the file is back and still held"
-    sealed = vault.quarantine(fd, bytes(path), key, {}, mode=holds.mode_before_hold(fd))
+    sealed = vault.quarantine(fd, bytes(path), key, {}, hold=hold)
     os.close(fd)
     assert isinstance(sealed, EntryRecord)
     assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
-    assert path.stat().st_mode & 0o7777 == 0o644
+    assert Snapshot.of(path) == before
 
 
 def test_more_attributes_than_anybody_needs_do_not_save_a_file(

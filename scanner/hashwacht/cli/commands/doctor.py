@@ -20,6 +20,7 @@ from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import print_diagnostic, print_text
 from hashwacht.core.errors import ExitCode, HashwachtError
+from hashwacht.core.paths import escape_path
 from hashwacht.core.ports import Fingerprinter
 from hashwacht.core.text import escape_text, plural
 from hashwacht.core.types import Diagnostic, Fingerprint, Skip
@@ -74,6 +75,7 @@ def run_checks(
     yield Diagnostic("configuration", ok=True, detail=file)
     yield from _state(settings)
     yield from _evidence(settings)
+    yield from _holds(settings)
     yield from _units(settings)
     yield from _limits(settings)
     yield from _lists(settings)
@@ -132,6 +134,20 @@ def _evidence(settings: Settings) -> Iterator[Diagnostic]:
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         detail = escape_text(problems[0]) + more
     yield Diagnostic("evidence", ok=not problems, detail=detail, advice=_evidence_advice(problems))
+
+
+def _holds(settings: Settings) -> Iterator[Diagnostic]:
+    """Report held files that their owners can serve again."""
+    undoable = [*bootstrap.file_holder(settings).find_undoable()]
+    if undoable:
+        detail = f"{plural(len(undoable), 'held file')} can be served again by the owner, such as"
+        yield Diagnostic(
+            "holds",
+            ok=False,
+            detail=f"{detail} {escape_path(undoable[0].path)}",
+            advice="Run the daemon as root with CAP_CHOWN (`make install-systemd`). It takes a file"
+            " from its owner when it is held the next time.",
+        )
 
 
 def _evidence_advice(problems: list[str]) -> str:
