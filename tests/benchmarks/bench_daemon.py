@@ -160,13 +160,13 @@ def watched(source: Path, bench: DaemonHarness, files: int, states: Path) -> flo
     bench.close()
     bench.state = Path(mkdtemp(dir=states))
     bench.store = Store.open(bench.state)
-    bench.casework.found.clear()
+    bench.casework.files.clear()
     inside = states / "storage" / "moved in"
     with bench.running():
         bench.wait_until_done()
         began = time.monotonic()
         source.rename(inside)
-        bench.wait_for(lambda: len(bench.casework.found) >= files, "judged")
+        bench.wait_for(lambda: len(bench.casework.files) >= files, "judged")
         took = time.monotonic() - began
         bench.wait_until_done()
     inside.rename(source)

@@ -135,7 +135,7 @@ def added(table: Table, send: Send, bare: Send, body: list[bytes], rounds: int) 
         ]
     finally:
         gc.enable()
-    return sorted(ours - bare_seconds for ours, bare_seconds in pairs)
+    return sorted(pair - bare_seconds for pair, bare_seconds in pairs)
 
 
 def percentile(seconds: list[float], share: float) -> float:

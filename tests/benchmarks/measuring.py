@@ -83,7 +83,9 @@ class Times:
     @property
     def spread(self) -> tuple[float, float]:
         """The quartiles of the ratios of all rounds, which show the noise."""
-        ratios = sorted(peer / ours for ours, peer in zip(self.ours, self.peer, strict=True))
+        ratios = sorted(
+            peer / ours_seconds for ours_seconds, peer in zip(self.ours, self.peer, strict=True)
+        )
         return ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
 
 

@@ -157,12 +157,12 @@ def test_a_scan_stops_promptly_while_a_service_is_silent(program: Program, root:
     assert {line.get("reason") for line in objects(ended.stdout)} == {None}
 
 
-def unanswering(asked: threading.Event) -> Fault:
+def unanswering(received: threading.Event) -> Fault:
     """Behave like a service that accepts a request and never answers."""
     silence = black_hole()
 
     async def fault(request: Request, writer: asyncio.StreamWriter) -> None:
-        asked.set()
+        received.set()
         await silence(request, writer)
 
     return fault

@@ -109,20 +109,22 @@ def wire(port: int, first: str, *more: str, body: str = "") -> bytes:
     return "\r\n".join([*lines, "", body]).encode()
 
 
-def eokm_request(port: int, found: list[str]) -> bytes:
-    [md5] = found
+def eokm_request(port: int, hashes_looked_up: list[str]) -> bytes:
+    [md5] = hashes_looked_up
     more = ("content-type: application/x-www-form-urlencoded", "content-length: 32")
     return wire(port, "POST /v1/check/md5", f"authorization: {BASIC}", *more, body=md5)
 
 
-def hma_request(port: int, found: list[str]) -> bytes:
-    [value] = found
+def hma_request(port: int, hashes_looked_up: list[str]) -> bytes:
+    [value] = hashes_looked_up
     kind = "md5" if len(value) == 32 else "pdq"
     return wire(port, f"GET /m/lookup?signal={value}&signal_type={kind}")
 
 
-def arachnid_request(port: int, found: list[str]) -> bytes:
-    body = json.dumps({"hashes": [base64.b64encode(bytes.fromhex(h)).decode() for h in found]})
+def arachnid_request(port: int, hashes_looked_up: list[str]) -> bytes:
+    body = json.dumps(
+        {"hashes": [base64.b64encode(bytes.fromhex(h)).decode() for h in hashes_looked_up]}
+    )
     more = ("content-type: application/json", f"content-length: {len(body)}")
     return wire(port, "POST /v1/pdq/", f"authorization: {BASIC}", *more, body=body)
 
@@ -273,12 +275,12 @@ def test_the_scanner_sends_nothing_and_the_courier_only_hashes(
 def _part(daemon: int, name: str) -> int:
     """Wait for a process of the daemon and return it."""
 
-    def found() -> list[int]:
+    def hashes_looked_up() -> list[int]:
         children = psutil.Process(daemon).children()
         return [process.pid for process in children if name in process.cmdline()]
 
-    wait_for(lambda: bool(found()), 20)
-    return found()[0]
+    wait_for(lambda: bool(hashes_looked_up()), 20)
+    return hashes_looked_up()[0]
 
 
 @pytest.mark.usefixtures("network")

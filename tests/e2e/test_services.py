@@ -36,9 +36,9 @@ def known_pdq(program: Program) -> str:
     return next(str(signal["value"]) for signal in document["signals"] if signal["type"] == "pdq")
 
 
-def matched_by(told: list[dict[str, Any]], name: str) -> set[tuple[str, str, str]]:
+def matched_by(lines: list[dict[str, Any]], name: str) -> set[tuple[str, str, str]]:
     """Return the matchers that list a file, with category and signal."""
-    [line] = [line for line in told if line.get("path", "").endswith(f"/{name}")]
+    [line] = [line for line in lines if line.get("path", "").endswith(f"/{name}")]
     return {(m["matcher"], m["category"], m["signal"]["type"]) for m in line["matches"]}
 
 

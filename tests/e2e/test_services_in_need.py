@@ -104,9 +104,9 @@ class Dying:
     def __init__(self, service: Eokm, answers: int) -> None:
         self._behave, self._left = behave(service), answers
 
-    async def __call__(self, asked: Request, writer: asyncio.StreamWriter) -> None:
+    async def __call__(self, request: Request, writer: asyncio.StreamWriter) -> None:
         self._left -= 1
-        await (self._behave if self._left >= 0 else reset())(asked, writer)
+        await (self._behave if self._left >= 0 else reset())(request, writer)
 
 
 def test_a_service_that_dies_leaves_only_unanswered_files_open(

@@ -89,8 +89,8 @@ def by_path(told: list[dict[str, Any]], root: Path) -> dict[bytes, dict[str, Any
     return lines
 
 
-def signals(one: dict[str, Any]) -> set[str]:
-    return {match["signal"]["type"] for match in one["matches"]}
+def signals(line: dict[str, Any]) -> set[str]:
+    return {match["signal"]["type"] for match in line["matches"]}
 
 
 def test_every_exhibit_gets_its_verdict(imported: Program, root: Path) -> None:

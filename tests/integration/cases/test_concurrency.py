@@ -113,14 +113,16 @@ def test_one_of_two_simultaneous_decisions_wins(tmp_path: Path) -> None:
     locations = sealed(tmp_path, keys)
 
     def decide(who: str) -> None:
-        mine = CaseBench(tmp_path, keys=keys).open()
-        decisions = CaseDecisions(replace(mine.ledger, who=who), mine.file_actions, mine.lock)
+        services = CaseBench(tmp_path, keys=keys).open()
+        decisions = CaseDecisions(
+            replace(services.ledger, who=who), services.file_actions, services.lock
+        )
         for location in locations:
             if who == "anna":
                 decisions.restore(location, RestoreRequest("why", (keys.secret,)))
             else:
                 decisions.destroy(location, "why")
-        mine.close()
+        services.close()
 
     assert all_well([fork(partial(decide, who)) for who in ("anna", "bea")])
     bench = CaseBench(tmp_path, keys=keys).open()

@@ -79,12 +79,12 @@ class Hosting(RuleBasedStateMachine):
         self.apply(path, verdict)
 
     @precondition(lambda self: any(self.bench.files.iterdir()))
-    @rule(number=st.integers(0, 9), name=NAMES, verdict=VERDICTS, seen=st.booleans())
-    def rename(self, number: int, name: str, verdict: Verdict | None, seen: bool) -> None:
+    @rule(number=st.integers(0, 9), name=NAMES, verdict=VERDICTS, observed=st.booleans())
+    def rename(self, number: int, name: str, verdict: Verdict | None, observed: bool) -> None:
         """Rename a file, perhaps over another one, and judge it unless it is not watched."""
         files = sorted(self.bench.files.iterdir())
         path = files[number % len(files)].rename(self.bench.files / name)
-        if seen:
+        if observed:
             self.apply(path, verdict)
 
     @precondition(lambda self: any(self.bench.files.iterdir()))
@@ -94,9 +94,9 @@ class Hosting(RuleBasedStateMachine):
         files = sorted(self.bench.files.iterdir())
         path = files[number % len(files)]
         fd = os.open(path, os.O_RDONLY)
-        found = replace(self.bench.judged(bytes(path), fd, verdict), fd=None, id=NOWHERE)
+        file = replace(self.bench.judged(bytes(path), fd, verdict), fd=None, id=NOWHERE)
         os.close(fd)
-        self.agrees(path, verdict, self.bench.processor.apply_verdict(found))
+        self.agrees(path, verdict, self.bench.processor.apply_verdict(file))
 
     def apply(self, path: Path, verdict: Verdict | None) -> None:
         self.agrees(path, verdict, self.bench.apply(bytes(path), verdict, root=self.policy))
@@ -105,8 +105,8 @@ class Hosting(RuleBasedStateMachine):
         """Compare the recorded state with the file."""
         assert path.exists() == (action is not Action.QUARANTINE)
         if path.exists():
-            held = stat.S_IMODE(path.stat().st_mode) == 0
-            assert held == (action is Action.HOLD)
+            is_held = stat.S_IMODE(path.stat().st_mode) == 0
+            assert is_held == (action is Action.HOLD)
         if verdict is NO_MATCH:
             assert action is Action.ALLOW
 

@@ -19,10 +19,10 @@ def findings(program: Program, *, code: int) -> list[dict[str, Any]]:
     return objects(ended.stdout)
 
 
-def wrong(found: Sequence[dict[str, Any]]) -> dict[str, str]:
+def wrong(findings: Sequence[dict[str, Any]]) -> dict[str, str]:
     """Return the problems; check that each has advice."""
-    assert all(finding["advice"] for finding in found if not finding["ok"])
-    return {finding["subject"]: finding["detail"] for finding in found if not finding["ok"]}
+    assert all(finding["advice"] for finding in findings if not finding["ok"])
+    return {finding["subject"]: finding["detail"] for finding in findings if not finding["ok"]}
 
 
 def install_list(program: Program) -> None:

@@ -85,8 +85,8 @@ def test_the_documented_command_verifies_the_signature(tmp_path: Path) -> None:
 def test_a_webhook_that_redirects_refuses_or_is_gone_fails(ca_file: Path) -> None:
     elsewhere: list[Request] = []
 
-    def other(asked: Request) -> Response:
-        elsewhere.append(asked)
+    def other(request: Request) -> Response:
+        elsewhere.append(request)
         return Response(200)
 
     with HttpServer(other) as target:

@@ -19,6 +19,6 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def bench(tmp_path: Path, root: Path) -> Iterator[DaemonHarness]:
-    made = DaemonHarness(tmp_path / "state", (RootSettings("uploads", root),))
-    yield made
-    made.close()
+    harness = DaemonHarness(tmp_path / "state", (RootSettings("uploads", root),))
+    yield harness
+    harness.close()

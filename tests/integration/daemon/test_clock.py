@@ -50,7 +50,7 @@ def test_what_waits_in_the_journal_is_judged(
         clock.ahead = by
         (root / "later").write_bytes(b"later")
         fingerprinter.released.set()
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
 
 
@@ -67,7 +67,7 @@ def test_what_waited_before_a_restart_is_judged(
     clock.ahead = 0.0
     fingerprinter.released.set()
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
 
 
@@ -82,7 +82,7 @@ def test_an_entry_with_the_time_before_the_change_is_judged(
         (root / name).write_bytes(name.encode())
         event = Announcement("uploads", bytes(root / name), change=Change.CLOSED)
         bench.store.journal.record([event], Lane.UPLOAD, at)
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
 
     with bench.running():
         bench.wait_until_done()
@@ -97,10 +97,10 @@ def test_a_file_that_was_read_a_moment_ago_is_read_again(
 ) -> None:
     with bench.running():
         (root / "a").write_bytes(b"first")
-        bench.wait_for(lambda: bench.casework.found, "told")
+        bench.wait_for(lambda: bench.casework.files, "judged")
         clock.ahead = by
         (root / "a").write_bytes(b"second")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
 
 
 @set_to
@@ -112,7 +112,7 @@ def test_a_flood_is_made_up_for(bench: DaemonHarness, root: Path, clock: Clock, 
             (root / f"{number}").write_bytes(b"%d" % number)
         bench.wait_for(bench.store.gaps.load_open, "missed")
         clock.ahead = by
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
 
 
@@ -128,8 +128,8 @@ def test_a_deaf_watch_is_found_and_over_when_it_hears_again(
         (root / "unheard").write_bytes(b"unheard")
         bench.wait_for(lambda: Cause.DEAD_WATCH in bench.causes(), "found")
         clock.ahead = 0.0
-        bench.wait_for(lambda: not bench.store.gaps.load_open(), "over")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.store.gaps.load_open(), "ended")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
 
 
 @set_to
@@ -144,7 +144,7 @@ def test_a_service_that_was_silent_is_asked_again(
         bench.wait_for(bench.store.pending.count, "waiting")
         clock.ahead = by
         bench.matcher.silent = False
-        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "judged")
 
 
 @set_to
@@ -157,7 +157,7 @@ def test_every_root_is_compared_in_its_time_and_no_more_often(
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
         clock.ahead = by
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
         threading.Event().wait(2.0)  # it must not happen a second time
     assert len(caplog.records) <= 2

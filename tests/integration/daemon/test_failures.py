@@ -46,7 +46,7 @@ def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: P
         time.sleep(1.0)  # the disk stays full for a while; there is no event to wait for
         assert bench.unjudged_files(root), "nothing can be recorded while the disk is full"
         (small_disk / "filler").unlink()
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
     bench.close()
 
@@ -61,7 +61,7 @@ def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonHarness, 
             time.sleep(6.0)  # longer than SQLite's own timeout
             assert bench.unjudged_files(root)
             connection.execute("ROLLBACK")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
 
 
@@ -94,7 +94,7 @@ def test_workers_that_are_killed_cost_no_verdict(program: DaemonProgram, tmp_pat
             time.sleep(0.01)
         ended.set()
         killer.join()
-        program.wait_for(lambda: not unjudged_files(store, root), "asked")
+        program.wait_for(lambda: not unjudged_files(store, root), "looked up")
         assert process.poll() is None
 
 
@@ -111,5 +111,5 @@ def test_a_match_is_sealed_away_where_the_policy_says_so(
         (root / "b").write_bytes(b"harmless")
         program.wait_for(lambda: not (root / "a").exists(), "sealed")
         program.wait_for(lambda: (p := store.locations.load(1)) and p.state is SEALED, "recorded")
-        program.wait_for(lambda: not unjudged_files(store, root), "asked")
+        program.wait_for(lambda: not unjudged_files(store, root), "looked up")
         assert (root / "b").read_bytes() == b"harmless"

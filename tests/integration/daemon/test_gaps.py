@@ -24,7 +24,7 @@ def test_a_root_that_was_never_watched_is_compared_once(bench: DaemonHarness, ro
     (root / "a").write_bytes(b"known")
     (root / "b").write_bytes(b"harmless")
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
     assert bench.causes() == {Cause.STARTED}
@@ -53,7 +53,7 @@ def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, 
     for number in range(30):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
     last = bench.store.gaps.load_heartbeats()["uploads"].at
     (root / "new").write_bytes(b"new")
@@ -61,7 +61,7 @@ def test_files_that_arrived_unwatched_are_found_by_a_walk(bench: DaemonHarness, 
     (root / "7").unlink()
     before, bench.counting.read = bench.counting.read, 0
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
     assert before >= 30
     assert bench.counting.read == 2, "an unchanged file is not read"
@@ -79,7 +79,7 @@ def test_a_burst_that_overflows_every_queue_is_covered(bench: DaemonHarness, roo
         bench.wait_until_done()
         for number in range(4000):
             (root / f"{number % 10}" / f"{number}").write_bytes(b"%d" % number)
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
     assert Cause.QUEUE_FULL in bench.causes()
     assert bench.store.gaps.load_open() == []
@@ -100,7 +100,7 @@ def test_a_walk_keeps_its_findings_within_the_backlog(bench: DaemonHarness, root
     watcher = threading.Thread(target=watch)
     watcher.start()
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
     ended.set()
     watcher.join()
@@ -114,10 +114,10 @@ def test_an_upload_is_served_before_what_a_walk_has_found(bench: DaemonHarness, 
     with bench.running():
         bench.wait_for(lambda: bench.waiting(Lane.RECONCILE) == 400, "found by the walk")
         (root / "upload").write_bytes(b"upload")
-        bench.wait_for(lambda: bench.casework.found, "told")
-        assert {file.path for file in bench.casework.found} == {bytes(root / "upload")}
+        bench.wait_for(lambda: bench.casework.files, "judged")
+        assert {file.path for file in bench.casework.files} == {bytes(root / "upload")}
         fingerprinter.released.set()
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
 
 
 @pytest.mark.alone
@@ -130,7 +130,7 @@ def test_a_dead_watch_is_detected_renewed_and_covered(bench: DaemonHarness, root
         (root / "unheard").write_bytes(b"unheard")
         bench.wait_for(lambda: Cause.DEAD_WATCH in bench.causes(), "noticed")
         bench.wait_for(lambda: deaf.renewed, "renewed")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
 
 
@@ -139,14 +139,14 @@ def test_a_root_that_vanishes_and_comes_back_is_made_up_for(
 ) -> None:
     with bench.running():
         (root / "a").write_bytes(b"a")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
         root.rename(tmp_path / "elsewhere")
         bench.wait_for(bench.has_unwatched_roots, "noticed")
         assert bench.store.files.load(bytes(root), b"a"), "no stored file is removed meanwhile"
         root.mkdir()
         (root / "b").write_bytes(b"b")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
         (root / "c").write_bytes(b"c")
         bench.wait_for(lambda: not bench.unjudged_files(root), "watched again")
@@ -164,7 +164,7 @@ def test_stored_files_survive_another_directory_at_the_root(
     (root / "below").mkdir()
     (root / "below" / "a").write_bytes(b"a")
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
         root.rename(tmp_path / "elsewhere")
         root.mkdir()
@@ -188,12 +188,12 @@ def test_a_root_is_unmounted_and_mounted_again(bench: DaemonHarness, root: Path)
     try:
         with bench.running():
             (root / "a").write_bytes(b"a")
-            bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+            bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
             subprocess.run(["umount", "--lazy", str(root)], check=True)
             bench.wait_for(lambda: bench.causes() & {Cause.UNMOUNTED, Cause.REPLACED}, "noticed")
             subprocess.run(mount, check=True)
             (root / "b").write_bytes(b"b")
-            bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+            bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
             bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
     finally:
         subprocess.run(["umount", "--lazy", str(root)], check=True)
@@ -204,7 +204,7 @@ def test_directories_that_are_gone_are_forgotten(bench: DaemonHarness, root: Pat
         (root / name / "below").mkdir(parents=True)
         (root / name / "below" / "f").write_bytes(name.encode())
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
     shutil.rmtree(root / "goes")
     with bench.running():
@@ -230,7 +230,7 @@ def test_an_unlistable_directory_stays_a_gap_until_it_is_listed(
     (root / "locked").chmod(0o700)
     with bench.running():
         bench.wait_for(lambda: not bench.store.gaps.load_open(), "closed")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
 
 
 def test_every_root_is_compared_from_time_to_time(bench: DaemonHarness, root: Path) -> None:
@@ -241,7 +241,7 @@ def test_every_root_is_compared_from_time_to_time(bench: DaemonHarness, root: Pa
     with bench.running():
         bench.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
     assert Cause.PERIODIC in bench.causes()
 
 
@@ -250,6 +250,6 @@ def test_stopping_takes_no_longer_than_two_seconds(bench: DaemonHarness, root: P
     for number in range(3000):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
-        bench.wait_for(lambda: bench.casework.found, "at work")
+        bench.wait_for(lambda: bench.casework.files, "at work")
         began = time.monotonic()
     assert time.monotonic() - began < 2.5

@@ -62,13 +62,13 @@ def test_after_an_outage_uploads_are_asked_first_by_age(bench: DaemonHarness, ro
         (root / "early3").unlink()
         bench.counting.read = 0
         service.returns_for = order[0]
-        bench.wait_for(lambda: not bench.store.pending.count(), "asked")
+        bench.wait_for(lambda: not bench.store.pending.count(), "looked up")
     assert asked_count < 20 * FILES, "a service that does not answer is not queried continuously"
     questions = list(dict.fromkeys(bench.matcher.answered))
     assert questions == order
     assert set(order[-5:]) == {digest(b"early %d" % number) for number in range(5)}
     assert bench.counting.read == 0, "no file is read for it"
-    late = [file for file in bench.casework.found if file.verdict.outcome is Outcome.MATCH]
+    late = [file for file in bench.casework.files if file.verdict.outcome is Outcome.MATCH]
     assert {file.path for file in late} == {bytes(root / "upload007"), bytes(root / "early3")}
     assert all(file.fd is None for file in late)
 
@@ -93,9 +93,9 @@ def test_after_a_restart_in_an_outage_the_order_is_the_same(
     wait_in_two_lanes(bench, root)
     order, before = keys(bench), len(service.asked)
     with bench.running():
-        bench.wait_for(lambda: len(service.asked) > before, "asked in vain")
+        bench.wait_for(lambda: len(service.asked) > before, "looked up without an answer")
         service.returns_for = order[0]
-        bench.wait_for(lambda: not bench.store.pending.count(), "asked")
+        bench.wait_for(lambda: not bench.store.pending.count(), "looked up")
     assert list(dict.fromkeys(service.answered)) == order
 
 
@@ -107,7 +107,7 @@ def test_a_recovered_matcher_is_asked_about_the_oldest_first(
     order = keys(bench)
     service.returns_for = order[PROBE]
     with bench.running():
-        bench.wait_for(lambda: not bench.store.pending.count(), "asked")
+        bench.wait_for(lambda: not bench.store.pending.count(), "looked up")
     questions = list(dict.fromkeys(service.answered))
     assert questions == order[PROBE : 2 * PROBE] + order[:PROBE] + order[2 * PROBE :]
 
@@ -120,7 +120,7 @@ def test_a_new_list_is_asked_while_a_service_fails(bench: DaemonHarness, root: P
         bench.wait_until_done()
         bench.local.known |= {digest(b"early 7"), digest(b"upload 77")}
         bench.local.revision = "2"
-        bench.wait_for(lambda: len(bench.casework.paths(Outcome.MATCH)) == 2, "told")
+        bench.wait_for(lambda: len(bench.casework.paths(Outcome.MATCH)) == 2, "judged")
         bench.wait_for(lambda: bench.store.pending.count() == 88, "done")
     assert bench.casework.paths(Outcome.MATCH) == {
         bytes(root / "early7"),
@@ -139,7 +139,7 @@ def test_a_late_answer_is_reported_for_every_path(bench: DaemonHarness, root: Pa
         bench.wait_until_done()
     with bench.running():
         bench.matcher.silent = False
-        bench.wait_for(lambda: len(bench.casework.paths(Outcome.MATCH)) == 3, "told")
+        bench.wait_for(lambda: len(bench.casework.paths(Outcome.MATCH)) == 3, "judged")
 
 
 def test_a_silent_service_does_not_hold_up_what_local_lists_know(
@@ -153,7 +153,7 @@ def test_a_silent_service_does_not_hold_up_what_local_lists_know(
             (root / f"{number}").write_bytes(b"%d" % number)
             time.sleep(0.01)  # so that they are spread over several batches
         (root / "listed").write_bytes(b"known here")
-        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "judged")
         bench.matcher.slow = 0.0
 
 
@@ -161,14 +161,14 @@ def test_a_new_list_is_asked_about_all_contents_at_once(bench: DaemonHarness, ro
     for number in range(300):
         (root / f"{number}").write_bytes(b"%d" % number)
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
-        bench.casework.found.clear()
+        bench.casework.files.clear()
         bench.counting.read = 0
         bench.matcher.known.add(digest(b"42"))
         bench.matcher.revision = "2"
-        bench.wait_for(lambda: bench.casework.found, "found")
-    (file,) = bench.casework.found
+        bench.wait_for(lambda: bench.casework.files, "found")
+    (file,) = bench.casework.files
     assert (file.path, file.verdict.outcome) == (bytes(root / "42"), Outcome.MATCH)
     assert {answer.revision for answer in file.answers} == {"1", "2"}
     assert bench.counting.read == 0
@@ -196,7 +196,7 @@ def test_a_content_stays_waiting_until_what_follows_was_done(
     assert bench.store.pending.count() == 1
     bench.casework.problem = lambda _: None
     with bench.running():
-        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "judged")
         bench.wait_for(lambda: not bench.store.pending.count(), "done")
 
 
@@ -210,7 +210,7 @@ def test_scan_and_daemon_share_what_they_have_read(bench: DaemonHarness, root: P
             for number in range(60):
                 (root / f"new {round_} {number}").write_bytes(b"%d %d" % (round_, number))
             assert scans.scan(root).summary.counts.files
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
         read = scans.read
         scans.scan(root)
@@ -224,5 +224,5 @@ def test_an_unanswered_file_is_undetermined(bench: DaemonHarness, root: Path) ->
     bench.matcher.silent = True
     with bench.running():
         (root / "a").write_bytes(b"a")
-        bench.wait_for(lambda: bench.casework.found, "told")
-    assert bench.casework.found[0].verdict.reason is Reason.UNANSWERED
+        bench.wait_for(lambda: bench.casework.files, "judged")
+    assert bench.casework.files[0].verdict.reason is Reason.UNANSWERED

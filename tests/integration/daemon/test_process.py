@@ -30,7 +30,7 @@ def test_a_match_becomes_a_case_with_audit_entries(program: DaemonProgram, tmp_p
         (tmp_path / "storage/a").write_bytes(b"known")
         (tmp_path / "storage/b").write_bytes(b"harmless")
         program.wait_for(lambda: store.locations.load_live(bytes(tmp_path / "storage/a")), "a case")
-        program.wait_for(lambda: not unjudged_files(store, tmp_path / "storage"), "asked")
+        program.wait_for(lambda: not unjudged_files(store, tmp_path / "storage"), "looked up")
         program.wait_for(lambda: not store.gaps.load_open(), "compared")
         program.wait_for(
             lambda: (h := program.health()) and h.counts.verdicts["match"], "in the status"
@@ -64,9 +64,9 @@ def test_a_reload_brings_new_roots_and_a_mistake_changes_nothing(
         program.watch("other", path)
         (path / "early").write_bytes(b"early")
         process.send_signal(signal.SIGHUP)
-        program.wait_for(lambda: not unjudged_files(store, path), "asked")
+        program.wait_for(lambda: not unjudged_files(store, path), "looked up")
         (path / "late").write_bytes(b"late")
-        program.wait_for(lambda: not unjudged_files(store, path), "asked")
+        program.wait_for(lambda: not unjudged_files(store, path), "looked up")
         assert process.poll() is None
         acts = [entry.act for entry in AuditLog(tmp_path / "state" / FILE_NAME).entries()]
         assert acts.count("daemon-reloaded") == 1
@@ -90,4 +90,4 @@ def test_the_scanner_stops_within_two_seconds(program: DaemonProgram, tmp_path: 
         took = time.monotonic() - began
     assert took < 2.5
     with program.scanner(), closing(program.state()) as store:
-        program.wait_for(lambda: not unjudged_files(store, tmp_path / "storage"), "asked")
+        program.wait_for(lambda: not unjudged_files(store, tmp_path / "storage"), "looked up")

@@ -25,9 +25,9 @@ def test_a_root_that_is_added_is_compared_and_watched(
         bench.wait_for(lambda: not bench.unjudged_files(path), "compared")
         (path / "late").write_bytes(b"late")
         (root / "late").write_bytes(b"late too")
-        bench.wait_for(lambda: len(bench.casework.found) >= 3, "told")
+        bench.wait_for(lambda: len(bench.casework.files) >= 3, "judged")
         bench.wait_until_done()
-    assert {file.root for file in bench.casework.found} == {"uploads", "other"}
+    assert {file.root for file in bench.casework.files} == {"uploads", "other"}
     started = [gap for gap in bench.store.gaps.load_latest(9) if gap.cause is Cause.STARTED]
     assert {gap.root for gap in started} == {"uploads", "other"}
 
@@ -46,7 +46,7 @@ def test_a_removed_root_is_not_watched_and_has_no_open_gaps(
         bench.reload = bench.parts()
         bench.wait_for(lambda: set(bench.store.gaps.load_heartbeats()) == {"uploads"}, "taken out")
         (root / "a").write_bytes(b"a")
-        bench.wait_for(lambda: bench.casework.found, "told")
+        bench.wait_for(lambda: bench.casework.files, "judged")
     assert bench.store.gaps.load_open("other") == []
 
 
@@ -70,7 +70,7 @@ def test_no_file_is_lost_during_repeated_reloads(bench: DaemonHarness, root: Pat
             time.sleep(0.3)  # some files must arrive under each configuration
         ended.set()
         uploader.join()
-        bench.wait_for(lambda: not bench.unjudged_files(root), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
         bench.wait_until_done()
 
 
@@ -85,10 +85,10 @@ def test_a_changed_link_in_the_path_of_a_root_is_followed(
     bench.roots = (RootSettings("site", current),)
     bench.matcher.known.add(digest(b"dropped in"))
     with bench.running():
-        bench.wait_for(lambda: not bench.unjudged_files(tmp_path / "one"), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(tmp_path / "one"), "looked up")
         (tmp_path / "next").symlink_to("two")
         (tmp_path / "next").rename(current)
-        bench.wait_for(lambda: not bench.unjudged_files(tmp_path / "two"), "asked")
+        bench.wait_for(lambda: not bench.unjudged_files(tmp_path / "two"), "looked up")
         (current / "g").write_bytes(b"dropped in")
-        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "told")
+        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH), "judged")
     assert bench.casework.paths(Outcome.MATCH) == {bytes(tmp_path / "two" / "g")}

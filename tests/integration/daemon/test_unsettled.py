@@ -24,7 +24,7 @@ def _is_judged(bench: DaemonHarness, path: Path, content: bytes) -> Callable[[],
     """Return a test whether this content was judged under this path."""
     key, name = digest(content), bytes(path)
     return lambda: any(
-        file.path == name and file.fingerprint.key == key for file in bench.casework.found
+        file.path == name and file.fingerprint.key == key for file in bench.casework.files
     )
 
 
@@ -170,9 +170,9 @@ def test_equal_bytes_are_not_decoded_again(bench: DaemonHarness, root: Path) -> 
         bench.wait_for(_is_judged(bench, root / "same", HARMLESS), "judged")
         bench.wait_until_done()
         read = bench.counting.read
-        judged = len(bench.casework.found)
+        judged = len(bench.casework.files)
         (root / "same").chmod(0o600)
-        bench.wait_for(lambda: len(bench.casework.found) > judged, "judged again")
+        bench.wait_for(lambda: len(bench.casework.files) > judged, "judged again")
         assert bench.counting.read == read
 
 

@@ -23,27 +23,27 @@ def test_a_file_that_is_dropped_in_is_judged(bench: DaemonHarness, root: Path) -
     with bench.running():
         (root / "a").write_bytes(b"known")
         (root / "b").write_bytes(b"harmless")
-        bench.wait_for(lambda: len(bench.casework.found) >= 2, "told")
+        bench.wait_for(lambda: len(bench.casework.files) >= 2, "judged")
         bench.wait_until_done()
     assert bench.casework.paths(Outcome.MATCH) == {bytes(root / "a")}
     assert bench.casework.paths(Outcome.NO_MATCH) == {bytes(root / "b")}
-    assert {file.root for file in bench.casework.found} == {"uploads"}
+    assert {file.root for file in bench.casework.files} == {"uploads"}
     assert bench.unjudged_files(root) == set()
 
 
 def test_casework_gets_the_very_bytes_that_were_hashed(bench: DaemonHarness, root: Path) -> None:
     bodies: list[bytes] = []
 
-    def swap_and_read(found: JudgedFile) -> None:
+    def swap_and_read(file: JudgedFile) -> None:
         (root / "a").rename(root / "b")
         (root / "a").write_bytes(b"something else")
-        bodies.append(os.pread(bench.casework.fd_of(found), 100, 0))
+        bodies.append(os.pread(bench.casework.fd_of(file), 100, 0))
         bench.casework.problem = lambda _: None
 
     bench.casework.problem = swap_and_read
     with bench.running():
         (root / "a").write_bytes(b"what was hashed")
-        bench.wait_for(lambda: bodies, "told")
+        bench.wait_for(lambda: bodies, "judged")
         bench.wait_until_done()
     assert bodies == [b"what was hashed"]
     assert bench.unjudged_files(root) == set()
@@ -57,7 +57,7 @@ def test_files_with_hostile_names_in_new_directories_are_judged(
             folder = root / os.fsdecode(b"\xff\n%d" % (number % 7)) / "deep"
             folder.mkdir(parents=True, exist_ok=True)
             (folder / os.fsdecode(b"\x1b[2J%d\xfe" % number)).write_bytes(b"%d" % number)
-        bench.wait_for(lambda: len({e.path for e in bench.casework.found}) == 300, "told")
+        bench.wait_for(lambda: len({e.path for e in bench.casework.files}) == 300, "judged")
         bench.wait_until_done()
     assert bench.unjudged_files(root) == set()
 
@@ -72,7 +72,7 @@ def test_a_tree_that_is_moved_in_is_judged_wholly(
     with bench.running():
         bench.wait_until_done()
         (tmp_path / "outside").rename(root / "moved in")
-        bench.wait_for(lambda: len(bench.casework.found) >= 40, "told")
+        bench.wait_for(lambda: len(bench.casework.files) >= 40, "judged")
         bench.wait_until_done()
         (root / "moved in").rename(root / "moved on")
         bench.wait_for(lambda: not bench.unjudged_files(root), "known under the new names")
@@ -86,9 +86,9 @@ def test_a_file_is_not_read_before_its_writer_is_done(bench: DaemonHarness, root
                 file.write(b"a part of it")
                 time.sleep(0.02)  # a slow upload
             assert bench.counting.read == 0
-        bench.wait_for(lambda: bench.casework.found, "told")
+        bench.wait_for(lambda: bench.casework.files, "judged")
         bench.wait_until_done()
-    (judged,) = bench.casework.found
+    (judged,) = bench.casework.files
     assert judged.fingerprint.size == 120
     assert bench.counting.read == 1
 
@@ -100,7 +100,7 @@ def test_a_file_open_for_writing_is_read_when_it_has_settled(
         file.write(b"never closed")
         expected = digest(b"never closed")
         bench.wait_for(
-            lambda: expected in {file.fingerprint.key for file in bench.casework.found},
+            lambda: expected in {file.fingerprint.key for file in bench.casework.files},
             "told although it is open",
         )
 
@@ -153,7 +153,7 @@ def test_constant_writing_does_not_prevent_reading(bench: DaemonHarness, root: P
     bench.change(settle_time=0.02, max_settle_time=0.1)
     with bench.running():
         with written_to(root / "busy", 0.02):
-            bench.wait_for(lambda: bench.casework.found, "told while it is written to")
+            bench.wait_for(lambda: bench.casework.files, "judged while it is written to")
             bench.wait_until_done()
             read = bench.counting.read
         bench.wait_for(lambda: not bench.unjudged_files(root), "judged as it is in the end")
@@ -183,7 +183,7 @@ def drop_in(bench: DaemonHarness, path: Path) -> None:
     outside = path.parent.parent / "outside"
     outside.write_bytes(b"content")
     outside.rename(path)
-    bench.wait_for(lambda: len(bench.casework.found) == 1, "told")
+    bench.wait_for(lambda: len(bench.casework.files) == 1, "judged")
 
 
 def test_an_unchanged_file_announced_again_is_not_read(bench: DaemonHarness, root: Path) -> None:
@@ -191,17 +191,17 @@ def test_an_unchanged_file_announced_again_is_not_read(bench: DaemonHarness, roo
         drop_in(bench, root / "a")
         with (root / "a").open("r+b"):
             pass  # opened for writing without a write: the close is announced
-        bench.wait_for(lambda: len(bench.casework.found) == 2, "told again")
+        bench.wait_for(lambda: len(bench.casework.files) == 2, "judged again")
         bench.wait_until_done()
     assert bench.counting.read == 1
-    assert all(file.fd is not None for file in bench.casework.found)
+    assert all(file.fd is not None for file in bench.casework.files)
 
 
 def test_another_name_of_a_file_costs_no_reading(bench: DaemonHarness, root: Path) -> None:
     with bench.running():
         drop_in(bench, root / "a")
         (root / "b").hardlink_to(root / "a")
-        bench.wait_for(lambda: len(bench.casework.found) == 2, "told")
+        bench.wait_for(lambda: len(bench.casework.files) == 2, "judged")
         first = bench.counting.read
         (root / "c").hardlink_to(root / "a")
         bench.wait_for(lambda: not bench.unjudged_files(root), "judged")
@@ -218,9 +218,9 @@ def test_what_is_no_regular_file_is_passed_over(
         (root / "link").symlink_to(tmp_path / "secret")
         (root / "folder").symlink_to(tmp_path)
         (root / "a").write_bytes(b"a")
-        bench.wait_for(lambda: bench.casework.found, "told")
+        bench.wait_for(lambda: bench.casework.files, "judged")
         bench.wait_until_done()
-    assert {file.path for file in bench.casework.found} == {bytes(root / "a")}
+    assert {file.path for file in bench.casework.files} == {bytes(root / "a")}
 
 
 def test_the_innermost_root_and_its_rules_count(bench: DaemonHarness, root: Path) -> None:
@@ -237,9 +237,9 @@ def test_the_innermost_root_and_its_rules_count(bench: DaemonHarness, root: Path
             (root / name).write_bytes(name.encode())
         (root / "inner/cache").mkdir()
         (root / "inner/cache/f").write_bytes(b"f")
-        bench.wait_for(lambda: len(bench.casework.found) >= 4, "told")
+        bench.wait_for(lambda: len(bench.casework.files) >= 4, "judged")
         bench.wait_until_done()
-    roots = {file.path.removeprefix(bytes(root)): file.root for file in bench.casework.found}
+    roots = {file.path.removeprefix(bytes(root)): file.root for file in bench.casework.files}
     assert roots == {
         b"/a": "outer",
         b"/inner/d": "inner",
@@ -251,15 +251,15 @@ def test_the_innermost_root_and_its_rules_count(bench: DaemonHarness, root: Path
 def test_what_fails_after_a_verdict_is_tried_again(bench: DaemonHarness, root: Path) -> None:
     failures: list[JudgedFile] = []
 
-    def fail_twice(found: JudgedFile) -> None:
+    def fail_twice(file: JudgedFile) -> None:
         if len(failures) < 2:
-            failures.append(found)
+            failures.append(file)
             raise RuntimeError("a mistake of ours")
 
     bench.casework.problem = fail_twice
     with bench.running():
         (root / "a").write_bytes(b"a")
-        bench.wait_for(lambda: bench.casework.found, "told at last")
+        bench.wait_for(lambda: bench.casework.files, "judged in the end")
         bench.wait_until_done()
     assert len(failures) == 2
     assert bench.counting.read == 1

@@ -58,10 +58,10 @@ def fingerprint(pool: WorkerPool, content: bytes) -> Fingerprint:
     return fingerprint
 
 
-def fate(made: Fingerprint) -> Reason | None:
+def fate(fingerprint: Fingerprint) -> Reason | None:
     """Return the outcome of the picture hash; check that it is reported."""
-    reasons = [skip.reason for skip in made.skipped if skip.type == "pdq"]
-    assert reasons or any(s.type == "pdq" for s in made.signals)
+    reasons = [skip.reason for skip in fingerprint.skipped if skip.type == "pdq"]
+    assert reasons or any(s.type == "pdq" for s in fingerprint.signals)
     return reasons[0] if reasons else HASHED
 
 

@@ -57,19 +57,19 @@ def judged(path: Path) -> Iterator[tuple[int, str] | None]:
         os.close(fd)
 
 
-def quarantine(vault: Vault, path: Path, seen: Counter[str]) -> EntryRecord | None:
+def quarantine(vault: Vault, path: Path, counts: Counter[str]) -> EntryRecord | None:
     """Seal the file that has the name if it is listed, and count the result."""
     with judged(path) as bad:
         if bad is None:
             return None
         result = vault.quarantine(bad[0], bytes(path), bad[1], {})
-    seen["attempts"] += 1
+    counts["attempts"] += 1
     if isinstance(result, EntryRecord):
-        seen["sealed"] += 1
+        counts["sealed"] += 1
         return result
     assert result.reason in (FailureReason.CHANGED, FailureReason.GONE), result
-    seen["noticed before"] += "has its name" in result.detail
-    seen["noticed after"] += "got its name" in result.detail
+    counts["noticed before"] += "has its name" in result.detail
+    counts["noticed after"] += "got its name" in result.detail
     return None
 
 

@@ -31,7 +31,7 @@ CULPRITS = "support.hostile.culprits:Culprits"
 class ScanOutput:
     """The output of a scan, and the number of files it read."""
 
-    heard: RememberingObserver
+    observer: RememberingObserver
     read: int
 
 
@@ -76,8 +76,8 @@ def test_a_file_that_crashes_workers_is_decoded_in_two_scans(tmp_path: Path, tre
     for read, ended in ((3, [1]), (1, [2]), (0, [2]), (0, [2])):
         ran = scan(state, tree)
         assert (ran.read, deaths(state)) == (read, ended)
-        assert ran.heard.reasons() == culprit
-        assert ran.heard.summary.counts.undetermined == 1
+        assert ran.observer.reasons() == culprit
+        assert ran.observer.summary.counts.undetermined == 1
 
 
 def test_copies_of_a_blocked_content_are_only_asked_by_digest(tmp_path: Path, tree: Path) -> None:
@@ -87,7 +87,7 @@ def test_copies_of_a_blocked_content_are_only_asked_by_digest(tmp_path: Path, tr
     (tree / "copy").write_bytes(b"die")
     ran = scan(state, tree, full=True)
     assert (ran.read, deaths(state)) == (4, [2])
-    assert ran.heard.reasons() == dict.fromkeys(
+    assert ran.observer.reasons() == dict.fromkeys(
         map(bytes, (tree / "bad", tree / "copy")), Reason.WORKER_DIED
     )
     with Store.open(state) as store:

@@ -87,14 +87,16 @@ def test_quick_and_exact_verdicts_agree_at_every_distance(
 
     def verdict(pipeline: Pipeline, path: Path) -> tuple[Outcome, tuple[Match, ...]]:
         with path.open("rb") as file:
-            made = pipeline.check_private(file.fileno()).verdict
-        return made.outcome, made.matches
+            result = pipeline.check_private(file.fileno()).verdict
+        return result.outcome, result.matches
 
     with MatcherSet([ConfiguredMatcher(matcher)]) as panel:
-        sure = Pipeline(InProcessFingerprinter(Plan(TYPES)), panel)
-        fast = Pipeline(QuickThenExact(quick, lambda: fingerprinter, panel.needs_exact_hash), panel)
-        expected = [verdict(sure, path) for path in paths]
-        assert [verdict(fast, path) for path in paths] == expected
+        exactly = Pipeline(InProcessFingerprinter(Plan(TYPES)), panel)
+        quickly = Pipeline(
+            QuickThenExact(quick, lambda: fingerprinter, panel.needs_exact_hash), panel
+        )
+        expected = [verdict(exactly, path) for path in paths]
+        assert [verdict(quickly, path) for path in paths] == expected
     outcomes = [outcome for outcome, _ in expected]
     assert outcomes.count(Outcome.MATCH) >= 10
     assert outcomes[:40].count(Outcome.NO_MATCH) >= 10

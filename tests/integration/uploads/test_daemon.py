@@ -57,7 +57,7 @@ def test_both_workplaces_give_the_same(checker: Checker, tmp_path: Path) -> None
 def test_many_uploads_at_once_all_get_their_verdict(checker: Checker) -> None:
     contents = [known(), *(b"text %d" % number for number in range(60))]
     with ThreadPoolExecutor(30) as pool:
-        outcomes = list(pool.map(lambda each: checker.scan_stream([each]).outcome, contents))
+        outcomes = list(pool.map(lambda content: checker.scan_stream([content]).outcome, contents))
     assert outcomes == [Outcome.MATCH, *[Outcome.NO_MATCH] * 60]
 
 

@@ -96,7 +96,7 @@ def test_only_the_group_may_connect_and_users_share_the_slots(
                 lambda: counted(program) == (MAX_CONNECTIONS_PER_USER, 1, 20), "told by status"
             )
             greedy.communicate()
-        program.wait_for(lambda: counted(program)[0] == 0, "let go")
+        program.wait_for(lambda: counted(program)[0] == 0, "released")
     text = program.run("status").stdout.decode()
     assert "Uploads       0 connections, 1 checked, 20 connections refused" in text
 

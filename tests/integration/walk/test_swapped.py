@@ -52,15 +52,15 @@ def scene(tmp_path: Path) -> Path:
 
 
 def read_by_descriptor(
-    directory: ListedDirectory, seen: Counter[str]
+    directory: ListedDirectory, counts: Counter[str]
 ) -> Iterator[tuple[bytes, bytes]]:
     for entry in directory.files:
         try:
             fd = directory.open(entry)
         except FileChanged:
-            seen["changed"] += 1
+            counts["changed"] += 1
         except FileNotFoundError:
-            seen["gone"] += 1
+            counts["gone"] += 1
         else:
             with os.fdopen(fd, "rb") as file:
                 yield directory.path + b"/" + entry.name, file.read()

@@ -311,9 +311,9 @@ def run(program: str, *arguments: object, before: tuple[str, ...] = ()) -> list[
     if before and "propagation" in result.stderr:
         pytest.skip("no mount namespace of our own is to be had here, as in a bare chroot")
     assert result.returncode == 0, result.stderr
-    found = json.loads(result.stdout)
-    assert isinstance(found, list)
-    return found
+    values = json.loads(result.stdout)
+    assert isinstance(values, list)
+    return values
 
 
 @pytest.mark.usefixtures("root_only")
@@ -372,7 +372,7 @@ def test_local_mounts_are_entered_and_loops_are_not(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
     (tmp_path / "source" / "c").touch()
     private = ("unshare", "--mount", "--propagation", "private")
-    local, one, everything = run(MOUNTED, tmp_path, before=private)
+    local, same_file_system, everything = run(MOUNTED, tmp_path, before=private)
     rest = [
         ["", [], []],
         ["/bound", ["c"], []],
@@ -386,6 +386,6 @@ def test_local_mounts_are_entered_and_loops_are_not(tmp_path: Path) -> None:
         "an interface of the kernel (proc) is mounted here",
     ]
     refused = sorted([*rest, ["/other", [], ["other-file-system"]]])
-    assert one == [refused, ["another file system is mounted here", *reasons]]
+    assert same_file_system == [refused, ["another file system is mounted here", *reasons]]
     entered = sorted([*rest, ["/other", ["b"], []]])
     assert local == everything == [entered, ["no rule matches", *reasons]]

@@ -47,14 +47,14 @@ PATIENCE = 20.0
 class RecordingCasework:
     """Records the verdicts and takes no action."""
 
-    found: list[JudgedFile] = field(default_factory=list)
+    files: list[JudgedFile] = field(default_factory=list)
     problem: Callable[[JudgedFile], None] = lambda _found: None
 
-    def apply_verdict(self, found: JudgedFile) -> Action:
+    def apply_verdict(self, file: JudgedFile) -> Action:
         """Record the file, unless *problem* raises."""
-        self.problem(found)
-        self.found.append(found)
-        return Action.OBSERVE if found.verdict.outcome is Outcome.MATCH else Action.ALLOW
+        self.problem(file)
+        self.files.append(file)
+        return Action.OBSERVE if file.verdict.outcome is Outcome.MATCH else Action.ALLOW
 
     def open_upload_case(self, key: str) -> None:
         """Ignore the upload."""
@@ -63,14 +63,14 @@ class RecordingCasework:
         """Do nothing: no action is pending."""
 
     @staticmethod
-    def fd_of(found: JudgedFile) -> int:
+    def fd_of(file: JudgedFile) -> int:
         """Return the file's descriptor."""
-        assert found.fd is not None, "nothing was read"
-        return found.fd
+        assert file.fd is not None, "nothing was read"
+        return file.fd
 
     def paths(self, outcome: Outcome) -> set[bytes]:
         """Return the paths with this outcome."""
-        return {file.path for file in self.found if file.verdict.outcome is outcome}
+        return {file.path for file in self.files if file.verdict.outcome is outcome}
 
 
 @dataclass

@@ -42,16 +42,16 @@ class FaultServer(Served):
                 return
 
 
-def answer(told: Response) -> Fault:
+def answer(response: Response) -> Fault:
     """Send this response: a status, a redirect, a meaningless answer."""
-    return send(told.wire())
+    return send(response.wire())
 
 
 def behave(respond: Respond) -> Fault:
     """Answer as a service does."""
 
-    async def act(asked: Request, writer: asyncio.StreamWriter) -> None:
-        writer.write(respond(asked).wire())
+    async def act(request: Request, writer: asyncio.StreamWriter) -> None:
+        writer.write(respond(request).wire())
         await writer.drain()
 
     return act
@@ -124,12 +124,12 @@ def drip(raw: bytes, pause: float) -> Fault:
     return act
 
 
-def delay(told: Response, pause: float) -> Fault:
+def delay(response: Response, pause: float) -> Fault:
     """Answer correctly but late."""
 
     async def act(_: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(pause)
-        writer.write(told.wire())
+        writer.write(response.wire())
         await writer.drain()
 
     return act

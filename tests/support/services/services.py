@@ -33,16 +33,16 @@ class Eokm:
     known_test: frozenset[str] = frozenset()
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, asked: Request) -> Response:
+    def __call__(self, request: Request) -> Response:
         """Answer ``true`` or ``false``, or refuse."""
-        path = re.fullmatch(r"/v1/(test/)?check/(md5|sha1)", asked.target)
+        path = re.fullmatch(r"/v1/(test/)?check/(md5|sha1)", request.target)
         if path is None:
             return Response(404)
-        if (fault := _common_fault(asked, "POST", self.credential)) is not None:
+        if (fault := _common_fault(request, "POST", self.credential)) is not None:
             return fault
-        if asked.headers.get("content-type") != "application/x-www-form-urlencoded":
+        if request.headers.get("content-type") != "application/x-www-form-urlencoded":
             return Response(415)
-        text = asked.body.decode("latin-1")
+        text = request.body.decode("latin-1")
         if not _is_hash(text, path[2]):
             return Response(400)
         self.asked.append(text)
@@ -63,17 +63,17 @@ class Hma:
     ready: bool = True
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, asked: Request) -> Response:
+    def __call__(self, request: Request) -> Response:
         """Answer ``GET /m/lookup`` with matches by bank, or refuse."""
-        url = urlsplit(asked.target)
+        url = urlsplit(request.target)
         if url.path != "/m/lookup":
             return _message(404, "not found")
-        if (fault := _common_fault(asked, "GET", None)) is not None:
+        if (fault := _common_fault(request, "GET", None)) is not None:
             return fault
         query = dict(parse_qsl(url.query, strict_parsing=True))
         kind, value = query.pop("signal_type", ""), query.pop("signal", "")
         banks = query.pop("banks", ",".join(self.banks)).split(",")
-        if query or asked.body or not _is_hash(value, kind):
+        if query or request.body or not _is_hash(value, kind):
             return _message(400, "invalid signal")
         if not self.ready:
             return _message(503, "index not yet ready")
@@ -101,16 +101,16 @@ class Arachnid:
     batch: int = 30
     asked: list[str] = field(default_factory=list)
 
-    def __call__(self, asked: Request) -> Response:
+    def __call__(self, request: Request) -> Response:
         """Answer ``POST /v1/pdq/`` with one entry for each hash, or refuse."""
-        if asked.target != "/v1/pdq/":
+        if request.target != "/v1/pdq/":
             return _detail(404, "not found")
-        if (fault := _common_fault(asked, "POST", self.credential)) is not None:
+        if (fault := _common_fault(request, "POST", self.credential)) is not None:
             return fault
-        kinds = [asked.headers.get(name) for name in ("accept", "content-type")]
+        kinds = [request.headers.get(name) for name in ("accept", "content-type")]
         if kinds != ["*/*", "application/json"]:
             return _detail(415, "content type")
-        body = json.loads(asked.body)
+        body = json.loads(request.body)
         if set(body) != {"hashes"} or not 0 < len(body["hashes"]) <= self.batch:
             return _detail(422, "hashes")
         values = [base64.b64decode(value, validate=True).hex() for value in body["hashes"]]
@@ -143,22 +143,22 @@ class Interruptible:
     inner: Hma
     silent: bool = True
 
-    def __call__(self, asked: Request) -> Response:
+    def __call__(self, request: Request) -> Response:
         """Answer as the service does, or fail."""
-        return Response(500) if self.silent else self.inner(asked)
+        return Response(500) if self.silent else self.inner(request)
 
 
-def _common_fault(asked: Request, method: str, credential: Credential | None) -> Response | None:
+def _common_fault(request: Request, method: str, credential: Credential | None) -> Response | None:
     """Refuse a wrong method, wrong or missing authentication, and any unexpected header."""
-    if asked.method != method:
+    if request.method != method:
         return Response(405)
     expected = None
     if credential is not None:
         expected = "Basic " + base64.b64encode(credential.to_line().encode()).decode()
-    if asked.headers.get("authorization") != expected:
+    if request.headers.get("authorization") != expected:
         return Response(401, b"", (("WWW-Authenticate", "Basic"),))
     allowed = ALLOWED_HEADERS | ({"content-length"} if method == "POST" else set())
-    return None if set(asked.headers) <= allowed else Response(400, b"a header too many")
+    return None if set(request.headers) <= allowed else Response(400, b"a header too many")
 
 
 def _is_hash(text: str, kind: str) -> bool:

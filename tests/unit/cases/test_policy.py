@@ -27,10 +27,10 @@ roots = st.builds(
     on_exact_match=st.sampled_from(MatchAction),
     on_similar_match=st.sampled_from(MatchAction),
     on_undetermined=st.sampled_from(UndeterminedAction),
-    on_category=categories.map(lambda found: tuple(found.items())),
+    on_category=categories.map(lambda actions: tuple(actions.items())),
 )
 matched = st.lists(matches("hashlist"), min_size=1, max_size=4).map(
-    lambda found: Verdict(Outcome.MATCH, tuple(found))
+    lambda values: Verdict(Outcome.MATCH, tuple(values))
 )
 verdicts = (
     matched

@@ -84,12 +84,12 @@ class WaitingThreads:
 
 @contextmanager
 def waiting(
-    scheduler: FairScheduler[int, int], *inputs: int | None, work: Work, held: int = 1
+    scheduler: FairScheduler[int, int], *inputs: int | None, work: Work, occupied: int = 1
 ) -> Iterator[WaitingThreads]:
     """Occupy *held* slots while the threads start; afterwards wait until all have ended."""
     waiting_threads = WaitingThreads(scheduler, work)
     with ExitStack() as slots:
-        for _ in range(held):
+        for _ in range(occupied):
             slots.enter_context(scheduler.slot(SchedulerLane.LOCAL))
         for value in inputs:
             waiting_threads.add(value)
@@ -134,7 +134,7 @@ def test_few_waiting_inputs_are_shared_between_slots() -> None:
         barrier.wait()
         return list(inputs)
 
-    with waiting(FairScheduler(2, batch_size=8), *range(4), work=work, held=2):
+    with waiting(FairScheduler(2, batch_size=8), *range(4), work=work, occupied=2):
         pass
     assert sorted(sizes) == [2, 2]
 

@@ -102,7 +102,7 @@ hits = st.builds(
     list=short,
     id=short,
 )
-heard = st.one_of(
+replies = st.one_of(
     st.builds(SignalReply, st.lists(hits, max_size=MAX_HITS).map(tuple)),
     st.builds(SignalReply, st.just(()), st.sampled_from(Reason), words),
 )
@@ -115,7 +115,7 @@ def exchanges(draw: st.DrawFn) -> tuple[CourierRequest, CourierReply]:
     reply: st.SearchStrategy[CourierReply]
     match request:
         case SignalLookupRequest(_, signals):
-            search_strategy = st.lists(heard, min_size=len(signals), max_size=len(signals))
+            search_strategy = st.lists(replies, min_size=len(signals), max_size=len(signals))
             reply = st.builds(SignalLookupReply, hexadecimal(64), search_strategy.map(tuple))
         case CheckRequest():
             reply = st.builds(CheckReply, st.builds(Diagnostic, words, st.booleans(), words, words))

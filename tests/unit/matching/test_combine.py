@@ -14,7 +14,7 @@ GOOD = Match("m", Signal("md5", "11" * 16), 0, "good", known_good=True)
 NOT_KNOWN = SignalAnswer()
 SILENCE = SignalAnswer(reason=Reason.UNANSWERED, detail="timed out")
 
-heard = st.lists(
+answers = st.lists(
     st.sampled_from(
         [NOT_KNOWN, SILENCE, SignalAnswer((BAD,)), SignalAnswer((GOOD,)), SignalAnswer((GOOD, BAD))]
     ),
@@ -23,24 +23,28 @@ heard = st.lists(
 )
 
 
-@given(heard)
+@given(answers)
 def test_no_match_requires_an_answer_for_every_signal(
-    said: list[SignalAnswer],
+    answers_given: list[SignalAnswer],
 ) -> None:
-    answer = combine("m", said, asked_at=1.0)
-    assert (answer.outcome is Outcome.NO_MATCH) == all(reply == NOT_KNOWN for reply in said)
+    answer = combine("m", answers_given, asked_at=1.0)
+    assert (answer.outcome is Outcome.NO_MATCH) == all(
+        reply == NOT_KNOWN for reply in answers_given
+    )
 
 
-@given(heard)
-def test_the_outcome_does_not_depend_on_the_order_of_the_signals(said: list[SignalAnswer]) -> None:
-    outcomes = {combine("m", order, asked_at=1.0).outcome for order in permutations(said)}
+@given(answers)
+def test_the_outcome_does_not_depend_on_the_order_of_the_signals(
+    answers_given: list[SignalAnswer],
+) -> None:
+    outcomes = {combine("m", order, asked_at=1.0).outcome for order in permutations(answers_given)}
     assert len(outcomes) == 1
 
 
-@given(heard)
-def test_no_match_of_any_signal_is_lost(said: list[SignalAnswer]) -> None:
-    matches = combine("m", said, asked_at=1.0).matches
-    assert set(matches) == {match for reply in said for match in reply.matches}
+@given(answers)
+def test_no_match_of_any_signal_is_lost(answers_given: list[SignalAnswer]) -> None:
+    matches = combine("m", answers_given, asked_at=1.0).matches
+    assert set(matches) == {match for reply in answers_given for match in reply.matches}
     assert len(matches) == len(set(matches))
 
 

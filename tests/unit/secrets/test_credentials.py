@@ -32,16 +32,16 @@ class MemoryKeyring(KeyringBackend):
     """A keyring backend as an administrator may have installed one."""
 
     priority = 1
-    kept: dict[tuple[str, str], str] = {}  # noqa: RUF012  # keyring makes a new object every time
+    stored: dict[tuple[str, str], str] = {}  # noqa: RUF012  # keyring makes a new object every time
 
     def get_password(self, service: str, username: str) -> str | None:
-        return self.kept.get((service, username))
+        return self.stored.get((service, username))
 
     def set_password(self, service: str, username: str, password: str) -> None:
-        self.kept[service, username] = password
+        self.stored[service, username] = password
 
     def delete_password(self, service: str, username: str) -> None:
-        del self.kept[service, username]
+        del self.stored[service, username]
 
 
 class LockedKeyring(KeyringBackend):
@@ -63,7 +63,7 @@ def keyrings() -> Iterator[str]:
     sys.modules[name] = module
     yield name
     del sys.modules[name]
-    MemoryKeyring.kept.clear()
+    MemoryKeyring.stored.clear()
 
 
 def private(path: Path, text: str = LINE, mode: int = 0o600) -> Path:
@@ -76,7 +76,7 @@ def everywhere(tmp_path: Path, keyrings: str) -> SecretSources:
     for source in ("systemd", "files"):
         (tmp_path / source).mkdir()
     private(tmp_path / "systemd" / "eokm", "systemd:1\n", 0o440)
-    MemoryKeyring.kept["hashwacht", "eokm"] = "keyring:2"
+    MemoryKeyring.stored["hashwacht", "eokm"] = "keyring:2"
     private(tmp_path / "files" / "eokm", "file:3\n")
     return SecretSources(
         tmp_path / "files",
@@ -94,7 +94,7 @@ def test_the_places_are_asked_in_their_order(tmp_path: Path, keyrings: str) -> N
     assert load_credential("eokm", sources) == Credential("systemd", "1")
     (tmp_path / "systemd" / "eokm").unlink()
     assert load_credential("eokm", sources) == Credential("keyring", "2")
-    MemoryKeyring.kept.clear()
+    MemoryKeyring.stored.clear()
     assert load_credential("eokm", sources) == Credential("file", "3")
     (tmp_path / "files" / "eokm").unlink()
     assert load_credential("eokm", sources) == Credential("environment", "4")

@@ -28,8 +28,10 @@ from support.strategies import file_ids, matches, names
 KEY, OTHER = "ab" * 32, "cd" * 32
 ODD = st.text(st.characters(codec=None), max_size=20)
 
-found = st.lists(matches("hashlist"), max_size=3).map(tuple)
-evidences = st.builds(Evidence, st.sampled_from(Outcome), found, found, found, found)
+match_lists = st.lists(matches("hashlist"), max_size=3).map(tuple)
+evidences = st.builds(
+    Evidence, st.sampled_from(Outcome), match_lists, match_lists, match_lists, match_lists
+)
 paths = st.lists(names, min_size=1, max_size=3).map(lambda parts: b"/" + b"/".join(parts))
 
 
@@ -87,7 +89,7 @@ def test_evidence_in_json_has_no_values(evidence: Evidence) -> None:
             assert match.signal.value not in text
 
 
-@given(first=found, second=found)
+@given(first=match_lists, second=match_lists)
 def test_withdrawn_matches_are_kept(first: tuple[Match, ...], second: tuple[Match, ...]) -> None:
     before = Evidence.from_verdict(Verdict(Outcome.MATCH, first))
     after = Evidence.from_verdict(Verdict(Outcome.MATCH, second), before)

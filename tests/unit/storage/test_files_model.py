@@ -82,12 +82,12 @@ class FilesMachine(RuleBasedStateMachine):
         self.database.close()
         self.open()
 
-    @rule(directory=directories, run=runs, found=st.lists(looks, max_size=4))
+    @rule(directory=directories, run=runs, entries=st.lists(looks, max_size=4))
     def put(
-        self, directory: bytes, run: int, found: list[tuple[bytes, FileId, int, str | None]]
+        self, directory: bytes, run: int, entries: list[tuple[bytes, FileId, int, str | None]]
     ) -> None:
         rows = []
-        for name, file, nlink, key in found:
+        for name, file, nlink, key in entries:
             reason = Reason.CHANGED if key is None else None
             rows.append((name, file, nlink, None if key is None else self.numbers[key], reason))
             files = self.files.setdefault(directory, {})
@@ -95,10 +95,10 @@ class FilesMachine(RuleBasedStateMachine):
         self.tested.record(directory, run, rows)
         self.runs.setdefault(directory, 0)
 
-    @rule(directory=directories, found=st.lists(some_names, max_size=3))
-    def forget_names(self, directory: bytes, found: list[bytes]) -> None:
+    @rule(directory=directories, entries=st.lists(some_names, max_size=3))
+    def forget_names(self, directory: bytes, entries: list[bytes]) -> None:
         files = self.files.get(directory, {})
-        names = [*found, *list(files)[:1]]
+        names = [*entries, *list(files)[:1]]
         self.tested.remove(directory, names)
         for name in names:
             files.pop(name, None)

@@ -109,12 +109,12 @@ class GapsMachine(RuleBasedStateMachine):
         for number in due:
             self.known[number].closed = now
 
-    @rule(kept=st.sets(st.sampled_from(["one", "two"])))
-    def configure_other_roots(self, kept: set[str]) -> None:
+    @rule(roots_kept=st.sets(st.sampled_from(["one", "two"])))
+    def configure_other_roots(self, roots_kept: set[str]) -> None:
         now = self.tick()
-        self.tested.retire_roots(kept, now)
+        self.tested.retire_roots(roots_kept, now)
         for gap in self.known.values():
-            if gap.closed is None and gap.root not in kept:
+            if gap.closed is None and gap.root not in roots_kept:
                 gap.ended, gap.closed = gap.ended or now, now
 
     @invariant()

@@ -17,7 +17,7 @@ from support.strategies import MATCHERS, answers, fingerprints
 
 TEXT = Fingerprint("00" * 32, 1, "text/plain", ("sha1/1",), (Signal("sha1", "00" * 20),))
 
-kept = st.lists(
+contents = st.lists(
     st.tuples(fingerprints(), st.lists(answers(), max_size=3, unique_by=lambda a: a.matcher)),
     max_size=6,
     unique_by=lambda pair: pair[0].key,
@@ -55,31 +55,31 @@ def is_stale(
 
 
 @settings(max_examples=60, deadline=None)
-@given(kept=kept, want=wanted, limit=st.integers(1, 4))
+@given(contents=contents, want=wanted, limit=st.integers(1, 4))
 def test_contents_without_a_required_answer_are_stale(
-    kept: list[tuple[Fingerprint, list[Answer]]], want: dict[str, AnswerRequirement], limit: int
+    contents: list[tuple[Fingerprint, list[Answer]]], want: dict[str, AnswerRequirement], limit: int
 ) -> None:
     with TemporaryDirectory() as folder:
         database = Database.open(Path(folder) / "state.db")
-        numbers = record_contents(database, [fingerprint for fingerprint, _ in kept], 1.0)
+        numbers = record_contents(database, [fingerprint for fingerprint, _ in contents], 1.0)
         replies = StoredAnswers(database)
         replies.record(
             [
                 (numbers[fingerprint.key], answer)
-                for fingerprint, signals in kept
+                for fingerprint, signals in contents
                 for answer in signals
             ]
         )
         expected = [
             numbers[fingerprint.key]
-            for fingerprint, signals in kept
+            for fingerprint, signals in contents
             if is_stale(fingerprint, signals, want)
         ]
-        found: list[int] = []
-        while part := replies.load_stale(want, found[-1] if found else 0, limit):
+        numbers_found: list[int] = []
+        while part := replies.load_stale(want, numbers_found[-1] if numbers_found else 0, limit):
             assert len(part) <= limit
-            found += part
-        assert found == sorted(expected)
+            numbers_found += part
+        assert numbers_found == sorted(expected)
         assert replies.count_stale(want) == len(expected)
         database.close()
 

@@ -29,8 +29,8 @@ def file(
 
 def test_a_path_is_taken_once_as_it_was_announced_last() -> None:
     queue = AnnouncementQueue(10)
-    for each in (file(b"a"), file(b"b"), file(b"a", change=Change.CLOSED)):
-        queue.announce(each)
+    for announcement in (file(b"a"), file(b"b"), file(b"a", change=Change.CLOSED)):
+        queue.announce(announcement)
     assert len(queue) == 2
     assert queue.drain(10, 0) == ([file(b"a", change=Change.CLOSED), file(b"b")], [])
     assert queue.drain(10, 0) == ([], [])
