@@ -79,6 +79,8 @@ class AuditEvent(StrEnum):
     LIMIT_APPROVED = "limit-approved"
     LIMIT_DISCARDED = "limit-discarded"
     LIMIT_REINSTATED = "limit-reinstated"
+    UNDETERMINED_ACCEPTED = "undetermined-accepted"
+    ACCEPTANCE_WITHDRAWN = "acceptance-withdrawn"
     LIST_IMPORTED = "list-imported"
     LIST_CHANGED = "list-changed"
     LIST_REMOVED = "list-removed"

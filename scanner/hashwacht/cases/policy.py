@@ -40,6 +40,8 @@ def decide(verdict: Verdict, root: RootSettings, *, released: bool = False) -> P
     if verdict.outcome is Outcome.MATCH:
         decisions = [_for_match(match, root) for match in verdict.matches]
         return max(decisions, key=lambda decision: _SEVERITY[decision.action])
+    if verdict.accepted:
+        return PolicyDecision(Action.ALLOW, "accepted")
     if verdict.outcome is Outcome.UNDETERMINED and root.on_undetermined is UndeterminedAction.HOLD:
         return PolicyDecision(Action.HOLD, "undetermined")
     return PolicyDecision(Action.ALLOW, verdict.outcome.value)

@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "hash": "Print the signals of files: digests, and picture hashes with their quality.",
         "explain": "Show whether paths would be scanned, and which rule decides.",
         "cases": "List and show cases; restore, release or destroy their files; add notes.",
+        "undetermined": "List undetermined contents; accept what cannot be judged.",
         "limits": "List actions paused by the action limit; approve or discard them.",
         "quarantine": "Generate the key pair for quarantine; list and verify sealed files.",
         "audit": "Show and verify the audit log; print checkpoints to store elsewhere.",

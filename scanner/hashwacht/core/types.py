@@ -194,7 +194,8 @@ class Answer:
 class Verdict:
     """What is known of one content, from all its answers.
 
-    *suppressed* are matches that known-good entries (*suppressed_by*) suppress.
+    *suppressed* are matches that known-good entries (*suppressed_by*) suppress.  *accepted*: a
+    person has accepted that it is undetermined for this reason.
     """
 
     outcome: Outcome
@@ -203,6 +204,7 @@ class Verdict:
     detail: str = ""
     suppressed: tuple[Match, ...] = ()
     suppressed_by: tuple[Match, ...] = ()
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

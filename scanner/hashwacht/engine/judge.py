@@ -8,12 +8,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import Outcome, Reason
 from hashwacht.matching.matcher_set import EarlierAnswers, LookupRequest, MatcherSet
 from hashwacht.pipeline import Judgement, judge_all
+from hashwacht.storage.accepted import ACCEPTABLE_REASONS
 from hashwacht.storage.answers import AnswerRequirement
 from hashwacht.storage.contents import StoredContent, StoredVerdict
 from hashwacht.storage.journal import PendingContent
@@ -44,6 +45,8 @@ class JudgedContent:
     @property
     def is_reportable(self) -> bool:
         """True for a changed outcome, except from undetermined or none to NO_MATCH."""
+        if self.now.verdict.accepted:
+            return False
         no_match = self.now.verdict.outcome is Outcome.NO_MATCH
         return self.outcome_changed and not (no_match and self.before is not Outcome.MATCH)
 
@@ -103,13 +106,30 @@ class ContentJudge:
             LookupRequest(content.fingerprint, content.answers, early.get(content.id))
             for content in known
         ]
-        judgements = judge_all(matcher_set, requests, self._clock(), unavailable)
+        judgements = self._mark_accepted(
+            judge_all(matcher_set, requests, self._clock(), unavailable)
+        )
         if self._closing.is_set():
             raise Interrupted("stopped while matchers were asked")
         return {
             content.id: JudgedContent(now, content.outcome, knowledge_id, content.first_match_at)
             for content, now in zip(known, judgements, strict=True)
         }
+
+    def _mark_accepted(self, judgements: list[Judgement]) -> list[Judgement]:
+        keys = [
+            judgement.fingerprint.key
+            for judgement in judgements
+            if judgement.verdict.reason in ACCEPTABLE_REASONS
+        ]
+        accepted = self._store.accepted.load(keys) if keys else {}
+        return [
+            replace(judgement, verdict=replace(judgement.verdict, accepted=True))
+            if (acceptance := accepted.get(judgement.fingerprint.key))
+            and acceptance.reason is judgement.verdict.reason
+            else judgement
+            for judgement in judgements
+        ]
 
     def record(
         self, judged: Mapping[int, JudgedContent], pending: Iterable[PendingContent] = ()

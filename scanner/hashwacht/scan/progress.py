@@ -51,9 +51,10 @@ class RunCounts:
     *files* and *bytes* count everything seen, *read* and *read_bytes* what was read, *unchanged*
     what needed only a stat(2).  *matches*, *suppressed* and *undetermined* count files with such a
     verdict; a suppressed file also counts by its verdict.  *new_matches* counts matching files
-    that are new, were changed, or did not match before.  *errors* are directories that could not be
-    listed, *excluded* what a rule excluded, *left_out* the mounted file systems that are not part
-    of the scan, *lookups* the questions to matchers.
+    that are new, were changed, or did not match before.  *accepted* counts undetermined files that
+    a person has accepted.  *errors* are directories that could not be listed, *excluded* what a
+    rule excluded, *left_out* the mounted file systems that are not part of the scan, *lookups* the
+    questions to matchers.
     """
 
     files: int = 0
@@ -67,6 +68,7 @@ class RunCounts:
     undetermined: int = 0
     errors: int = 0
     excluded: int = 0
+    accepted: int = 0
     left_out: int = 0
     lookups: int = 0
 

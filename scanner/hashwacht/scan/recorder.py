@@ -225,7 +225,7 @@ class ScanRecorder:
         file.work.tally.count_verdict(verdict)
         is_new_match = is_new and verdict.outcome is Outcome.MATCH
         file.work.tally.new_matches += is_new_match or judged.matches_since(self._began)
-        if verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed:
+        if verdict.accepted or (verdict.outcome is Outcome.NO_MATCH and not verdict.suppressed):
             return []
         content = fingerprint.kind, fingerprint.size, fingerprint.key
         return [ScanResult((file.path,), verdict, *content)]

@@ -48,6 +48,7 @@ class Tally:
     unchanged: int = 0
     errors: int = 0
     excluded: int = 0
+    accepted: int = 0
     left_out: int = 0
     lookups: int = 0
     new_matches: int = 0
@@ -67,6 +68,9 @@ class Tally:
 
     def count_verdict(self, verdict: Verdict) -> None:
         """Count one file with its verdict."""
+        if verdict.accepted:
+            self.accepted += 1
+            return
         self.outcomes[verdict.outcome] += 1
         self.suppressed += bool(verdict.suppressed)
         if verdict.reason is not None:
@@ -161,7 +165,7 @@ def _source(match: Match) -> str:
 _COUNTERS = ("outcomes", "reasons", "lists", "asked", "matched", "unanswered")
 _DISPLAYED = (
     *("files", "read", "read_bytes", "unchanged", "errors"),
-    *("excluded", "left_out", "lookups", "new_matches", "suppressed"),
+    *("excluded", "accepted", "left_out", "lookups", "new_matches", "suppressed"),
 )
 _NUMBERS = (*_DISPLAYED, "size", "seconds")
 

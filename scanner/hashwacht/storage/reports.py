@@ -21,9 +21,13 @@ _FILES = (
 )
 _WITHIN = "(d.path = ? OR (d.path >= ? AND d.path < ?))"
 
+_ACCEPTED = """EXISTS (SELECT 1 FROM fingerprints AS fp JOIN accepted AS a ON a.key = fp.key
+    JOIN words AS w ON w.text = a.reason WHERE fp.content = c.id AND w.id = c.reason)"""
+
 _UNDETERMINED = f"""
     SELECT count(*), min(p.first_seen) FROM contents AS c
-    JOIN fingerprints AS p ON p.content = c.id WHERE c.outcome = {UNDETERMINED}"""  # noqa: S608  # ours
+    JOIN fingerprints AS p ON p.content = c.id
+    WHERE c.outcome = {UNDETERMINED} AND NOT {_ACCEPTED}"""  # noqa: S608  # ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class StorageReports(DatabaseTable):
             f"c.outcome = {MATCH}",
             # A suppressed match is recorded without a knowledge_id, so that every run reports it.
             "c.outcome IS NOT NULL AND c.epoch IS NULL",
-            f"f.content IS NULL OR c.outcome = {UNDETERMINED}",
+            f"f.content IS NULL OR (c.outcome = {UNDETERMINED} AND NOT {_ACCEPTED})",
         )
         with self._database.snapshot() as connection:
             words = self._database.words
@@ -89,6 +93,14 @@ class StorageReports(DatabaseTable):
     def count_undetermined(self) -> Backlog:
         """Count contents whose last verdict is UNDETERMINED, for any reason."""
         return Backlog(*self._database.fetch_one(_UNDETERMINED))
+
+    def load_undetermined(self, limit: int) -> list[int]:
+        """Return up to *limit* contents whose last verdict is UNDETERMINED, newest first."""
+        rows = self._database.fetch_all(
+            f"SELECT id FROM contents WHERE outcome = {UNDETERMINED} ORDER BY id DESC LIMIT ?",  # noqa: S608  # ours
+            (limit,),
+        )
+        return [number for (number,) in rows]
 
     def count_pending(self) -> Backlog:
         """Count contents that wait for an answer."""

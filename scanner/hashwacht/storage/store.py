@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
+from hashwacht.storage.accepted import AcceptedContents
 from hashwacht.storage.action_limits import ReachedLimits
 from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
 from hashwacht.storage.cases import Cases
@@ -45,6 +46,7 @@ class Store:
         self.journal = EventJournal(database)
         self.gaps = Gaps(database)
         self.pending = PendingContents(database)
+        self.accepted = AcceptedContents(database)
 
     @classmethod
     def open(cls, directory: Path) -> Self:

@@ -184,8 +184,9 @@ class UploadCheckReply(Message, frozen=True, tag="checked"):
     def to_result(self) -> CheckResult:
         """Return the result."""
         matches = tuple(map(_match, self.matches))
-        suppressed = (tuple(map(_match, wire)) for wire in (self.suppressed, self.suppressed_by))
-        verdict = Verdict(self.outcome, matches, self.reason, self.detail, *suppressed)
+        suppressed = tuple(map(_match, self.suppressed))
+        good = tuple(map(_match, self.suppressed_by))
+        verdict = Verdict(self.outcome, matches, self.reason, self.detail, suppressed, good)
         return CheckResult(verdict, self.key, self.kind, self.size, self.recorded)
 
 

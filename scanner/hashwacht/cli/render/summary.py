@@ -36,7 +36,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
         f" ({format_size(counts.bytes)}), {count(counts.read)} read"
         f" ({format_size(counts.read_bytes)}), {count(counts.unchanged)} unchanged"
     )
-    no_match = counts.files - counts.matches - counts.undetermined
+    no_match = counts.files - counts.matches - counts.undetermined - counts.accepted
     lists = _largest_first(summary.lists)
     new = f"{count(counts.new_matches)} new; " if counts.matches else ""
     yield _row("match", counts.matches, f"{new}{lists}")
@@ -45,6 +45,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield _row("undetermined", counts.undetermined, _largest_first(reasons))
     for reason in summary.reasons:
         yield f"{'':19}{reason}: {MEANING[reason]}"
+    if counts.accepted:
+        yield _row("accepted", counts.accepted, "undetermined; see `hashwacht undetermined list`")
     if counts.suppressed:
         yield _row("suppressed", counts.suppressed, "suppressed by a known-good list")
     if counts.errors:

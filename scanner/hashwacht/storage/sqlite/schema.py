@@ -260,7 +260,17 @@ _VERSION_4: Step = (
     "CREATE INDEX journal_due ON journal (tree, lane, due)",
 )
 
-STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5: Step = (
+    # Undetermined contents that a person accepted, for the reason that they had then.
+    """CREATE TABLE accepted (
+        key BLOB PRIMARY KEY,
+        reason TEXT NOT NULL,
+        at REAL NOT NULL,
+        who TEXT NOT NULL,
+        text TEXT NOT NULL) WITHOUT ROWID""",
+)
+
+STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """All steps in order; the version of a database is the number of its steps."""
 
 
