@@ -15,23 +15,23 @@ from support.program import Program
 
 @pytest.fixture(scope="module")
 def checker() -> Iterator[Checker]:
-    """Know one content."""
-    with knowing(KNOWN) as made:
-        yield made
+    """Return a checker that lists one content."""
+    with knowing(KNOWN) as checker:
+        yield checker
 
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
-    """Set up a machine with a list."""
-    made = Program(tmp_path_factory.mktemp("home"))
-    done = made.run("lists", "import", "known", "-", given=known_list())
-    assert done.returncode == 0, done.stderr
-    return made
+    """Configure a machine with a list."""
+    program = Program(tmp_path_factory.mktemp("home"))
+    result = program.run("lists", "import", "known", "-", given=known_list())
+    assert result.returncode == 0, result.stderr
+    return program
 
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a re-encoded copy of the listed picture: only a perceptual hash knows it."""
+    """Write a re-encoded copy of the listed picture that only a perceptual hash matches."""
     file = tmp_path_factory.mktemp("pictures") / "known.png"
     file.write_bytes(encode(photo(KNOWN_SEED), "png"))
     return file
@@ -39,7 +39,7 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def unknown(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a picture that is on no list, of some hundred kilobytes."""
+    """Write an unlisted picture of some hundred kilobytes."""
     file = tmp_path_factory.mktemp("pictures") / "unknown.png"
     file.write_bytes(encode(photo(7), "png"))
     return file
@@ -47,7 +47,7 @@ def unknown(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def django_project(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Set Django up, which a process can do but once; tests override what they change."""
+    """Configure Django, once for the process; tests override what they change."""
     import django  # type: ignore[import-untyped]  # Django ships no types
     from django.conf import settings  # type: ignore[import-untyped]  # Django ships no types
 

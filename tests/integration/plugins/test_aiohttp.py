@@ -1,4 +1,4 @@
-"""The reader in a real aiohttp application: its own server, its own client."""
+"""The reader in a real aiohttp application, with raised by aiohttp itself server and client."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from support.plugins.uploads import KNOWN, knowing, opened
 LARGE = b"other bytes" * 500_000
 
 if TYPE_CHECKING:
-    Client = TestClient[web.Request, web.Application]  # 3.10 knows no parameters
+    Client = TestClient[web.Request, web.Application]  # 3.10 has no parameters
 
 
 class Site:
-    """What arrived at the application, file by file."""
+    """The files that arrived at the application."""
 
     def __init__(self, scan: UploadScanner) -> None:
         self.scan = scan
@@ -143,7 +143,7 @@ def test_a_body_that_is_a_file_is_read_alike(checker: Checker) -> None:
     assert site.received == [LARGE, b""]
 
 
-@pytest.mark.filterwarnings("ignore:unread_data:DeprecationWarning")  # aiohttp's own
+@pytest.mark.filterwarnings("ignore:unread_data:DeprecationWarning")  # raised by aiohttp itself
 def test_a_transfer_encoding_is_decoded_before_the_look(checker: Checker) -> None:
     site = Site(UploadScanner(checker))
     assert site.run(post(KNOWN, encoding="base64"))[0] == 403
@@ -156,8 +156,8 @@ def test_the_policy_says_what_happens_and_what_is_answered(checker: Checker) -> 
     site = Site(UploadScanner(checker, policy=Policy(refused=refusal)))
     status, text = site.run(post(KNOWN))
     assert (status, '"status": 451' in text) == (451, True)
-    held = Site(UploadScanner(checker, policy=Policy(on_match=OnMatch.HOLD)))
-    assert held.run(post(KNOWN)) == (200, "stored")
+    holding_site = Site(UploadScanner(checker, policy=Policy(on_match=OnMatch.HOLD)))
+    assert holding_site.run(post(KNOWN)) == (200, "stored")
     strict = Policy(on_undetermined=OnUndetermined.REJECT, max_bytes=100)
     assert Site(UploadScanner(checker, policy=strict)).run(post(LARGE))[0] == 503
 
@@ -166,7 +166,7 @@ def test_a_client_that_vanishes_leaves_no_file_open(checker: Checker, tmp_path: 
     site = Site(UploadScanner(checker, policy=Policy(spool=str(tmp_path))))
 
     def spooled() -> bool:
-        return any(each.startswith(str(tmp_path)) for each in opened())
+        return any(path.startswith(str(tmp_path)) for path in opened())
 
     async def vanish(client: Client) -> None:
         _, writer = await asyncio.open_connection(client.host, client.port)

@@ -1,4 +1,4 @@
-"""Every framework with both workplaces: the same answers, and the same is kept for a case."""
+"""Every framework with both backends: the same answers, and the same records of uploads."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ Post = Callable[[Checker, Policy, ClientInfo, bytes], int]
 
 
 @dataclass(frozen=True)
-class Workplace:
-    """A checker, and the state that it keeps uploads in."""
+class Backend:
+    """A checker and the storage of its uploads."""
 
     checker: Checker
     program: UploadDaemon
@@ -56,32 +56,32 @@ class Workplace:
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UploadDaemon]:
-    made = UploadDaemon(tmp_path_factory.mktemp("daemon"))
-    with made.scanner():
-        yield made
+    daemon = UploadDaemon(tmp_path_factory.mktemp("daemon"))
+    with daemon.scanner():
+        yield daemon
 
 
 @pytest.fixture(scope="module", params=["process", "daemon"])
-def workplace(
+def backend(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Workplace]:
-    """Work in this process, or have the daemon do it."""
+) -> Iterator[Backend]:
+    """Check in this process, or in the daemon."""
     if request.param == "daemon":
         program = request.getfixturevalue("daemon")
         with Checker.configured(program.configuration) as checker:
-            yield Workplace(checker, program)
+            yield Backend(checker, program)
         return
     program = UploadDaemon(tmp_path_factory.mktemp("process"))
     with program.in_environment(), Checker.configured(program.in_process()) as checker:
-        yield Workplace(checker, program)
+        yield Backend(checker, program)
 
 
 def undetermined() -> bytes:
-    """Give a picture that is too large to be decoded: nobody can say what it shows."""
+    """Return a picture that is too large to be decoded."""
     return png(60_000, 60_000)
 
 
-# One application for each framework, which keeps a picture and answers 200.
+# One application for each framework, which stores a picture and answers 200.
 
 
 def starlette(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
@@ -118,9 +118,11 @@ async def _posted(app: Starlette, content: bytes) -> int:
 
 
 class InMemory(FlaskRequest):
-    """Keeps files in memory: Werkzeug closes no spooled file when a body breaks off."""
+    """Holds files in memory: Werkzeug closes no spooled file when a body breaks off."""
 
-    def _get_file_stream(self, *_: object, **__: object) -> io.BytesIO:  # the documented place
+    def _get_file_stream(
+        self, *_: object, **__: object
+    ) -> io.BytesIO:  # the documented method to override
         return io.BytesIO()
 
 
@@ -133,17 +135,17 @@ def flask(checker: Checker, policy: Policy, client_info: ClientInfo, content: by
         return str(len(request.files["picture"].read()))
 
     Hashwacht(app, checker=checker, policy=policy, client_info=client_info)
-    given = {"picture": (io.BytesIO(content), "a.png", "image/png")}
-    return app.test_client().post("/up", data=given).status_code
+    files = {"picture": (io.BytesIO(content), "a.png", "image/png")}
+    return app.test_client().post("/up", data=files).status_code
 
 
 def django(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
-    """Ask the upload handler, which answers with the policy's answer by the view for refusals."""
+    """Send to the upload handler, whose view for refusals returns the policy's response."""
     from django.test import Client  # type: ignore[import-untyped]  # Django ships no types
     from django.test.utils import override_settings  # type: ignore[import-untyped]  # as above
 
-    ours = {"CHECKER": checker, "POLICY": policy, "CLIENT_INFO": client_info}
-    with override_settings(HASHWACHT=ours, FILE_UPLOAD_HANDLERS=HANDLERS, ROOT_URLCONF=_urls()):
+    options = {"CHECKER": checker, "POLICY": policy, "CLIENT_INFO": client_info}
+    with override_settings(HASHWACHT=options, FILE_UPLOAD_HANDLERS=HANDLERS, ROOT_URLCONF=_urls()):
         file = io.BytesIO(content)
         file.name = "a.png"
         status: int = Client().post("/up", {"picture": file}).status_code
@@ -154,10 +156,10 @@ def _urls() -> Any:
     from django.http import HttpResponse  # type: ignore[import-untyped]  # Django ships no types
     from django.urls import path  # type: ignore[import-untyped]  # Django ships no types
 
-    made: Any = ModuleType("urls")
-    made.urlpatterns = [path("up", lambda asked: HttpResponse(str(len(asked.FILES))))]
-    made.handler403 = "hashwacht_plugins.django.verdicts.permission_denied"
-    return made
+    module: Any = ModuleType("urls")
+    module.urlpatterns = [path("up", lambda asked: HttpResponse(str(len(asked.FILES))))]
+    module.handler403 = "hashwacht_plugins.django.verdicts.permission_denied"
+    return module
 
 
 def in_aiohttp(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
@@ -190,29 +192,27 @@ FRAMEWORKS: list[Post] = [starlette, fastapi, flask, django, in_aiohttp]
 
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
-def test_a_known_picture_is_refused_and_an_unknown_one_passed(
-    workplace: Workplace, post: Post
-) -> None:
-    assert post(workplace.checker, Policy(), ClientInfo(), known()) == REFUSED
-    assert post(workplace.checker, Policy(), ClientInfo(), encode(photo(7))) == STORED
+def test_a_known_picture_is_refused_and_an_unknown_one_passed(backend: Backend, post: Post) -> None:
+    assert post(backend.checker, Policy(), ClientInfo(), known()) == REFUSED
+    assert post(backend.checker, Policy(), ClientInfo(), encode(photo(7))) == STORED
 
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
-def test_the_policy_decides_about_undetermined_uploads(workplace: Workplace, post: Post) -> None:
-    assert post(workplace.checker, Policy(), ClientInfo(), undetermined()) == STORED
-    assert post(workplace.checker, REJECTING, ClientInfo(), undetermined()) == UNAVAILABLE
+def test_the_policy_decides_about_undetermined_uploads(backend: Backend, post: Post) -> None:
+    assert post(backend.checker, Policy(), ClientInfo(), undetermined()) == STORED
+    assert post(backend.checker, REJECTING, ClientInfo(), undetermined()) == UNAVAILABLE
 
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
-def test_the_origin_is_kept_only_for_matches(workplace: Workplace, post: Post) -> None:
+def test_the_origin_is_kept_only_for_matches(backend: Backend, post: Post) -> None:
     name = f"{post.__name__} and the user"
     client_info = ClientInfo(user=lambda _: name)
-    other = encode(photo(7))
-    for content in (known(), undetermined(), other):
-        post(workplace.checker, Policy(), client_info, content)
+    picture = encode(photo(7))
+    for content in (known(), undetermined(), picture):
+        post(backend.checker, Policy(), client_info, content)
     for content in (known(), undetermined()):
-        of = workplace.program.upload_contexts(hashlib.sha256(content).hexdigest())
-        (told,) = [each for each in of if each.user == name]
-        expected = replace(told, path="/up", field="picture", file_name="a.png")
-        assert told == replace(expected, declared_type="image/png")
-    assert workplace.program.upload_contexts(hashlib.sha256(other).hexdigest()) == []
+        of = backend.program.upload_contexts(hashlib.sha256(content).hexdigest())
+        (context,) = [context for context in of if context.user == name]
+        expected = replace(context, path="/up", field="picture", file_name="a.png")
+        assert context == replace(expected, declared_type="image/png")
+    assert backend.program.upload_contexts(hashlib.sha256(picture).hexdigest()) == []

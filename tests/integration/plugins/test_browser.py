@@ -1,4 +1,4 @@
-"""The form of every example site, filled in by a real browser."""
+"""The form of every example site, submitted by a real browser."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 def test_a_known_picture_is_refused_and_an_unknown_one_stored(
     site: str, window: Browser, program: Program, known: Path, unknown: Path
 ) -> None:
-    seen = {}
+    responses = {}
     with served(SITES[site], program) as address:
         for file in (unknown, known):
             window.open(address)
             window.choose(file)
             window.press()
-            seen[file] = window.answer()
-    assert seen[unknown] == f"stored {unknown.stat().st_size} bytes"
-    assert seen[known] == REFUSED.get(site, "This upload cannot be accepted.")
+            responses[file] = window.answer()
+    assert responses[unknown] == f"stored {unknown.stat().st_size} bytes"
+    assert responses[known] == REFUSED.get(site, "This upload cannot be accepted.")

@@ -1,4 +1,4 @@
-"""Every part for Django in a real project, asked by Django's own test client."""
+"""Every part for Django in a real project, called by Django's own test client."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ PLAIN = {"default": {"BACKEND": FILES}}
 
 
 def take(request: Any) -> HttpResponse:
-    contents = [each.read() for each in request.FILES.getlist("picture")]
-    found = [(each.result.outcome, each.result.reason) for each in request.hashwacht]
-    return HttpResponse(repr((list(map(len, contents)), found)))
+    contents = [file.read() for file in request.FILES.getlist("picture")]
+    results = [(finding.result.outcome, finding.result.reason) for finding in request.hashwacht]
+    return HttpResponse(repr((list(map(len, contents)), results)))
 
 
 def form(request: Any) -> HttpResponse:
-    given = picture_form()(request.POST, request.FILES)
+    form = picture_form()(request.POST, request.FILES)
     return HttpResponse(
-        "stored" if given.is_valid() else given.errors.as_json(), content_type="application/json"
+        "stored" if form.is_valid() else form.errors.as_json(), content_type="application/json"
     )
 
 
@@ -77,10 +77,10 @@ def deny(_: Any) -> HttpResponse:
 
 def urls(**more: Any) -> Any:
     """Make a URLconf."""
-    made = ModuleType("urls")
+    module = ModuleType("urls")
     patterns = [path("", take), path("form", form), path("store", store), path("denied", deny)]
-    made.__dict__.update(urlpatterns=patterns, **more)
-    return made
+    module.__dict__.update(urlpatterns=patterns, **more)
+    return module
 
 
 @pytest.fixture(scope="module")
@@ -94,13 +94,13 @@ def client(checker: Checker, django_project: None) -> Iterator[Client]:
 
 @pytest.fixture
 def matched(client: Client) -> Iterator[list[Any]]:
-    """Listen to the signal, beside a receiver that fails."""
+    """Connect to the signal, next to a receiver that fails."""
     from hashwacht_plugins.django.signals import upload_matched
 
-    heard: list[Any] = []
+    requests: list[Any] = []
 
     def hear(sender: type, *, file: Any, request: Any, **_: Any) -> None:
-        heard.append((sender.__name__, file.file_name, file.result.outcome, request is not None))
+        requests.append((sender.__name__, file.file_name, file.result.outcome, request is not None))
 
     def fail(**_: Any) -> None:
         raise ZeroDivisionError
@@ -108,13 +108,13 @@ def matched(client: Client) -> Iterator[list[Any]]:
     assert client is not None
     upload_matched.connect(fail)
     upload_matched.connect(hear)
-    yield heard
+    yield requests
     upload_matched.disconnect(hear)
     upload_matched.disconnect(fail)
 
 
 def post(client: Client, *contents: bytes, to: str = "/") -> Any:
-    files = [SimpleUploadedFile(f"{n}.jpg", each) for n, each in enumerate(contents)]
+    files = [SimpleUploadedFile(f"{n}.jpg", content) for n, content in enumerate(contents)]
     return client.post(to, {"picture": files, "title": "text"})
 
 
@@ -131,9 +131,9 @@ def without_handler() -> Any:
 
 def test_unknown_files_reach_the_view_with_their_verdicts(client: Client) -> None:
     answer = post(client, b"other", LARGE, b"")
-    sizes, found = [5, len(LARGE)], [(Outcome.NO_MATCH, None)] * 3  # Django drops empty files
+    sizes, results = [5, len(LARGE)], [(Outcome.NO_MATCH, None)] * 3  # Django drops empty files
     assert answer.status_code == 200
-    assert answer.content.decode() in (repr((sizes, found)), repr(([*sizes, 0], found)))
+    assert answer.content.decode() in (repr((sizes, results)), repr(([*sizes, 0], results)))
 
 
 def test_a_match_is_denied_and_the_view_has_no_files(client: Client) -> None:
@@ -141,7 +141,7 @@ def test_a_match_is_denied_and_the_view_has_no_files(client: Client) -> None:
 
 
 class StreamingHandler(FileUploadHandler):  # type: ignore[misc]  # Django ships no types
-    """Stores a file while it arrives, as a handler does that streams to a bucket."""
+    """Stores a file while it arrives, as a handler that streams to a bucket does."""
 
     stored: ClassVar[list[bytearray]] = []
 
@@ -176,9 +176,11 @@ def test_a_handler_that_stores_receives_nothing_of_a_match(
 
 def test_a_match_is_denied_when_csrf_tokens_are_checked(client: Client, matched: list[Any]) -> None:
     strict = type(client)(enforce_csrf_checks=True)
-    strict.cookies["csrftoken"] = "a" * 32  # its like is looked for in the form, which is read
+    strict.cookies["csrftoken"] = (
+        "a" * 32
+    )  # Django then looks for the token in the form and reads it
     assert post(strict, KNOWN).status_code == 403
-    assert [each[0] for each in matched] == ["HashwachtUploadHandler"]
+    assert [call[0] for call in matched] == ["HashwachtUploadHandler"]
 
 
 def test_the_policy_of_the_settings_counts(client: Client, checker: Checker) -> None:
@@ -203,7 +205,7 @@ def test_all_waiting_in_one_request_has_one_limit(client: Client) -> None:
 
 
 def test_a_client_that_disconnects_leaves_no_file_open(client: Client) -> None:
-    """Whoever still has the request: Django's handlers and their request hold one another."""
+    """The request may be kept: Django's handlers and their request refer to each other."""
 
     class Vanishing(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
@@ -213,7 +215,7 @@ def test_a_client_that_disconnects_leaves_no_file_open(client: Client) -> None:
             raise ConnectionResetError
 
     head = b'--x\r\nContent-Disposition: form-data; name="picture"; filename="a"\r\n\r\n'
-    sent = {
+    environment = {
         "CONTENT_LENGTH": "900000",
         "CONTENT_TYPE": "multipart/form-data; boundary=x",
         "REQUEST_METHOD": "POST",
@@ -225,18 +227,18 @@ def test_a_client_that_disconnects_leaves_no_file_open(client: Client) -> None:
         before = descriptors()
         for _ in range(3):
             with pytest.raises(UnreadablePostError):
-                client.request(**{**sent, "wsgi.input": Vanishing(head + LARGE[:200_000])})
+                client.request(**{**environment, "wsgi.input": Vanishing(head + LARGE[:200_000])})
         assert descriptors() == before
     finally:
         gc.enable()
 
 
 def test_the_callback_for_the_user_is_given_the_request(client: Client, checker: Checker) -> None:
-    asked: list[Any] = []
-    client_info = ClientInfo(user=asked.append)
+    requests: list[Any] = []
+    client_info = ClientInfo(user=requests.append)
     with override_settings(HASHWACHT={"CHECKER": checker, "CLIENT_INFO": client_info}):
         post(client, b"other")
-    assert [each.path for each in asked] == ["/"]
+    assert [query.path for query in requests] == ["/"]
 
 
 # The answer.
@@ -251,10 +253,10 @@ def test_the_view_for_what_is_denied_answers_as_the_policy_says(
         with override_settings(
             ROOT_URLCONF=urls(handler403="hashwacht_plugins.django.verdicts.permission_denied")
         ):
-            refused, other = post(client, KNOWN), client.get("/denied")
+            refused, denied = post(client, KNOWN), client.get("/denied")
     assert (refused.status_code, refused.content) == (451, problem.body)
     assert refused.headers["Content-Type"] == "application/problem+json"
-    assert (other.status_code, b"403 Forbidden" in other.content) == (403, True)
+    assert (denied.status_code, b"403 Forbidden" in denied.content) == (403, True)
 
 
 # The signal.
@@ -287,14 +289,14 @@ def test_a_form_accepts_unknown_files_and_rejects_matches(
     assert refused == {
         "picture": [{"message": "This upload cannot be accepted.", "code": "hashwacht"}]
     }
-    assert [each[0] for each in matched] == ["HashwachtValidator"]
+    assert [call[0] for call in matched] == ["HashwachtValidator"]
 
 
 def test_a_checked_file_is_rewound(client: Client) -> None:
     assert client is not None
-    given = picture_form()({}, {"picture": SimpleUploadedFile("a.jpg", b"other")})
-    assert given.is_valid()
-    assert given.cleaned_data["picture"].read() == b"other"
+    form = picture_form()({}, {"picture": SimpleUploadedFile("a.jpg", b"other")})
+    assert form.is_valid()
+    assert form.cleaned_data["picture"].read() == b"other"
 
 
 def test_a_model_validates_new_files_and_not_those_it_has_stored(client: Client) -> None:
@@ -313,7 +315,7 @@ def test_a_model_validates_new_files_and_not_those_it_has_stored(client: Client)
         editor.create_model(Photo)
     with pytest.raises(ValidationError) as caught:
         Photo(other=ContentFile(KNOWN, "a.jpg")).clean_fields(exclude=["file"])
-    assert [each.code for each in caught.value.error_dict["other"]] == ["hashwacht"]
+    assert [error.code for error in caught.value.error_dict["other"]] == ["hashwacht"]
     photo = Photo(other=ContentFile(b"other", "b.jpg"))
     photo.clean_fields(exclude=["file"])
     photo.save()
@@ -326,9 +328,9 @@ def test_migrations_can_write_validator_and_storage_down(client: Client) -> None
     from hashwacht_plugins.django.validators import HashwachtValidator
 
     assert client is not None
-    for each in (HashwachtValidator(code="x"), HashwachtStorage(FILES, {"location": "/srv"})):
-        text, imports = MigrationWriter.serialize(each)
-        assert text.startswith(f"hashwacht_plugins.django.{type(each).__module__.split('.')[-1]}.")
+    for part in (HashwachtValidator(code="x"), HashwachtStorage(FILES, {"location": "/srv"})):
+        text, imports = MigrationWriter.serialize(part)
+        assert text.startswith(f"hashwacht_plugins.django.{type(part).__module__.split('.')[-1]}.")
         assert len(imports) == 1
     assert HashwachtValidator(code="x") == HashwachtValidator(code="x") != HashwachtValidator()
 
@@ -339,14 +341,14 @@ def test_migrations_can_write_validator_and_storage_down(client: Client) -> None
 def test_saved_files_are_checked_and_a_match_is_not_stored(
     client: Client, matched: list[Any]
 ) -> None:
-    directory = Path(storages["default"].location)  # the inner storage's own attribute
+    directory = Path(storages["default"].location)  # an attribute of the inner storage
     with without_handler():
         stored = post(client, LARGE, to="/store").content.decode()
         assert (directory / stored).read_bytes() == LARGE
         before = sorted(directory.iterdir())
         assert post(client, KNOWN, to="/store").status_code == 403
     assert sorted(directory.iterdir()) == before
-    assert [each[0] for each in matched] == ["HashwachtStorage"]
+    assert [call[0] for call in matched] == ["HashwachtStorage"]
 
 
 @pytest.mark.parametrize("mode", ["wb", "xb", "ab", "w+b", "w"])
@@ -397,7 +399,7 @@ def test_the_storage_does_everything_else_as_the_one_inside(client: Client) -> N
     storage = storages["default"]
     name = storage.save("a b/c.txt", io.BytesIO(b"text"))
     assert (name, storage.exists(name), storage.size(name)) == ("a b/c.txt", True, 4)
-    assert storage.save(name, ContentFile(b"text")) != name  # Django finds a free name
+    assert storage.save(name, ContentFile(b"text")) != name  # Django chooses a free name
     assert storage.url(name) == "/media/a%20b/c.txt"
     assert Path(storage.path(name)).read_bytes() == b"text"
     with storage.open(name) as file:
@@ -429,9 +431,9 @@ def test_checks_report_the_problem_with_advice(
 ) -> None:
     assert client is not None
     with override_settings(**changed):
-        told = run_checks(tags=["hashwacht"])
-    assert [each.id for each in told] == [f"hashwacht.{number}" for number in found]
-    assert all(each.hint for each in told)
+        messages = run_checks(tags=["hashwacht"])
+    assert [problem.id for problem in messages] == [f"hashwacht.{number}" for number in found]
+    assert all(problem.hint for problem in messages)
 
 
 def test_checks_report_a_bad_spool_directory_and_two_checkers(
@@ -439,9 +441,9 @@ def test_checks_report_a_bad_spool_directory_and_two_checkers(
 ) -> None:
     assert client is not None
     with having(checker, spool="/nowhere"):
-        assert [each.id for each in run_checks(tags=["hashwacht"])] == ["hashwacht.E003"]
+        assert [run_check.id for run_check in run_checks(tags=["hashwacht"])] == ["hashwacht.E003"]
     with override_settings(HASHWACHT={"CHECKER": checker, "CONFIG": "/etc/x"}):
-        assert [each.id for each in run_checks(tags=["hashwacht"])] == ["hashwacht.E001"]
+        assert [run_check.id for run_check in run_checks(tags=["hashwacht"])] == ["hashwacht.E001"]
 
 
 def test_wrong_settings_let_no_upload_through(client: Client) -> None:

@@ -1,4 +1,4 @@
-"""The snippets of docs/middleware.md, word for word."""
+"""The snippets of docs/middleware.md, verbatim."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "middleware.md"
 
 
 def snippets(section: str) -> list[str]:
-    """Give the Python of a section, in its order."""
+    """Return the Python snippets of a section in order."""
     text = DOCUMENT.read_text()
-    (found,) = re.findall(
+    (body,) = re.findall(
         rf"^## {re.escape(section)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL
     )
-    return re.findall(r"^```python\n(.*?)^```", found, re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```python\n(.*?)^```", body, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(autouse=True)
 def configured(program: Program) -> Iterator[None]:
-    """Let ``Checker.configured()`` find the configuration of these tests."""
+    """Provide the configuration for ``Checker.configured()``."""
     with program.in_environment():
         yield
 
@@ -48,12 +48,12 @@ def configured(program: Program) -> Iterator[None]:
 def drivers() -> Iterator[list[AsgiDriver]]:
     opened: list[AsgiDriver] = []
     yield opened
-    for each in opened:
-        each.close()
+    for driver in opened:
+        driver.close()
 
 
 def run(section: str, **names: Any) -> dict[str, Any]:
-    """Run all of a section's snippets with these *names*; give all names."""
+    """Run all snippets of a section with these *names*; return all names."""
     space = {"HashwachtMiddleware": HashwachtMiddleware, **names}
     for number, snippet in enumerate(snippets(section)):
         exec(compile(snippet, f"{section} #{number}", "exec"), space)  # our own
@@ -61,7 +61,7 @@ def run(section: str, **names: Any) -> dict[str, Any]:
 
 
 def knowing_middleware(checker: Checker) -> Any:
-    """Give the middleware as the snippets call it, with a checker that knows one content."""
+    """Return the middleware as the snippets call it, with a checker that lists one content."""
 
     def made(app: Any, **settings: Any) -> HashwachtMiddleware:
         return HashwachtMiddleware(app, **{"checker": checker, **settings})
@@ -105,7 +105,7 @@ def test_a_configuration_error_is_raised_by_the_line_itself(
 
 def test_every_section_with_python_is_run_here() -> None:
     sections = re.findall(r"^## (.*)$", DOCUMENT.read_text(), re.MULTILINE)
-    assert {each for each in sections if snippets(each)} == {
+    assert {section for section in sections if snippets(section)} == {
         "What is checked",
         "The policy",
         "What is kept for a case",
@@ -124,12 +124,12 @@ def test_bodies_of_any_type_are_files_where_that_is_said(
         return run("What is checked", **names)["app"]
 
     drivers.append(AsgiDriver(wrap))
-    sent = {
+    responses = {
         (path, declared): drivers[0].send([KNOWN], declared, method="PUT", path=path).status
         for path in ("/files/a", "/else")
         for declared in ("text/plain", "image/jpeg")
     }
-    assert sent == {
+    assert responses == {
         ("/files/a", "text/plain"): 403,
         ("/files/a", "image/jpeg"): 403,
         ("/else", "text/plain"): 200,
@@ -161,13 +161,15 @@ def test_a_held_upload_is_stored_but_not_shown(checker: Checker) -> None:
         await PlainTextResponse("stored")(scope, receive, send)
 
     async def post(content: bytes) -> int:
-        held = HashwachtMiddleware(site, checker=checker, policy=Policy(on_match=OnMatch.HOLD))
-        transport = httpx.ASGITransport(app=held)
+        middleware = HashwachtMiddleware(
+            site, checker=checker, policy=Policy(on_match=OnMatch.HOLD)
+        )
+        transport = httpx.ASGITransport(app=middleware)
         async with httpx.AsyncClient(transport=transport, base_url="http://site") as client:
             answer = await client.post("/", files={"picture": ("a.jpg", content)})
         return answer.status_code
 
-    assert [asyncio.run(post(each)) for each in (KNOWN, b"other")] == [200, 200]
+    assert [asyncio.run(post(content)) for content in (KNOWN, b"other")] == [200, 200]
     assert stored == [(KNOWN, False), (b"other", True)]
 
 
@@ -182,7 +184,7 @@ def test_a_file_is_checked_where_it_is_put_together(checker: Checker, tmp_path: 
     deleted: list[tuple[str, str]] = []
 
     class Storage:
-        """What of boto3's client is used."""
+        """The part of boto3's client that is used."""
 
         def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803  # its names
             content = KNOWN if Key == "known" else b"other"
@@ -200,7 +202,7 @@ def test_a_file_is_checked_where_it_is_put_together(checker: Checker, tmp_path: 
         (tmp_path / name).write_bytes(content)
         space["finished"](tmp_path / name)
         space["completed"]("bucket", name)
-    assert [each.name for each in tmp_path.iterdir()] == ["unknown"]
+    assert [path.name for path in tmp_path.iterdir()] == ["unknown"]
     assert deleted == [("bucket", "known")]
 
 

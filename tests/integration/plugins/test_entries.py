@@ -174,7 +174,7 @@ def test_twine_cannot_upload_a_listed_file(
     program.run("lists", "import", "packages", "-", given=f"sha256 {digest}\n".encode())
     for path, succeeds in ((listed, False), (other, True)):
         twine = [sys.executable, "-m", "twine", "upload", "--non-interactive", "-u", "a", "-p", "b"]
-        done = subprocess.run(
+        result = subprocess.run(
             [*twine, "--repository-url", f"{wsgi_site.address}/pypi/", path],
             env=program.environment,
             capture_output=True,
@@ -182,8 +182,8 @@ def test_twine_cannot_upload_a_listed_file(
             timeout=60,
             check=False,
         )
-        assert (done.returncode == 0) == succeeds, done.stdout
-        assert ("403" in done.stdout + done.stderr) != succeeds
+        assert (result.returncode == 0) == succeeds, result.stdout
+        assert ("403" in result.stdout + result.stderr) != succeeds
         assert (wsgi_site.stored / "packages" / path.name).exists() == succeeds
 
 

@@ -34,7 +34,7 @@ def matcher() -> KnowingMatcher:
 
 @pytest.fixture
 def checker(matcher: KnowingMatcher, tmp_path: Path) -> Iterator[Checker]:
-    """Check with one worker that does what contents say; a few uploads may wait."""
+    """Return a checker with one worker that misbehaves as contents demand, and a short queue."""
     pool = WorkerPool(PLAN, 1, task_factory="support.hostile.culprits:Culprits")
     store = Store.open(tmp_path / "state")
     uploads = UploadContextStore(tmp_path / "state" / "uploads")
@@ -42,7 +42,7 @@ def checker(matcher: KnowingMatcher, tmp_path: Path) -> Iterator[Checker]:
     backend = LocalBackend(pipeline, ResultStorage(store, uploads))
     with Checker(lambda: backend, max_pending=40) as current:
         yield current
-        pool.close()  # contents that hang are not waited for
+        pool.close()  # does not wait for contents that hang
 
 
 def submit(checker: Checker, content: bytes, address: str) -> Future[CheckResult]:

@@ -41,7 +41,7 @@ def site(checker: Checker, timeout: float = 10.0) -> FastAPI:
 
 
 def client_of(app: FastAPI) -> Any:
-    """Give FastAPI's own test client; newer ones would rather have httpx's successor."""
+    """Return FastAPI's own test client; newer ones prefer httpx's successor."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Using `httpx` with `starlette.testclient`")
         from fastapi.testclient import TestClient
@@ -113,8 +113,8 @@ def test_fastapis_own_client_gets_the_same_from_the_middleware(
     app.add_middleware(HashwachtMiddleware, checker=checker)
 
     async def take(picture: UploadFile, request: Request) -> dict[str, object]:
-        found = request.scope["hashwacht"]
-        return {"size": len(await picture.read()), "action": found.action}
+        findings = request.scope["hashwacht"]
+        return {"size": len(await picture.read()), "action": findings.action}
 
     take.__annotations__ |= {"picture": UploadFile, "request": Request}
     app.post("/")(take)

@@ -1,4 +1,4 @@
-"""The extension in real Flask applications, asked by Flask's own test client."""
+"""The extension in real Flask applications, called by Flask's own test client."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from support.plugins.uploads import KNOWN
 
 
 def site(hashwacht: Hashwacht, **settings: object) -> Flask:
-    """Make an application that *hashwacht* stands before, with these *settings* for it."""
+    """Make an application behind *hashwacht* with these *settings*."""
     app = Flask(__name__)
     app.config["HASHWACHT"] = settings
 
     @app.post("/")
     def take() -> ResponseReturnValue:
         size = len(request.files["picture"].read())
-        found = hashwacht.findings
-        assert found is not None
-        known = [each.result.outcome for each in found.files]
-        return {"size": size, "action": found.action, "known": known}
+        findings = hashwacht.findings
+        assert findings is not None
+        outcomes = [file_result.result.outcome for file_result in findings.files]
+        return {"size": size, "action": findings.action, "known": outcomes}
 
     @app.post("/text")
     def text() -> ResponseReturnValue:
@@ -57,31 +57,33 @@ def test_the_log_has_the_match_and_no_error(
     checker: Checker, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = site(Hashwacht(checker=checker))
-    without_end = {"wsgi.input_terminated": True}  # as waitress says: then Werkzeug does not look
+    without_end = {
+        "wsgi.input_terminated": True
+    }  # as waitress sets it: Werkzeug then ignores the length
     answer = app.test_client().post(
         "/", data={"picture": (io.BytesIO(KNOWN), "a.jpg")}, environ_base=without_end
     )
     assert answer.status_code == 403
-    assert [each.levelname for each in caplog.records] == ["WARNING"]
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert "an upload matches: 'csam knows " in caplog.text
 
 
 def test_the_callback_for_the_user_may_ask_flask_itself(checker: Checker) -> None:
-    asked: list[object] = []
-    client_info = ClientInfo(user=lambda _: asked.append(session.get("user")))
+    requests: list[object] = []
+    client_info = ClientInfo(user=lambda _: requests.append(session.get("user")))
     app = site(Hashwacht(checker=checker, client_info=client_info))
     app.secret_key = "for tests"
     with app.test_client() as client:
         with client.session_transaction() as signed_in:
             signed_in["user"] = "alice"
         client.post("/", data={"picture": (io.BytesIO(KNOWN), "a.jpg")})
-    assert asked == ["alice"]
+    assert requests == ["alice"]
 
 
 def test_the_configuration_overrides_the_code(checker: Checker) -> None:
     app = site(Hashwacht(checker=checker, policy=Policy()), policy=Policy(on_match=OnMatch.HOLD))
-    held = post(app, KNOWN)
-    assert held.json == {"size": 11, "action": UploadAction.HOLD, "known": [Outcome.MATCH]}
+    test_response = post(app, KNOWN)
+    assert test_response.json == {"size": 11, "action": UploadAction.HOLD, "known": [Outcome.MATCH]}
 
 
 def test_an_unchecked_request_has_no_findings(checker: Checker) -> None:

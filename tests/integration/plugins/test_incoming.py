@@ -1,4 +1,4 @@
-"""Contents that come in by and by, with real workers: nothing is kept that nobody will look at."""
+"""Contents that arrive gradually, with real workers: nothing is stored needlessly."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TEXT = b"no picture\n" * 100_000
 
 @pytest.fixture(scope="module")
 def checker(program: Program) -> Iterator[Checker]:
-    """Work in this process, as the machine with a list is configured."""
-    with program.in_environment(), Checker.configured() as made:
-        yield made
+    """Check in this process, with the machine's list."""
+    with program.in_environment(), Checker.configured() as checker:
+        yield checker
 
 
 def spooled(directory: Path) -> int:
-    """Count the open, unlinked files that were made in *directory*."""
-    return sum(each.startswith(str(directory)) for each in opened())
+    """Return the number of open, unlinked files that were created in *directory*."""
+    return sum(path.startswith(str(directory)) for path in opened())
 
 
 def send(incoming: UploadStream, content: bytes, step: int) -> CheckResult:
@@ -38,25 +38,25 @@ def send(incoming: UploadStream, content: bytes, step: int) -> CheckResult:
 def test_first_and_later_contents_get_the_same_verdict(
     checker: Checker,
 ) -> None:
-    known, unknown = encode(photo(KNOWN), "png"), encode(photo(7), "png")
-    expected = {known: Outcome.MATCH, unknown: Outcome.NO_MATCH, TEXT: Outcome.NO_MATCH}
+    listed, unknown = encode(photo(KNOWN), "png"), encode(photo(7), "png")
+    expected = {listed: Outcome.MATCH, unknown: Outcome.NO_MATCH, TEXT: Outcome.NO_MATCH}
     for content, outcome in expected.items():
-        found = {
+        results = {
             send(checker.open_upload(), content, step) for step in (len(content), 70_000, 10_000)
         }
-        assert len(found) == 1, found
-        (one,) = found
-        assert (one.outcome, one.size) == (outcome, len(content))
+        assert len(results) == 1, results
+        (result,) = results
+        assert (result.outcome, result.size) == (outcome, len(content))
 
 
 def test_only_what_may_be_a_picture_is_spooled(checker: Checker, tmp_path: Path) -> None:
-    checker.scan_stream([TEXT])  # from now on it is warm
+    checker.scan_stream([TEXT])  # warms the workers up
     picture = encode(photo(7), "bmp")
     with checker.open_upload(tmp_path) as text, checker.open_upload(tmp_path) as image:
         text.write(TEXT)
         assert spooled(tmp_path) == 0
         image.write(picture[:60_000])
-        assert spooled(tmp_path) == 0  # too early to say
+        assert spooled(tmp_path) == 0  # too early for a file
         image.write(picture[60_000:])
         assert spooled(tmp_path) == 1
     assert spooled(tmp_path) == 0

@@ -1,4 +1,4 @@
-"""An upload that nobody answered for in time matches weeks later: the whole way, with a service."""
+"""An upload without an answer in time matches weeks later: the whole path, with a service."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOLD = (b"some-", b"192.0.2.1", b"4711", b"image/jpeg")
 
 
 def upload(program: Program, content: bytes) -> str:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", UPLOAD],
         input=content,
         env=program.environment,
@@ -38,36 +38,40 @@ def upload(program: Program, content: bytes) -> str:
         timeout=60,
         check=False,
     )
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout.decode()
+    assert result.returncode == 0, result.stderr.decode()
+    return result.stdout.decode()
 
 
 def test_a_late_match_has_its_origin_which_no_service_gets(tmp_path: Path) -> None:
     program = Program(tmp_path)
-    known, harmless = encode(photo(1)), encode(photo(2))
-    service = Interruptible(Hma({"bank": {pdq(known): 1}}))
+    listed, harmless = encode(photo(1)), encode(photo(2))
+    service = Interruptible(Hma({"bank": {pdq(listed): 1}}))
     with HttpServer(service) as server:
         program.add_matcher("hma", server.url)
-        assert upload(program, known) == "200 undetermined\n"
+        assert upload(program, listed) == "200 undetermined\n"
         assert upload(program, harmless) == "200 undetermined\n"
         assert len(os.listdir(tmp_path / "state" / "uploads")) == 2  # noqa: PTH208  # counted
         service.silent = False
-        code, told = program.recheck()
+        code, lines = program.recheck()
         assert upload(program, harmless) == "200 no-match\n"
     assert code == 1
-    (match,) = [each for each in told if each["type"] == "match"]
-    (sent,) = [each for each in told if each["type"] == "upload"]
-    assert sent["sha256"] == match["sha256"]
-    assert (sent["user"], sent["path"], sent["field"]) == ("some-user", "/some-path", "some-field")
-    assert (sent["file_name"], sent["address"], sent["port"]) == (
+    (match,) = [line for line in lines if line["type"] == "match"]
+    (late_upload,) = [line for line in lines if line["type"] == "upload"]
+    assert late_upload["sha256"] == match["sha256"]
+    assert (late_upload["user"], late_upload["path"], late_upload["field"]) == (
+        "some-user",
+        "/some-path",
+        "some-field",
+    )
+    assert (late_upload["file_name"], late_upload["address"], late_upload["port"]) == (
         "some-name\x1b.jpg",
         "192.0.2.1",
         4711,
     )
     assert os.listdir(tmp_path / "state" / "uploads") == [match["sha256"]]  # noqa: PTH208  # names
-    shown = program.run("cases", "show", match["sha256"], "--json")
-    (told_again,) = objects(shown.stdout)[0]["uploads"]
+    result = program.run("cases", "show", match["sha256"], "--json")
+    (told_again,) = objects(result.stdout)[0]["uploads"]
     assert (told_again["user"], told_again["path"]) == ("some-user", "/some-path")
     assert server.record.requests
-    for asked in server.record.requests:
-        assert not [each for each in TOLD if each in asked.raw]
+    for request in server.record.requests:
+        assert not [content for content in TOLD if content in request.raw]

@@ -1,4 +1,4 @@
-"""Files that come in parts: told by the doctor, checked where the whole file is."""
+"""Files that arrive in parts are reported by the doctor and checked once assembled."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ print(checker.scan_file(sys.argv[1]).outcome)
 
 def test_parts_pass_and_the_assembled_file_is_checked(program: Program, tmp_path: Path) -> None:
     before = objects(program.run("doctor", "--json").stdout)
-    assert not [each for each in before if each["subject"] == "uploads"]
-    done = subprocess.run(
+    assert not [finding for finding in before if finding["subject"] == "uploads"]
+    result = subprocess.run(
         [sys.executable, "-c", SITE, tmp_path / "assembled"],
         input=encode(photo(KNOWN), "png"),
         env=program.environment,
@@ -46,9 +46,9 @@ def test_parts_pass_and_the_assembled_file_is_checked(program: Program, tmp_path
         timeout=60,
         check=False,
     )
-    assert done.stdout.decode() == "[200, 200, 200] match\nmatch\n", done.stderr.decode()
-    told = objects(program.run("doctor", "--json").stdout)
-    (finding,) = [each for each in told if each["subject"] == "uploads"]
+    assert result.stdout.decode() == "[200, 200, 200] match\nmatch\n", result.stderr.decode()
+    lines = objects(program.run("doctor", "--json").stdout)
+    (finding,) = [line for line in lines if line["subject"] == "uploads"]
     assert "S3 multipart upload" in finding["detail"]
     assert "scan_file" in finding["detail"]
     assert finding["ok"]

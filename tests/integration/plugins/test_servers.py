@@ -46,7 +46,7 @@ needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is no
 
 @pytest.fixture(scope="module", params=SERVERS)
 def site(request: pytest.FixtureRequest, program: Program) -> Iterator[str]:
-    """Start one server; give the address of the site."""
+    """Start one server; yield the address of the site."""
     with served(SERVERS[request.param], program) as address:
         yield address
 
@@ -55,7 +55,7 @@ def test_matching_forms_and_bodies_are_refused_others_stored(
     site: str, known: Path, unknown: Path
 ) -> None:
     with httpx.Client(base_url=site, timeout=60) as client:
-        for _ in range(2):  # on one connection, as far as the server keeps it
+        for _ in range(2):  # on one connection if the server keeps it open
             stored = client.post("/", files={"picture": unknown.read_bytes()})
             assert (stored.status_code, stored.text) == (
                 201,
@@ -66,26 +66,26 @@ def test_matching_forms_and_bodies_are_refused_others_stored(
                 403,
                 "This upload cannot be accepted.\n",
             )
-        put = {
+        responses = {
             file: client.put("/raw", content=file.read_bytes(), headers={"content-type": kind})
             for file, kind in ((known, "image/png"), (unknown, "image/png"))
         }
-        assert [each.status_code for each in put.values()] == [403, 201]
+        assert [response.status_code for response in responses.values()] == [403, 201]
         chunked = client.put("/raw", content=iter([known.read_bytes()] * 1))
         assert chunked.status_code == 403
         assert client.get("/").status_code == 200
 
 
 def curl(*arguments: str | Path) -> str:
-    """Send something; give the version of HTTP and the status of the answer."""
-    done = subprocess.run(
+    """Send a request; return the HTTP version and the status of the response."""
+    result = subprocess.run(
         ["curl", "-s", "-o", "/dev/null", "-w", "%{http_version} %{http_code}", *arguments],
         capture_output=True,
         text=True,
         timeout=60,
         check=True,
     )
-    return done.stdout
+    return result.stdout
 
 
 @needs_curl
@@ -95,13 +95,13 @@ def test_curl_gets_the_same(site: str, known: Path, unknown: Path) -> None:
 
 
 def head(request: str, kind: str, *fields: str) -> bytes:
-    """Begin a request, up to its body."""
+    """Build a request up to its body."""
     lines = (f"{request} HTTP/1.1", "Host: x", f"Content-Type: {kind}", *fields, "", "")
     return "\r\n".join(lines).encode()
 
 
 def put(*fields: str) -> bytes:
-    """Begin a request whose body is a picture."""
+    """Build the head of a request whose body is a picture."""
     return head("PUT /raw", "image/png", *fields)
 
 
@@ -109,26 +109,32 @@ def test_the_site_works_on_after_a_client_disconnects(
     site: str, known: Path, unknown: Path
 ) -> None:
     content = known.read_bytes()
-    buffers = httpx.get(site).headers.get("server") == "waitress"  # it begins when all is there
+    buffers = (
+        httpx.get(site).headers.get("server") == "waitress"
+    )  # it passes the request on when it is complete
     for _ in range(3):
         with connection(site) as client:
             client.sendall(put(f"Content-Length: {len(content)}") + content[: len(content) // 2])
             if not buffers:
                 wait_for(lambda: bool(spooled()), 10)
-        wait_for(lambda: not spooled(), 60)  # or the next client's file might be this one's
+        wait_for(
+            lambda: not spooled(), 60
+        )  # else the next client's file could be mistaken for this one's
     answer = httpx.post(site, files={"picture": unknown.read_bytes()}, timeout=60)
     assert answer.status_code == 201
     wait_for(lambda: not spooled(), 10)
 
 
 def spooled() -> list[str]:
-    """Name the unlinked temporary files that the servers of these tests have open."""
-    found = []
+    """Return the unlinked temporary files that the servers of these tests have open."""
+    paths = []
     for process in child_processes():
-        with suppress(OSError):  # it has just ended
-            found += opened(process.pid)
-    named = tuple(f"{tempfile.gettempdir()}/{begin}" for begin in ("#", "tmp"))  # O_TMPFILE or not
-    return [each for each in found if each.startswith(named) and each.endswith("(deleted)")]
+        with suppress(OSError):  # the process has just ended
+            paths += opened(process.pid)
+    prefixes = tuple(
+        f"{tempfile.gettempdir()}/{begin}" for begin in ("#", "tmp")
+    )  # O_TMPFILE or not
+    return [path for path in paths if path.startswith(prefixes) and path.endswith("(deleted)")]
 
 
 def connection(site: str) -> socket.socket:
@@ -137,7 +143,7 @@ def connection(site: str) -> socket.socket:
 
 
 def statuses(client: socket.socket) -> list[bytes]:
-    """Read to the end; give the statuses of all answers."""
+    """Read to the end; return the statuses of all responses."""
     received = b""
     while chunk := client.recv(65536):
         received += chunk
@@ -147,7 +153,7 @@ def statuses(client: socket.socket) -> list[bytes]:
 def test_a_client_that_waits_to_be_asked_for_the_body_is_asked(
     site: str, known: Path, unknown: Path
 ) -> None:
-    """RFC 9110, 10.1.1: Expect: 100-continue."""
+    """It sends ``Expect: 100-continue`` (RFC 9110, 10.1.1)."""
     for file, status in ((known, b"403"), (unknown, b"201")):
         content = file.read_bytes()
         with connection(site) as client:
@@ -215,8 +221,8 @@ def test_sites_on_other_frameworks_refuse_and_store(
 ) -> None:
     with served(server, program) as address:
         answers = [
-            httpx.post(address, files={"picture": each.read_bytes()}, timeout=60).status_code
-            for each in (known, unknown)
+            httpx.post(address, files={"picture": path.read_bytes()}, timeout=60).status_code
+            for path in (known, unknown)
         ]
     assert answers == [403, 201]
 

@@ -1,4 +1,4 @@
-"""The ASGI middleware under trio: by itself, and under hypercorn."""
+"""The ASGI middleware under trio, directly and under hypercorn."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def post(checker: Checker, content: bytes, **settings: Any) -> int:
 
 
 def test_verdicts_come_from_threads_to_trio(checker: Checker) -> None:
-    assert [post(checker, each) for each in (KNOWN, b"other", b"other" * 100_000)] == [
+    assert [post(checker, content) for content in (KNOWN, b"other", b"other" * 100_000)] == [
         403,
         200,
         200,
@@ -72,7 +72,7 @@ def test_hypercorn_with_trio_refuses_and_stores(
     hypercorn = [*HYPERCORN, "-k", "trio", "starlette_site:app"]
     with served(hypercorn, program) as address:
         answers = [
-            httpx.post(address, files={"picture": each.read_bytes()}, timeout=60).status_code
-            for each in (known, unknown, known)
+            httpx.post(address, files={"picture": path.read_bytes()}, timeout=60).status_code
+            for path in (known, unknown, known)
         ]
     assert answers == [403, 201, 403]

@@ -1,6 +1,6 @@
-"""The other supported version of each framework: its own tests, with that version before ours.
+"""The other supported version of each framework, with the same tests.
 
-It is installed into ``build/frameworks``, which may be thrown away at any time.
+It is installed into ``build/frameworks``, which may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-W", "ignore::Deprecation
 
 @dataclass(frozen=True)
 class Other:
-    """A package, how its version begins, what to install for it, and the tests."""
+    """A package, the prefix of its version, its requirements, and the tests."""
 
     package: str
     version: str
@@ -54,11 +54,11 @@ OTHERS = (
 
 
 def installed(other: Other) -> Path:
-    """Install it where nothing else is; skip, and say so, where it cannot be had."""
+    """Install the package into a separate directory; skip where it is not available."""
     target = FOLDER / f"{other.package}-{other.version}-{sys.version_info.minor}"
-    done = target / ".complete"
-    if not done.exists():
-        # Django 6.0 asks for Python 3.12; its code is the same, and works, on what runs us.
+    path = target / ".complete"
+    if not path.exists():
+        # Django 6.0 requires Python 3.12, but its code also works on the present version.
         options = ("--no-deps", "--no-compile", "--ignore-requires-python", "--upgrade")
         pip = subprocess.run(
             [*PIP, *options, "--target", str(target), *other.wanted],
@@ -69,14 +69,14 @@ def installed(other: Other) -> Path:
         if pip.returncode:
             last = pip.stderr.strip().rpartition("\n")[2]
             pytest.skip(f"{other.package} {other.version} cannot be installed: {last}")
-        done.touch()
+        path.touch()
     return target
 
 
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: f"{other.package} {other.version}")
 def test_the_same_tests_pass_with_the_other_version(other: Other) -> None:
     target = installed(other)
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", RUN, other.package, other.version, str(HERE / other.tests)],
         env={**os.environ, "PYTHONPATH": str(target)},
         cwd=HERE.parents[2],
@@ -84,5 +84,5 @@ def test_the_same_tests_pass_with_the_other_version(other: Other) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "skipped" not in done.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "skipped" not in result.stdout

@@ -23,7 +23,7 @@ AIOHTTP = ("aiohttp.web", "-H", "127.0.0.1", "-P", "{port}")
 
 @contextmanager
 def served(arguments: Sequence[str], program: Program) -> Iterator[str]:
-    """Run ``python -m`` with these *arguments*, ``{port}`` in them filled in; give the address."""
+    """Run ``python -m`` with *arguments*, ``{port}`` filled in; yield the address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -1,6 +1,6 @@
-"""Drivers of applications that speak ASGI and WSGI themselves, without a server.
+"""Drivers that call ASGI and WSGI applications directly, without a server.
 
-So a test decides where a body is cut; what real servers do is tested with real servers.
+A test thus decides where a body is cut; other tests use real servers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ WsgiApp = Callable[..., Iterable[bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What a request says before its body."""
+    """The head of a request."""
 
     content_type: str
     method: str = "POST"
@@ -31,9 +31,9 @@ class Head:
 
 @dataclass
 class Outcome:
-    """What came of one request: the answer, what the application had, and what it was told.
+    """The result of one request: the response, the body the application read, and the findings.
 
-    *complete*: the application saw the end of the body.
+    *complete*: the application read to the end of the body.
     """
 
     status: int = 0
@@ -45,12 +45,12 @@ class Outcome:
 
     @property
     def received(self) -> bytes:
-        """What the application had of the body."""
+        """The body that the application read."""
         return b"".join(self.pieces)
 
 
 class AsgiDriver:
-    """Sends requests to what *wrap* makes of a small application that reads everything."""
+    """Sends requests to a small application, wrapped by *wrap*, that reads everything."""
 
     def __init__(self, wrap: Callable[[AsgiApp], AsgiApp]) -> None:
         """Wrap once: the middleware is one object for all requests."""
@@ -60,7 +60,7 @@ class AsgiDriver:
         self._loop = asyncio.Runner()
 
     def close(self) -> None:
-        """End the event loop."""
+        """Close the event loop."""
         self._loop.close()
 
     async def _application(self, scope: Any, receive: Any, send: Any) -> None:
@@ -127,22 +127,22 @@ async def _run(app: AsgiApp, *connection: Any) -> None:
     try:
         await app(*connection)
     except ConnectionError:
-        return  # as a server would take it
+        return  # as a server accepts it
 
 
 class ChunkedInput(io.RawIOBase):
-    """A ``wsgi.input`` that gives what it has, chunk by chunk, and never more than is asked."""
+    """A ``wsgi.input`` that returns its chunks one by one, and never more than requested."""
 
     def __init__(self, chunks: Sequence[bytes]) -> None:
-        """Give these chunks."""
+        """Store the chunks."""
         self._chunks = [chunk for chunk in chunks if chunk]
 
     def readable(self) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give one chunk, or as much of it as was asked for."""
+        """Return one chunk, or as much of it as requested."""
         if not self._chunks:
             return b""
         chunk = self._chunks.pop(0)
@@ -153,12 +153,12 @@ class ChunkedInput(io.RawIOBase):
 
 
 def read_all(stream: Any) -> Iterable[bytes]:
-    """Read in one go: the way that most frameworks do."""
+    """Read everything at once, as most frameworks do."""
     yield stream.read()
 
 
 class WsgiDriver:
-    """As AsgiDriver; *reader* is how the application reads its input."""
+    """Like AsgiDriver; *reader* is how the application reads its input."""
 
     def __init__(
         self,
@@ -226,7 +226,7 @@ class WsgiDriver:
 
 
 def _read(answer: Iterable[bytes], now: Outcome) -> None:
-    """Read what a WSGI application gives, and close it as PEP 3333 says."""
+    """Read the response of a WSGI application, and close it as PEP 3333 requires."""
     try:
         for chunk in answer:
             now.body += chunk

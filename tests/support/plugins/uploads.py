@@ -1,4 +1,4 @@
-"""Checkers for tests of uploads, and what they leave open."""
+"""Checkers for tests of uploads, and the descriptors they leave open."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KNOWN = b"known bytes"
 
 
 def knowing(*contents: bytes) -> Checker:
-    """Make a checker in this process that knows these contents and keeps nothing."""
+    """Return a checker in this process that lists these contents and stores nothing."""
     matcher = KnowingMatcher({hashlib.sha256(content).hexdigest() for content in contents})
 
     def opener() -> LocalBackend:
@@ -39,7 +39,7 @@ def knowing(*contents: bytes) -> Checker:
 
 
 def pdq(content: bytes) -> str:
-    """Give the perceptual hash of a picture, as a service would list it."""
+    """Return the perceptual hash of a picture, as a service lists it."""
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.seek(0)
@@ -48,16 +48,16 @@ def pdq(content: bytes) -> str:
 
 
 class Gate:
-    """A workplace that works when ``open`` is set; it knows one content."""
+    """A backend that checks once ``open`` is set; it lists one content."""
 
     def __init__(self, known: bytes = KNOWN) -> None:
-        """Begin closed."""
+        """Start closed."""
         self.open, self.begun, self.done = threading.Event(), threading.Event(), threading.Event()
         self.seen: list[bytes] = []
         self._known = known
 
     def check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
-        """Wait, then read it."""
+        """Wait, then check the content."""
         assert private or context is None
         self.begun.set()
         assert self.open.wait(20)
@@ -68,17 +68,17 @@ class Gate:
         return CheckResult(verdict, key=hashlib.sha256(content).hexdigest())
 
     def close(self) -> None:
-        """Let everybody go."""
+        """Release all waiting checks."""
         self.open.set()
 
 
 def descriptors() -> int:
-    """Count what this process has open."""
+    """Return the number of descriptors that this process has open."""
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208  # names are enough
 
 
 def opened(process: int | str = "self") -> list[str]:
-    """Name what a process has open, as proc_pid_fd(5) does.  Raises OSError if it is gone."""
+    """Return the files a process has open (proc_pid_fd(5)).  Raises OSError if it has ended."""
     paths = []
     for path in Path(f"/proc/{process}/fd").iterdir():
         with suppress(FileNotFoundError):  # it has just been closed

@@ -18,13 +18,13 @@ from hashwacht.uploads.local import LocalBackend, ResultStorage
 
 @pytest.fixture
 def matcher() -> KnowingMatcher:
-    """Know nothing until told."""
+    """Return a matcher without entries."""
     return KnowingMatcher()
 
 
 @pytest.fixture
 def uploads(tmp_path: Path) -> UploadContextStore:
-    """Where the checker writes what requests told."""
+    """Return the storage of the checker's uploads."""
     return UploadContextStore(tmp_path / "state" / "uploads")
 
 
@@ -32,7 +32,7 @@ def uploads(tmp_path: Path) -> UploadContextStore:
 def checker(
     matcher: KnowingMatcher, uploads: UploadContextStore, tmp_path: Path
 ) -> Iterator[Checker]:
-    """Check in this process with a real state; only the matcher is ours."""
+    """Return a checker in this process with real storage and a fake matcher."""
 
     def opener() -> LocalBackend:
         pipeline = Pipeline(

@@ -1,4 +1,4 @@
-"""The same request, cut anywhere: the same verdict, and the same bytes at the application."""
+"""The same request, cut anywhere, has the same verdict, and the application gets the same bytes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ Send = Callable[..., Outcome]
 
 @pytest.fixture
 def checker(matcher: KnowingMatcher) -> Iterator[Checker]:
-    """Keep nothing: there are thousands of requests here."""
+    """Return a checker that stores nothing, since there are thousands of requests."""
 
     def opener() -> LocalBackend:
         return LocalBackend(
@@ -42,8 +42,8 @@ def checker(matcher: KnowingMatcher) -> Iterator[Checker]:
             )
         )
 
-    with Checker(opener, threads=2) as made:
-        yield made
+    with Checker(opener, threads=2) as checker:
+        yield checker
 
 
 @pytest.fixture(params=["asgi", "wsgi", "wsgi, chunked"])
@@ -51,13 +51,13 @@ def send(
     request: pytest.FixtureRequest, checker: Checker, matcher: KnowingMatcher
 ) -> Iterator[Send]:
     """Send a body in chunks through the middleware."""
-    matcher.known = {hashlib.sha256(each).hexdigest() for each in (KNOWN, KNOWN * 300)}
+    matcher.known = {hashlib.sha256(content).hexdigest() for content in (KNOWN, KNOWN * 300)}
     over_asgi = AsgiDriver(lambda app: asgi.HashwachtMiddleware(app, checker=checker))
     over_wsgi = WsgiDriver(lambda app: wsgi.HashwachtMiddleware(app, checker=checker))
     driver: Any = over_asgi if request.param == "asgi" else over_wsgi
 
     def send_it(chunks: Sequence[bytes], content_type: str = MULTIPART, **more: Any) -> Outcome:
-        if request.param == "wsgi, chunked":  # a body without a length, to its end
+        if request.param == "wsgi, chunked":  # a body without a length is read to its end
             more["length"] = None
         outcome = driver.send(chunks, content_type, **more)
         assert isinstance(outcome, Outcome)
@@ -102,12 +102,12 @@ CASES = {
 def test_two_chunks_cut_at_every_boundary(send: Send, name: str) -> None:
     body, headers, status = CASES[name]
     for place in range(len(body) + 1):
-        found = send(cut(body, place), headers=headers)
-        assert found.status == status, place
+        outcome = send(cut(body, place), headers=headers)
+        assert outcome.status == status, place
         if status == 200:
-            assert (found.received, found.complete) == (body, True)
+            assert (outcome.received, outcome.complete) == (body, True)
         else:
-            assert (found.received, found.complete) == (b"", False), place
+            assert (outcome.received, outcome.complete) == (b"", False), place
     bytewise = send([body[i : i + 1] for i in range(len(body))], headers=headers)
     assert bytewise.status == status
 
@@ -123,7 +123,7 @@ def test_a_long_body_cut_anywhere(send: Send, places: list[int]) -> None:
     assert (refused.status, refused.complete) == (403, False)
     assert LONG.startswith(refused.received)
     assert len(refused.received) <= LONG.index(KNOWN)
-    places = [min(each, len(LONG_OTHER)) for each in places]
+    places = [min(path, len(LONG_OTHER)) for path in places]
     accepted = send(cut(LONG_OTHER, *places))
     assert (accepted.status, accepted.received) == (200, LONG_OTHER)
 
@@ -134,20 +134,20 @@ def test_any_bytes_get_the_same_answer_however_they_are_cut(
     send: Send, junk: bytes, places: list[int]
 ) -> None:
     body = form(file_part(OTHER))[:-2] + junk
-    whole, pieces = send([body]), send(cut(body, *(min(each, len(body)) for each in places)))
-    assert (whole.status, whole.received) == (pieces.status, pieces.received)
+    outcome, pieces = send([body]), send(cut(body, *(min(path, len(body)) for path in places)))
+    assert (outcome.status, outcome.received) == (pieces.status, pieces.received)
     for content_type in (MULTIPART, "image/png"):
-        whole = send([junk], content_type)
-        pieces = send(cut(junk, *(min(each, len(junk)) for each in places)), content_type)
-        assert (whole.status, whole.received) == (pieces.status, pieces.received)
+        outcome = send([junk], content_type)
+        pieces = send(cut(junk, *(min(path, len(junk)) for path in places)), content_type)
+        assert (outcome.status, outcome.received) == (pieces.status, pieces.received)
 
 
 @pytest.mark.parametrize("content", [KNOWN * 300, b"other" * 3000])
 def test_a_raw_body_is_one_file(send: Send, content: bytes) -> None:
     for place in range(0, len(content), 997):
-        found = send(cut(content, place), "application/octet-stream", method="PUT")
+        outcome = send(cut(content, place), "application/octet-stream", method="PUT")
         if content.startswith(KNOWN):
-            assert (found.status, found.complete) == (403, False)
-            assert found.received == b""
+            assert (outcome.status, outcome.complete) == (403, False)
+            assert outcome.received == b""
         else:
-            assert (found.status, found.received) == (200, content)
+            assert (outcome.status, outcome.received) == (200, content)

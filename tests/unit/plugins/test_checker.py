@@ -1,4 +1,4 @@
-"""The public face: files and streams in, verdicts out."""
+"""The public API: files and streams in, verdicts out."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_descriptors_are_closed_when_a_check_ends() -> None:
             running = checker.submit(file.fileno())
             assert gate.begun.wait(10)
             assert checker.submit(file.fileno()).cancel()
-        gate.open.set()  # the file was closed by its owner meanwhile
+        gate.open.set()  # the caller closed the file meanwhile
         running.result(10)
         assert gate.seen == [b"content"]
         assert descriptors() == before

@@ -1,4 +1,4 @@
-"""Of a file that is refused the application receives nothing, by whatever road it came."""
+"""The application receives nothing of a refused file, in whatever way the request arrives."""
 
 from __future__ import annotations
 

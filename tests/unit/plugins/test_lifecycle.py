@@ -1,4 +1,4 @@
-"""Requests that do not go as they should: cut off, cancelled, given up, answered too early."""
+"""Irregular requests: cut off, cancelled, abandoned, answered early."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ STORED = form(field_part(b"x"), file_part(b"other" * 3000))
 
 @pytest.fixture(scope="module")
 def checker() -> Iterator[Checker]:
-    with knowing(KNOWN) as made:
-        made.scan_stream([b"opens what stays open"])
-        yield made
+    with knowing(KNOWN) as checker:
+        checker.scan_stream([b"opens what stays open"])
+        yield checker
 
 
 @pytest.fixture
 def gate() -> Iterator[Gate]:
-    made = Gate()
-    yield made
-    made.open.set()
+    gate = Gate()
+    yield gate
+    gate.open.set()
 
 
 class Server:
-    """The ASGI server's side of one request, as uvicorn has it: after the body comes silence."""
+    """The ASGI server's side of one request, as in uvicorn: after the body there are no events."""
 
     def __init__(self, app: Any, *chunks: bytes, **settings: Any) -> None:
         self._app = asgi.HashwachtMiddleware(app, **settings)
@@ -74,7 +74,7 @@ class Server:
 
     @property
     def statuses(self) -> list[int]:
-        return [each["status"] for each in self.sent if "status" in each]
+        return [message["status"] for message in self.sent if "status" in message]
 
 
 async def body_of(receive: Any) -> bytes:
@@ -92,12 +92,12 @@ async def answer(send: Any, status: int = 201) -> None:
     await send({"type": "http.response.body", "body": b"stored"})
 
 
-# Applications that take their time.
+# Applications that are slow.
 
 
 @pytest.mark.parametrize("sent", [STORED, REFUSED])
 def test_a_cancelled_receive_loses_no_bytes(gate: Gate, sent: bytes) -> None:
-    """``asyncio.wait_for(receive(), ...)``, Starlette's ``request.is_disconnected()``."""
+    """As in ``asyncio.wait_for(receive(), ...)`` and Starlette's ``request.is_disconnected()``."""
     received: list[bytes] = []
 
     async def impatient(_: Any, receive: Any, send: Any) -> None:
@@ -137,7 +137,7 @@ def test_a_cancelled_request_ends_at_once_and_leaves_nothing(gate: Gate) -> None
         assert server.sent == []
 
     with Checker(lambda: gate, threads=1) as checker:
-        asyncio.run(main(checker))  # what an event loop opens first is open now
+        asyncio.run(main(checker))  # opens what the first event loop keeps open
         gate.open.set()
     before = descriptors()
     gate.open.clear()
@@ -248,50 +248,50 @@ def test_errors_of_the_application_pass_and_leave_nothing(checker: Checker, read
 
 
 def test_a_client_may_vanish_at_any_byte(checker: Checker) -> None:
-    sent = form(field_part(b"x"), file_part(KNOWN), file_part(b"other"))
+    body = form(field_part(b"x"), file_part(KNOWN), file_part(b"other"))
 
     async def reading(_: Any, receive: Any, send: Any) -> None:
         await body_of(receive)
         await answer(send)
 
     async def main() -> None:
-        for place in range(len(sent) + 1):
+        for place in range(len(body) + 1):
             server = Server(reading, checker=checker)
-            server.say({"type": "http.request", "body": sent[:place], "more_body": True})
+            server.say({"type": "http.request", "body": body[:place], "more_body": True})
             server.say({"type": "http.disconnect"})
             try:
                 await asyncio.wait_for(server.run(), 10)
             except ConnectionError:
                 assert server.statuses == []
             else:
-                assert server.statuses == [403]  # the verdict came first
+                assert server.statuses == [403]  # the verdict arrived first
 
     asyncio.run(main())
     before = descriptors()
     asyncio.run(main())
-    wait_for(lambda: descriptors() <= before)  # checks that had begun end by themselves
+    wait_for(lambda: descriptors() <= before)  # running checks end on their own
 
 
-def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> None:
-    """One thread, one place to wait: the others are told at once, and nothing is stuck."""
+def test_more_uploads_than_the_limits_are_all_answered(gate: Gate) -> None:
+    """With one thread and one queue slot, the others are answered at once; none is stuck."""
 
     async def main(checker: Checker) -> list[Any]:
-        told: list[Any] = []
+        outcomes: list[Any] = []
 
         async def reading(scope: Any, receive: Any, send: Any) -> None:
             await body_of(receive)
-            told.append(scope["hashwacht"].files[0].result.reason)
+            outcomes.append(scope["hashwacht"].files[0].result.reason)
             await answer(send)
 
         options: Any = {"checker": checker, "policy": Policy(on_match=OnMatch.OBSERVE)}
         servers = [Server(reading, *cut(STORED, 5000), **options) for _ in range(20)]
-        tasks = [asyncio.create_task(each.run()) for each in servers]
-        while len(told) < 18:  # noqa: ASYNC110  # they end by themselves
+        tasks = [asyncio.create_task(server.run()) for server in servers]
+        while len(outcomes) < 18:  # noqa: ASYNC110  # they end by themselves
             await asyncio.sleep(0)
         gate.open.set()
         await asyncio.wait_for(asyncio.gather(*tasks), 20)
-        assert [each.statuses for each in servers] == [[201]] * 20
-        return told
+        assert [server.statuses for server in servers] == [[201]] * 20
+        return outcomes
 
     with Checker(lambda: gate, threads=1, max_pending=2) as checker:
         told = asyncio.run(main(checker))
@@ -299,13 +299,13 @@ def test_more_uploads_than_anybody_can_check_are_all_answered(gate: Gate) -> Non
 
 
 def test_a_checker_closed_during_an_upload_is_undetermined() -> None:
-    told: list[Any] = []
+    outcomes: list[Any] = []
 
     async def reading(scope: Any, receive: Any, send: Any) -> None:
         await receive()
         closing.close()
         await body_of(receive)
-        told.append(scope["hashwacht"].files[0].result.reason)
+        outcomes.append(scope["hashwacht"].files[0].result.reason)
         await answer(send)
 
     async def main() -> list[int]:
@@ -321,14 +321,14 @@ def test_a_checker_closed_during_an_upload_is_undetermined() -> None:
 
     with knowing(KNOWN) as closing:
         assert asyncio.run(main()) == [201]
-    assert told == [Reason.UNANSWERED]
+    assert outcomes == [Reason.UNANSWERED]
 
 
 # WSGI.
 
 
 def call(app: Any, body: Any, **more: Any) -> tuple[list[str], bytes]:
-    """Send one request; give the statuses that the server was told, and the answer."""
+    """Send one request; return the statuses passed to the server, and the response."""
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "POST",
         "CONTENT_TYPE": MULTIPART,
@@ -337,22 +337,22 @@ def call(app: Any, body: Any, **more: Any) -> tuple[list[str], bytes]:
     }
     setup_testing_defaults(environ)
     statuses: list[str] = []
-    written: list[bytes] = []
+    chunks: list[bytes] = []
 
     def start_response(status: str, _: Any, exc_info: Any = None) -> Callable[[bytes], object]:
-        if exc_info is not None and written:
+        if exc_info is not None and chunks:
             raise exc_info[1]
         statuses.append(status)
-        return written.append
+        return chunks.append
 
     given = app(environ, start_response)
     try:
         for chunk in given:
-            written.append(chunk)  # noqa: PERF402  # the one that is written to in between
+            chunks.append(chunk)  # noqa: PERF402  # the one that is written to in between
     finally:
         if hasattr(given, "close"):
             given.close()
-    return statuses, b"".join(written)
+    return statuses, b"".join(chunks)
 
 
 def reading(environ: Any, start_response: Any) -> Iterable[bytes]:
@@ -363,7 +363,7 @@ def reading(environ: Any, start_response: Any) -> Iterable[bytes]:
 
 
 class Broken(ChunkedInput):
-    """A connection that breaks where the chunks end."""
+    """A connection that breaks after the last chunk."""
 
     def read(self, size: int = -1, /) -> bytes:
         return super().read(size) or self._break()
@@ -374,20 +374,20 @@ class Broken(ChunkedInput):
 
 def test_over_wsgi_too_a_client_may_vanish_at_any_byte(checker: Checker) -> None:
     app = wsgi.HashwachtMiddleware(reading, checker=checker)
-    sent = form(field_part(b"x"), file_part(KNOWN), file_part(b"other"))
+    body = form(field_part(b"x"), file_part(KNOWN), file_part(b"other"))
 
     def every_place() -> None:
-        for place in range(len(sent)):
+        for place in range(len(body)):
             try:
-                statuses, _ = call(app, Broken([sent[:place]]), CONTENT_LENGTH=str(len(sent)))
+                statuses, _ = call(app, Broken([body[:place]]), CONTENT_LENGTH=str(len(body)))
             except ConnectionResetError:
                 continue
-            assert statuses == ["403 Forbidden"]  # the verdict came first
+            assert statuses == ["403 Forbidden"]  # the verdict arrived first
 
     every_place()
     before = descriptors()
     every_place()
-    wait_for(lambda: descriptors() <= before)  # checks that had begun end by themselves
+    wait_for(lambda: descriptors() <= before)  # running checks end on their own
 
 
 @pytest.mark.parametrize("sent", [STORED, REFUSED])
@@ -395,9 +395,9 @@ def test_both_sides_keep_to_the_letter_of_pep_3333(checker: Checker, sent: bytes
     inner = validator(reading)
 
     def strict(environ: Any, start_response: Any) -> Iterable[bytes]:
-        del environ["hashwacht"]  # it wants none but strings under names without a dot
-        given: Iterable[bytes] = inner(environ, start_response)
-        return given
+        del environ["hashwacht"]  # it accepts only strings under names without a dot
+        chunks: Iterable[bytes] = inner(environ, start_response)
+        return chunks
 
     app = validator(wsgi.HashwachtMiddleware(strict, checker=checker))
     statuses, _ = call(app, io.BytesIO(sent), CONTENT_LENGTH=str(len(sent)), QUERY_STRING="")
@@ -405,7 +405,7 @@ def test_both_sides_keep_to_the_letter_of_pep_3333(checker: Checker, sent: bytes
 
 
 def test_a_body_without_a_length_is_checked(checker: Checker) -> None:
-    """HTTP/2 needs no length: bridges from ASGI to WSGI then give none."""
+    """HTTP/2 needs no length, so bridges from ASGI to WSGI omit it."""
     app = wsgi.HashwachtMiddleware(reading, checker=checker)
     assert call(app, io.BytesIO(REFUSED))[0] == ["403 Forbidden"]
     assert call(app, io.BytesIO(STORED))[0] == ["201 Created"]

@@ -1,4 +1,4 @@
-"""What the middleware does with requests of every kind, over ASGI and WSGI alike."""
+"""The middleware with requests of every kind, over ASGI and WSGI alike."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Make = Callable[..., Any]
 def make(
     request: pytest.FixtureRequest, checker: Checker, matcher: KnowingMatcher
 ) -> Iterator[Make]:
-    """Give a function that puts the middleware with some settings before an application."""
+    """Return a function that wraps an application in the middleware with these settings."""
     matcher.known.add(KEY)
     loops: list[AsgiDriver] = []
 
@@ -192,7 +192,7 @@ def test_a_file_over_the_limit_is_undetermined_and_takes_no_room(make: Make) -> 
     before = descriptors()
     found = make(policy=Policy(max_bytes=100)).send([form(file_part(b"x" * 101), file_part(OTHER))])
     assert [f.result.reason for f in found.findings.files] == [Reason.OVER_LIMIT, None]
-    assert descriptors() <= before + 10  # the state's own
+    assert descriptors() <= before + 10  # descriptors of the storage
 
 
 def test_no_room_for_the_spool_is_undetermined(make: Make, tmp_path: Path) -> None:
@@ -259,7 +259,7 @@ def test_a_file_is_seen_however_its_name_is_written(make: Make, disposition: byt
 
 
 def test_a_part_without_a_name_is_a_file_by_its_type(make: Make) -> None:
-    """As in multipart/related (RFC 2387), where parts have no names."""
+    """An example is multipart/related (RFC 2387), whose parts have no names."""
     for kind, status in (
         (b"image/png", 403),
         (b"Application/Octet-Stream; x=y", 403),
@@ -308,17 +308,17 @@ def test_a_compressed_body_is_decoded_to_a_bound(make: Make) -> None:
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "gzip", "deflate", "gzip, gzip", "nonsense"])
 def test_no_header_of_a_client_disables_the_check(make: Make, encoding: str) -> None:
-    """Most applications do not even look at it, and would take the form as it came."""
+    """Most applications ignore the header and would read the form as it was sent."""
     headers = [("Content-Encoding", encoding)]
     assert make().send([form(file_part(KNOWN))], headers=headers).status == 400
     raw = make().send([KNOWN], "image/jpeg", method="PUT", headers=headers)
-    # What some applications decode is also checked as it came, which may be complete first.
+    # A body that some applications decode is also checked undecoded, which may be complete first.
     assert raw.status in ({400, 403} if encoding in {"gzip", "deflate"} else {400})
     assert raw.received == b""
 
 
 def test_a_compressed_form_that_is_a_form_raw_is_refused(make: Make) -> None:
-    """Django and Werkzeug look for the first delimiter anywhere."""
+    """Django and Werkzeug search for the first delimiter anywhere."""
     known = form(file_part(KNOWN))
     hidden = b"\x1f\x8b\x08\x04" + bytes(6) + len(known).to_bytes(2, "little") + known
     body = hidden + gzip.compress(form(file_part(OTHER)), mtime=0)[10:]
@@ -333,7 +333,7 @@ def test_a_header_of_blanks_takes_no_time(make: Make) -> None:
     driver = make()
     began = time.process_time()
     assert driver.send([b"x"], "multipart/form-data; boundary" + " " * 60_000).status == 400
-    assert time.process_time() - began < 1  # what it took grew with the square of their number
+    assert time.process_time() - began < 1  # the time grew with the square of their number
 
 
 def test_an_empty_multipart_without_boundary_is_accepted(make: Make) -> None:
@@ -377,7 +377,7 @@ def test_partial_protocols_are_logged_once_and_pass_by_path(
     assert caplog.text.count(f"({protocol})") == 1
     elsewhere = {**more, "path": "/upload", "headers": [("Tus-Resumable", "1.0.0")]}
     found = driver.send([KNOWN], "application/octet-stream", method="PUT", **elsewhere)
-    assert found.status == 403  # a header that anybody can write switches nothing off
+    assert found.status == 403  # a header that any client can send disables nothing
 
 
 def test_the_upload_context_is_kept_with_the_case(make: Make, uploads: UploadContextStore) -> None:
@@ -392,7 +392,7 @@ def test_the_upload_context_is_kept_with_the_case(make: Make, uploads: UploadCon
         "picture",
         "image/jpeg",
     )
-    assert told.received_at[-6] in "+-"  # with its zone
+    assert told.received_at[-6] in "+-"  # with its time zone
 
 
 def test_no_request_data_reaches_a_matcher(make: Make, matcher: KnowingMatcher) -> None:
@@ -467,7 +467,7 @@ def test_an_async_callback_is_refused_at_once() -> None:
 
 
 def test_one_text_where_several_are_wanted_is_refused_at_once(checker: Checker) -> None:
-    """Each of its letters would count, and a star among them for everything."""
+    """Each of its letters would count, and an asterisk would match everything."""
     for wrong in (
         lambda: ClientInfo(trusted_proxies="unix"),
         lambda: RawBody(paths="/files/*"),
@@ -493,7 +493,7 @@ def test_what_is_no_network_is_refused_at_once() -> None:
         ClientInfo(trusted_proxies=("everybody",))
 
 
-# What only one of the two has.
+# Features of only one interface.
 
 
 @pytest.fixture
@@ -511,7 +511,7 @@ def test_a_client_that_vanishes_leaves_nothing(over_asgi: AsgiDriver) -> None:
     for end in (300, 9000, len(sent) - 70, len(sent)):
         found = over_asgi.send(cut(sent[:end], 200), vanish=True)
         assert (found.status, found.complete) == (0, False)
-    wait_for(lambda: descriptors() == before)  # the checks that had begun end by themselves
+    wait_for(lambda: descriptors() == before)  # running checks end on their own
 
 
 def test_websockets_and_lifespan_are_untouched(checker: Checker) -> None:
@@ -568,7 +568,7 @@ def _filled(stream: io.BufferedReader) -> bytearray:
 
 
 def test_wrong_and_missing_lengths(checker: Checker, matcher: KnowingMatcher) -> None:
-    """Too long: the body ends where it ends.  Too short or none: nothing beyond is read."""
+    """If too long, the body ends where it ends; if short or missing, nothing beyond is read."""
     matcher.known.add(KEY)
     driver = WsgiDriver(lambda app: wsgi.HashwachtMiddleware(app, checker=checker))
     sent = form(file_part(OTHER))

@@ -96,7 +96,7 @@ CHECKED = {
 
 def files(parts: list[ParsedPart]) -> set[bytes]:
     """Return the contents that an application may take for files."""
-    return {each.content for each in parts if each.content and not is_short_text(each)}
+    return {part.content for part in parts if part.content and not is_short_text(part)}
 
 
 def is_short_text(parsed: ParsedPart) -> bool:

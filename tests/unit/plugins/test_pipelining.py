@@ -1,4 +1,4 @@
-"""Requests that follow one another without waiting, cut anywhere, at a real server's protocol."""
+"""Pipelined requests, cut anywhere, with the protocol class of a real server."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from support.plugins.uploads import KNOWN, knowing
 
 @pytest.fixture(scope="module")
 def checker() -> Iterator[Checker]:
-    with knowing(KNOWN) as made:
-        yield made
+    with knowing(KNOWN) as checker:
+        yield checker
 
 
 class Wire(asyncio.Transport):
-    """What the server writes; closing it ends the connection."""
+    """Collects what the server writes; closing it ends the connection."""
 
     def __init__(self) -> None:
         super().__init__({"peername": ("192.0.2.1", 4711), "sockname": ("192.0.2.2", 80)})
@@ -51,7 +51,7 @@ class Wire(asyncio.Transport):
 
 
 class Site:
-    """An application behind the middleware, and what it had of every body."""
+    """An application behind the middleware, and the bodies it received."""
 
     def __init__(self, checker: Checker) -> None:
         self.received: list[bytes] = []
@@ -72,7 +72,7 @@ class Site:
         await send({"type": "http.response.body", "body": b"stored"})
 
     async def statuses(self, pieces: Sequence[bytes]) -> list[bytes]:
-        """Have these pieces come in one after the other; give the answers' statuses."""
+        """Send these pieces one after the other; return the statuses of the responses."""
         self.received.clear()
         state, wire = ServerState(), Wire()
         protocol = H11Protocol(self._config, state, app_state={})
@@ -80,7 +80,7 @@ class Site:
         for piece in pieces:
             protocol.data_received(piece)
             await asyncio.sleep(0)
-        while state.tasks:  # each starts the next one, as it ends
+        while state.tasks:  # each starts the next one when it ends
             await asyncio.wait(state.tasks)
             await asyncio.sleep(0)
         protocol.connection_lost(None)
@@ -98,10 +98,10 @@ def request(body: bytes, *, chunked: bool) -> bytes:
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["with a length", "chunked"])
 def test_pipelined_requests_get_their_own_verdicts(checker: Checker, chunked: bool) -> None:
-    bodies = [form(file_part(each)) for each in (b"other", KNOWN, b"third")]
-    sent = b"".join(request(body, chunked=chunked) for body in bodies)
+    bodies = [form(file_part(content)) for content in (b"other", KNOWN, b"third")]
+    body = b"".join(request(body, chunked=chunked) for body in bodies)
     site = Site(checker)
     with asyncio.Runner() as loop:
-        for place in range(1, len(sent)):
-            assert loop.run(site.statuses(cut(sent, place))) == [b"200", b"403", b"200"], place
+        for place in range(1, len(body)):
+            assert loop.run(site.statuses(cut(body, place))) == [b"200", b"403", b"200"], place
             assert site.received == [bodies[0], bodies[2]]

@@ -1,4 +1,4 @@
-"""What other programs may import, and what that costs them."""
+"""The names that other programs may import, and the cost of importing them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ FRAMEWORKS = {
 
 def imported_by(statement: str) -> set[str]:
     program = f"{statement}\nimport sys\nprint(*sys.modules)"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    return {name.partition(".")[0] for name in done.stdout.split()} | set(done.stdout.split())
+    return {name.partition(".")[0] for name in result.stdout.split()} | set(result.stdout.split())
 
 
 def test_importing_hashwacht_imports_nothing_of_it() -> None:
@@ -71,6 +71,6 @@ def test_plugins_import_only_public_names() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 assert not node.module.startswith("hashwacht."), file
                 if node.module == "hashwacht":
-                    imported |= {each.name for each in node.names}
+                    imported |= {name.name for name in node.names}
     assert imported
     assert imported <= set(hashwacht.__all__)

@@ -1,4 +1,4 @@
-"""How a late match tells people who sent it."""
+"""The output about the uploader of a late match."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_each_upload_is_one_line_without_control_characters(
     for each in (result(KEY, Outcome.MATCH), result(OTHER, Outcome.UNDETERMINED)):
         telling.result(each)
     assert len(inner.results) == 2
-    assert capsys.readouterr().out == ""  # the display is not disturbed
+    assert capsys.readouterr().out == ""  # the live display is not disturbed
     telling.print_contexts()
     assert capsys.readouterr().out == (
         "uploaded      2026-01-01T00:00:00+01:00 from 192.0.2.1 port 4711, user al\\x1bice,"

@@ -1,4 +1,4 @@
-"""What a request told is kept on this machine, by content."""
+"""The context of an upload is stored on this machine, by content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hashwacht.core.errors import StorageError
 from hashwacht.core.upload_context import UploadContext, UploadContextStore
 
 KEY = "ab" * 32
-TEXTS = st.text(st.characters(codec=None), max_size=30)  # with lone surrogates and NUL
+TEXTS = st.text(st.characters(codec=None), max_size=30)  # includes lone surrogates and NUL
 
 
 @given(st.builds(UploadContext, TEXTS, TEXTS, st.none() | st.integers(0, 65535), TEXTS, TEXTS))

@@ -16,7 +16,10 @@ class _Root:
 
     @cherrypy.expose  # type: ignore[untyped-decorator]  # its types are not read
     def index(self, **parameters: Any) -> str:
-        values = [each if isinstance(each, list) else [each] for each in parameters.values()]
+        values = [
+            parameter if isinstance(parameter, list) else [parameter]
+            for parameter in parameters.values()
+        ]
         named = [value for several in values for value in several if not isinstance(value, str)]
         for part in (*named, *cherrypy.request.body.parts):
             content = part.file.read() if part.file else part.fullvalue()
