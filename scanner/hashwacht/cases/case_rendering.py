@@ -127,14 +127,19 @@ def upload_summary(case: Case) -> str:
 
 
 def match_summary(case: Case) -> str:
-    """Return the category and the lists that know the content."""
-    matches = case.evidence.matches or case.evidence.withdrawn or case.evidence.suppressed
+    """Return the category and the lists that know the content, and whether they still do."""
+    evidence, known, remark = case.evidence, "known to", ""
+    matches = evidence.matches
+    if not matches and evidence.suppressed:
+        matches, remark = evidence.suppressed, ", suppressed by a known-good list"
+    elif not matches and evidence.withdrawn:
+        matches, known, remark = evidence.withdrawn, "was known to", ", withdrawn"
     if not matches:
         return "no match"
     lists = dict.fromkeys(
         f"{match.matcher}/{match.list}" if match.list else match.matcher for match in matches
     )
-    return f"{matches[0].category or 'match'} known to {', '.join([*lists][:3])}"
+    return f"{matches[0].category or 'match'} {known} {', '.join([*lists][:3])}{remark}"
 
 
 def location_summary(location: FileLocation) -> str:

@@ -111,7 +111,8 @@ class Summary:
     """The end of a run.  *reasons* counts undetermined files, *lists* matched ones by list.
 
     *reachable* is False if matchers were asked and none of them answered even once.  *left_out*
-    maps the first left out directories to the reason.
+    maps the first left out directories to the reason.  *faults* counts files by why a matcher gave
+    no answer; a damaged list is named there.
     """
 
     run: str
@@ -122,6 +123,7 @@ class Summary:
     lists: Mapping[str, int] = field(default_factory=dict)
     reachable: bool = True
     left_out: Mapping[bytes, str] = field(default_factory=dict)
+    faults: Mapping[str, int] = field(default_factory=dict)
 
 
 class Observer(Protocol):

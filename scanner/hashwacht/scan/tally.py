@@ -30,6 +30,9 @@ MAX_LEFT_OUT = 100
 SLOWEST = 20
 """Directories that a run remembers as the slowest."""
 
+MAX_FAULTS = 8
+"""Different explanations of matchers that a run remembers."""
+
 SAMPLES = 240
 """Points of the throughput curve; when there are more, every second one is dropped."""
 
@@ -59,6 +62,7 @@ class Tally:
     asked: Counter[str] = field(default_factory=Counter)
     matched: Counter[str] = field(default_factory=Counter)
     unanswered: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     elapsed: float = 0.0
     resumed: int = 0
@@ -75,7 +79,14 @@ class Tally:
         self.suppressed += bool(verdict.suppressed)
         if verdict.reason is not None:
             self.reasons[verdict.reason] += 1
+            if verdict.reason in _MATCHER_FAULTS and verdict.detail:
+                self.faults[verdict.detail] += 1
+                self._bound_faults()
         self.lists.update({_source(match) for match in verdict.matches})
+
+    def _bound_faults(self) -> None:
+        if len(self.faults) > 2 * MAX_FAULTS:
+            self.faults = Counter(dict(self.faults.most_common(MAX_FAULTS)))
 
     def count_read(self, size: int, seconds: float) -> None:
         """Count one file that was read."""
@@ -102,6 +113,7 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in _COUNTERS:
             getattr(self, name).update(getattr(other, name))
+        self._bound_faults()
         self.slowest = heapq.nlargest(SLOWEST, [*self.slowest, *other.slowest])
         self.left_out_paths = [*self.left_out_paths, *other.left_out_paths][:MAX_LEFT_OUT]
 
@@ -134,7 +146,15 @@ class Tally:
             path.encode("utf-8", "surrogateescape"): detail for path, detail in self.left_out_paths
         }
         return Summary(
-            run, state, self.elapsed, self.counts(), reasons, dict(self.lists), reachable, left_out
+            run,
+            state,
+            self.elapsed,
+            self.counts(),
+            reasons,
+            dict(self.lists),
+            reachable,
+            left_out,
+            dict(self.faults.most_common(MAX_FAULTS)),
         )
 
     def reason_counts(self) -> dict[Reason, int]:
@@ -162,7 +182,8 @@ def _source(match: Match) -> str:
     return f"{match.matcher}/{match.list}" if match.list else match.matcher
 
 
-_COUNTERS = ("outcomes", "reasons", "lists", "asked", "matched", "unanswered")
+_MATCHER_FAULTS = frozenset({Reason.UNANSWERED, Reason.REFUSED})
+_COUNTERS = ("outcomes", "reasons", "lists", "asked", "matched", "unanswered", "faults")
 _DISPLAYED = (
     *("files", "read", "read_bytes", "unchanged", "errors"),
     *("excluded", "accepted", "left_out", "lookups", "new_matches", "suppressed"),

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from hashwacht.cli.output import emit, line
 from hashwacht.cli.render.findings import MEANING
 from hashwacht.core.paths import escape_path, to_json
-from hashwacht.core.text import count, escape_text, format_duration, format_size
+from hashwacht.core.text import count, escape_text, format_duration, format_size, plural
 from hashwacht.scan.progress import Progress, Summary
 from hashwacht.scan.tally import Timings
 from hashwacht.storage.runs import RunState
@@ -45,6 +45,8 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield _row("undetermined", counts.undetermined, _largest_first(reasons))
     for reason in summary.reasons:
         yield f"{'':19}{reason}: {MEANING[reason]}"
+    for fault, number in summary.faults.items():
+        yield f"{'':19}{escape_text(fault)}: {plural(number, 'file')}"
     if counts.accepted:
         yield _row("accepted", counts.accepted, "undetermined; see `hashwacht undetermined list`")
     if counts.suppressed:
@@ -82,6 +84,7 @@ def summary_fields(summary: Summary) -> dict[str, object]:
         "reasons": {str(reason): number for reason, number in summary.reasons.items()},
         "lists": dict(summary.lists),
         "left_out": [to_json(path) | {"why": why} for path, why in summary.left_out.items()],
+        "faults": dict(summary.faults),
     }
 
 
