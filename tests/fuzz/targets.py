@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,14 +23,15 @@ from hashwacht.ipc.messages import (
     NoticeEnvelope,
     SignalLookupRequest,
 )
-from hashwacht.matching.hashlists.list_formats import (
+from hashwacht.matching.hashlists.parser import ListFile, ParseOptions
+from hashwacht.matching.hashlists.readers.csv_rows import RowParser
+from hashwacht.matching.hashlists.readers.entries import (
+    Item,
     ListEntry,
     ListEntryBuilder,
     MalformedLine,
-    csv_parser,
-    json_parser,
-    text_parser,
 )
+from hashwacht.matching.hashlists.readers.sniff import ListFormat
 from hashwacht.matching.services.arachnid import ArachnidProtocol
 from hashwacht.matching.services.base import ServiceProtocol
 from hashwacht.matching.services.eokm import EokmProtocol
@@ -67,28 +69,24 @@ def wire(content: bytes) -> None:
 
 
 def lists(content: bytes) -> None:
-    """Parse a line of a hash list: malformed, or entries in their canonical form."""
-    line = content.decode(errors="surrogateescape")
-    for parse in (text_parser(MAKE), json_parser(MAKE)):
-        try:
-            entries = parse(line)
-        except MalformedLine:
-            continue
-        _are_canonical(entries)
+    """Read a hash list in every format: a list error, or entries in their canonical form."""
+    for form in (None, *ListFormat):
+        options = ParseOptions(form, default_type="md5" if content[:1] == b"m" else "")
+        with suppress(ListError):
+            _are_canonical(list(ListFile(io.BytesIO(content), options, BUILT_IN)))
 
 
 def rows(content: bytes) -> None:
-    """Parse a header and a row of CSV: no list, malformed, or entries in their canonical form."""
+    """Parse a header and a row of CSV: no list, malformed, or entries in canonical form."""
     header, _, line = content.decode(errors="surrogateescape").partition("\n")
-    try:
-        _are_canonical(csv_parser(MAKE, header, None)(line))
-    except (ListError, MalformedLine):
-        return
+    with suppress(ListError, MalformedLine):
+        _are_canonical(RowParser(MAKE, header)(line))
 
 
-def _are_canonical(entries: Sequence[ListEntry]) -> None:
-    for entry in entries:
-        assert MAKE(entry.type, entry.value.hex()).value == entry.value
+def _are_canonical(items: Sequence[Item]) -> None:
+    for item in items:
+        if isinstance(item, ListEntry):
+            assert MAKE(item.type, item.value.hex()).value == item.value
 
 
 def forms(content: bytes) -> None:

@@ -85,6 +85,16 @@ class PrivateDirectory:
         self._chown(fd)
         return os.fdopen(fd, "w+b")
 
+    @contextmanager
+    def temporary_file(self) -> Iterator[BinaryIO]:
+        """Create a file for reading and writing, and remove it at the end."""
+        name = f"{secrets.token_hex(8)}{PARTIAL}"
+        try:
+            with self.create(name) as file:
+                yield file
+        finally:
+            self.discard(name)
+
     def open(self, name: str) -> BufferedReader:
         """Open a file for reading."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +14,9 @@ from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.commands.lists_import import import_list, list_facts
 from hashwacht.cli.options import global_options, yes_option
 from hashwacht.cli.output import print_diagnostic, print_result, print_text
+from hashwacht.cli.render.list_text import list_fields, list_lines
 from hashwacht.core.errors import ExitCode
-from hashwacht.core.text import count, format_size, format_time, plural
+from hashwacht.core.text import plural
 
 if TYPE_CHECKING:
     from hashwacht.matching.hashlists.manager import HashLists
@@ -56,45 +57,13 @@ def _record(act: str, changed: HashList) -> None:
 )
 @click.argument("names", metavar="[NAME...]", nargs=-1)
 def show(names: Sequence[str]) -> None:
-    """Show installed lists: types, counts, radii, source and date."""
+    """Show installed lists: types, counts, radii, source, date, and what was left out."""
     lists = _installed()
     selected = [lists.get(name) for name in names] or lists.all()
     for hash_list in selected:
-        print_result("list", _fields(hash_list), *_lines(hash_list))
+        print_result("list", list_fields(hash_list), *list_lines(hash_list))
     if not selected:
         print_text("No hash list is installed. Import one: `hashwacht lists import NAME FILE`.")
-
-
-def _lines(hash_list: HashList) -> Iterator[str]:
-    kind = "suppresses matches" if hash_list.known_good else f"category {hash_list.category}"
-    malformed = f", {count(hash_list.malformed)} lines skipped" if hash_list.malformed else ""
-    source = f" from {hash_list.source}" if hash_list.source else ""
-    imported = f"imported {format_time(hash_list.imported_at)}{source}"
-    yield f"{hash_list.name}: {plural(hash_list.entries, 'entry', 'entries')}, {kind}"
-    yield f"  {imported}{malformed}, {format_size(hash_list.size)} on disk"
-    for name, index in hash_list.types.items():
-        near = f"up to {plural(index.radius, 'bit')} off" if index.radius else "exact only"
-        yield f"  {name:10}{count(index.count):>14}  {near}"
-
-
-def _fields(hash_list: HashList) -> dict[str, object]:
-    types = {
-        name: {"entries": index.count, "radius": index.radius}
-        for name, index in hash_list.types.items()
-    }
-    return {
-        "list": hash_list.name,
-        "category": hash_list.category,
-        "known_good": hash_list.known_good,
-        "entries": hash_list.entries,
-        "types": types,
-        "imported_at": hash_list.imported_at,
-        "source": hash_list.source,
-        "source_sha256": hash_list.source_sha256,
-        "malformed": hash_list.malformed,
-        "bytes": hash_list.size,
-        "revision": hash_list.revision,
-    }
 
 
 @command(
@@ -108,7 +77,7 @@ def radius(name: str, signal_type: str, bits: int) -> None:
     """Change the Hamming distance up to which a picture hash matches."""
     changed = _installed().set_radius(name, signal_type, bits)
     _record(AuditEvent.LIST_CHANGED, changed)
-    print_text(*_lines(changed))
+    print_text(*list_lines(changed))
 
 
 @command(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -16,12 +17,12 @@ from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import print_result
+from hashwacht.cli.render.list_text import import_fields, import_lines
 from hashwacht.core.errors import UsageError
-from hashwacht.core.text import count, plural
+from hashwacht.core.text import count
 
 if TYPE_CHECKING:
     from hashwacht.matching.hashlists.importer import ImportProgress
-    from hashwacht.matching.hashlists.manager import ImportResult
     from hashwacht.matching.hashlists.manifest import HashList
     from hashwacht.matching.hashlists.parser import ParseOptions
 
@@ -38,14 +39,15 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: Sequence[str]) 
 
 
 @command(
-    Example("hashwacht lists import police known.csv", "Import CSV or `type value` lines."),
+    Example("hashwacht lists import police known.csv", "Import a list, whatever its format."),
+    Example("hashwacht lists import police vic.json.gz --dry-run", "Show what would be imported."),
     Example("hashwacht lists import police --type md5 md5.txt", "Import lines with bare MD5s."),
     Example(
         "hashwacht lists import hotline --column value=Hash --column id=Case export.csv",
         "Import a CSV file with other column titles.",
     ),
     Example(
-        "hashwacht lists import wordpress --known-good wordpress.jsonl",
+        "hashwacht lists import software --known-good RDS_2026.03.1_modern.zip",
         "Import a list that suppresses false matches.",
     ),
     json=True,
@@ -56,7 +58,7 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: Sequence[str]) 
 @click.option(
     "--format",
     "file_format",
-    type=click.Choice(["text", "csv", "jsonl"]),
+    type=click.Choice(["text", "csv", "jsonl", "json", "xml", "sqlite"]),
     help="File format.  [default: detected]",
 )
 @click.option(
@@ -73,6 +75,14 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: Sequence[str]) 
     callback=_pairs,
     metavar="FIELD=TITLE",
     help="Title of the CSV column with the value, type, id or category.  May be repeated.",
+)
+@click.option(
+    "--ignore-column",
+    "excluded",
+    multiple=True,
+    metavar="TITLE",
+    help="CSV column or JSON key that is not imported; * for all that are unknown.  May be"
+    " repeated.",
 )
 @click.option(
     "--delimiter",
@@ -97,6 +107,21 @@ def _pairs(_: click.Context, parameter: click.Parameter, values: Sequence[str]) 
     " pdq: 31]",
 )
 @click.option(
+    "--media-category",
+    "media_categories",
+    type=click.IntRange(0, 99),
+    multiple=True,
+    help="Category of Project VIC or CAID to import.  May be repeated.  [default: 1, 2, 3; with"
+    " --known-good: 0]",
+)
+@click.option(
+    "--keep-ubiquitous",
+    is_flag=True,
+    help="Also import entries that match ordinary files everywhere, such as the digest of the empty"
+    " file or the hash of a flat picture.",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be imported; change nothing.")
+@click.option(
     "--allow-malformed",
     is_flag=True,
     help="Skip and report malformed lines instead of rejecting the file.",
@@ -107,34 +132,53 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
     file_format: str | None,
     default_type: str,
     columns: dict[str, str],
+    excluded: tuple[str, ...],
     delimiter: str,
     category: str,
     known_good: bool,
     radii: dict[str, str],
+    media_categories: tuple[int, ...],
+    keep_ubiquitous: bool,
+    dry_run: bool,
     allow_malformed: bool,
 ) -> None:
     """Import the hash list in FILE (- for standard input) as NAME, replacing a list of that name.
 
-    FILE contains "type value" lines, CSV with a header, or JSON lines.  It is imported completely
-    or not at all, and takes effect at once.  Run `hashwacht recheck` afterwards to look up
-    everything scanned so far, without reading the files again.
+    FILE contains "type value" lines, CSV with a header, JSON lines or a JSON document; the output
+    of sha1sum, md5sum, sha256sum or hashdeep; signatures of ClamAV (.hdb, .hsb); an export of
+    Project VIC, CAID, MISP, ThreatExchange or Hasher-Matcher-Actioner; STIX 2.1; NCMEC's XML; the
+    NSRL's RDS 2 or 3.  It may be packed with gzip, bzip2, xz or zip.
+
+    It is imported completely or not at all, and takes effect at once.  What is left out is
+    reported.  Run `hashwacht recheck` afterwards to look up everything scanned so far, without
+    reading the files again.
     """
     from hashwacht import bootstrap
+    from hashwacht.matching.hashlists.manager import ImportHandling
     from hashwacht.matching.hashlists.manifest import ListMetadata
 
     call = global_options()
     metadata = ListMetadata(name, category, known_good, _bits(radii), str(file))
     options = _parse_options(file_format, default_type, columns, delimiter)
+    options = replace(
+        options,
+        excluded=frozenset(excluded),
+        media_categories=frozenset(media_categories) or None,
+    )
+    handling = ImportHandling(allow_malformed, keep_ubiquitous, dry_run)
     settings = call.configuration().settings
     lists = bootstrap.hash_lists(settings)
     live = not call.as_json and sys.stderr.isatty()
     with _open(file) as source, _ProgressLine(live=live) as progress:
         result = lists.import_list(
-            source, metadata, options, allow_malformed=allow_malformed, on_progress=progress
+            source, metadata, options, handling=handling, on_progress=progress
         )
-    facts = {**list_facts(result.list), "malformed": result.list.malformed}
-    record_audit(settings, AuditEvent.LIST_IMPORTED, facts)
-    print_result("imported", _fields(result), *_lines(result))
+    if result.installed:
+        facts = {**list_facts(result.list), "malformed": result.list.malformed}
+        record_audit(settings, AuditEvent.LIST_IMPORTED, facts)
+    print_result(
+        "imported" if result.installed else "dry-run", import_fields(result), *import_lines(result)
+    )
 
 
 def list_facts(hash_list: HashList) -> dict[str, JSON]:
@@ -162,8 +206,9 @@ def _bits(radii: dict[str, str]) -> dict[str, int]:
 def _parse_options(
     file_format: str | None, default_type: str, columns: dict[str, str], delimiter: str
 ) -> ParseOptions:
-    from hashwacht.matching.hashlists.list_formats import CsvColumns
-    from hashwacht.matching.hashlists.parser import ListFormat, ParseOptions
+    from hashwacht.matching.hashlists.parser import ParseOptions
+    from hashwacht.matching.hashlists.readers.csv_rows import CsvColumns
+    from hashwacht.matching.hashlists.readers.sniff import ListFormat
 
     if unknown := sorted(set(columns) - {"value", "type", "id", "category"}):
         raise UsageError(
@@ -196,7 +241,9 @@ class _ProgressLine:
     def __call__(self, progress: ImportProgress) -> None:
         if self._live:
             malformed = f", {count(progress.malformed)} malformed" if progress.malformed else ""
-            sys.stderr.write(f"\r\x1b[K{progress.stage}: {count(progress.lines)} lines{malformed}")
+            sys.stderr.write(
+                f"\r\x1b[K{progress.stage}: {count(progress.lines)} entries{malformed}"
+            )
             sys.stderr.flush()
 
     def __enter__(self) -> Self:
@@ -205,27 +252,3 @@ class _ProgressLine:
     def __exit__(self, *_: object) -> None:
         if self._live:
             sys.stderr.write("\r\x1b[K")
-
-
-def _fields(result: ImportResult) -> dict[str, object]:
-    hash_list = result.list
-    return {
-        "list": hash_list.name,
-        "entries": hash_list.entries,
-        "types": {name: index.count for name, index in hash_list.types.items()},
-        "replaced": result.replaced is not None,
-        "malformed": hash_list.malformed,
-        "rejected": [{"line": row.line, "reason": row.reason} for row in result.first_rejected],
-    }
-
-
-def _lines(result: ImportResult) -> Iterator[str]:
-    hash_list = result.list
-    types = ", ".join(f"{name} {count(index.count)}" for name, index in hash_list.types.items())
-    replaced = f", replaces {count(result.replaced.entries)}" if result.replaced else ""
-    yield f"{hash_list.name}: {plural(hash_list.entries, 'entry', 'entries')} ({types}){replaced}"
-    for row in result.first_rejected:
-        yield f"  line {row.line} skipped: {row.reason}"
-    if hash_list.malformed > len(result.first_rejected):
-        yield f"  {count(hash_list.malformed)} malformed lines in total"
-    yield "Run `hashwacht recheck` to look up everything scanned so far."

@@ -43,10 +43,7 @@ def summary_lines(summary: Summary) -> Iterator[str]:
     yield _row("no match", no_match)
     reasons = {str(reason): number for reason, number in summary.reasons.items()}
     yield _row("undetermined", counts.undetermined, _largest_first(reasons))
-    for reason in summary.reasons:
-        yield f"{'':19}{reason}: {MEANING[reason]}"
-    for fault, number in summary.faults.items():
-        yield f"{'':19}{escape_text(fault)}: {plural(number, 'file')}"
+    yield from _explanations(summary)
     if counts.accepted:
         yield _row("accepted", counts.accepted, "undetermined; see `hashwacht undetermined list`")
     if counts.suppressed:
@@ -63,6 +60,14 @@ def summary_lines(summary: Summary) -> Iterator[str]:
             yield f"{'':19}and {count(counts.left_out - len(summary.left_out))} more"
     if summary.state is not RunState.FINISHED:
         yield f"Run the same command again to resume run {summary.run}."
+
+
+def _explanations(summary: Summary) -> Iterator[str]:
+    """Yield what each reason means, and why matchers gave no answer."""
+    for reason in summary.reasons:
+        yield f"{'':19}{reason}: {MEANING[reason]}"
+    for fault, number in summary.faults.items():
+        yield f"{'':19}{escape_text(fault)}: {plural(number, 'file')}"
 
 
 def _row(name: str, number: int, remark: str = "") -> str:

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import BinaryIO
 
@@ -25,7 +26,6 @@ import numpy as np
 from hashwacht.core.ports import SignalType
 from hashwacht.matching.hashlists.external_sort import RecordSorter
 from hashwacht.matching.hashlists.index_file import IndexLayout, Records, write_records
-from hashwacht.matching.hashlists.list_formats import ListEntry
 from hashwacht.matching.hashlists.manifest import (
     LABELS,
     FileChecksum,
@@ -33,12 +33,14 @@ from hashwacht.matching.hashlists.manifest import (
     index_name,
     refs_name,
 )
-from hashwacht.matching.hashlists.parser import ListFile, RejectedLine
+from hashwacht.matching.hashlists.parser import ListFile
 from hashwacht.matching.hashlists.radius_index import build_bands
+from hashwacht.matching.hashlists.readers.entries import LeftOut, ListEntry, RejectedLine
+from hashwacht.matching.hashlists.ubiquitous import describe
 from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
-MAX_REPORTED_LINES = 20
-"""Malformed lines that are reported individually; all are counted."""
+MAX_REASONS = 20
+"""Different reasons and remarks that are reported; everything is counted."""
 
 _BUFFER_BYTES = 32 << 20
 _LINES_PER_REPORT = 1 << 16
@@ -68,13 +70,33 @@ ProgressCallback = Callable[[ImportProgress], None]
 
 
 @dataclass(frozen=True, slots=True)
+class RejectedLines:
+    """Malformed lines with one reason: the number of the first, and how many there are."""
+
+    reason: str
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRemarks:
+    """What was not imported, or should be known: by remark the number of entries.
+
+    *ubiquitous* are entries that match ordinary files everywhere.
+    """
+
+    malformed: int
+    rejected: tuple[RejectedLines, ...]
+    left_out: Mapping[str, int]
+    ubiquitous: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltList:
-    """The indexes by type, all files, the number of skipped lines and the first of them."""
+    """The indexes by type, and all files."""
 
     types: Mapping[str, TypeIndex]
     files: Mapping[str, FileChecksum]
-    malformed: int
-    first_rejected: tuple[RejectedLine, ...]
 
 
 class ListBuilder:
@@ -89,28 +111,40 @@ class ListBuilder:
         directory: PrivateDirectory,
         types: Mapping[str, SignalType],
         on_progress: ProgressCallback,
+        *,
+        keep_ubiquitous: bool = False,
     ) -> None:
+        """*keep_ubiquitous* also imports entries that match ordinary files everywhere."""
         self._directory = directory
         self._types = types
         self._on_progress = on_progress
+        self._keep_ubiquitous = keep_ubiquitous
         self._sorters: dict[str, RecordSorter] = {}
         self._spools: dict[str, BinaryIO] = {}
         self._labels = _Labels(directory)
         self._malformed = 0
-        self.first_rejected: list[RejectedLine] = []
+        self._rejected: dict[str, RejectedLines] = {}
+        self._left_out: Counter[str] = Counter()
+        self._ubiquitous: Counter[str] = Counter()
 
-    def read(self, source: ListFile) -> int:
-        """Read all entries and return the number of malformed lines."""
+    @property
+    def remarks(self) -> ImportRemarks:
+        """What was not imported so far, or should be known."""
+        rejected = tuple(self._rejected.values())
+        return ImportRemarks(
+            self._malformed, rejected, dict(self._left_out), dict(self._ubiquitous)
+        )
+
+    def read(self, source: ListFile) -> None:
+        """Read all entries; malformed lines and what is left out are counted."""
         buffered = reported = 0
         for item in source:
-            if isinstance(item, RejectedLine):
-                self._malformed += 1
-                if len(self.first_rejected) < MAX_REPORTED_LINES:
-                    self.first_rejected.append(item)
+            if isinstance(item, ListEntry):
+                buffered += self._add(item)
+            elif isinstance(item, LeftOut):
+                _count(self._left_out, item.what)
             else:
-                record = item.value + self._labels.add(item)
-                self._sorter(item.type, len(record)).add(record)
-                buffered += len(record)
+                self._reject(item)
             if buffered > _BUFFER_BYTES:
                 max(self._sorters.values(), key=lambda sorter: sorter.buffered).spill()
                 buffered = sum(sorter.buffered for sorter in self._sorters.values())
@@ -118,7 +152,6 @@ class ListBuilder:
                 reported = source.lines
                 self._report(ImportStage.READING, source)
         self._report(ImportStage.INDEXING, source)
-        return self._malformed
 
     def write(self, radii: Mapping[str, int]) -> BuiltList:
         """Write the index of each type and flush it; *radii* are those of the perceptual types."""
@@ -131,13 +164,31 @@ class ListBuilder:
             types[name] = TypeIndex(layout.width * 8, perceptual, layout.count, radius, labelled)
         files = {name: self._finish(name) for name in self._directory.names()}
         self._directory.sync()
-        return BuiltList(types, files, self._malformed, tuple(self.first_rejected))
+        return BuiltList(types, files)
 
     def close(self) -> None:
         """Close all files; the caller keeps or discards the directory."""
         self._labels.close()
         for spool in self._spools.values():
             spool.close()
+
+    def _add(self, entry: ListEntry) -> int:
+        """Add an entry, unless it is ubiquitous, and return the bytes of its record."""
+        if remark := describe(entry):
+            _count(self._ubiquitous, remark)
+            if not self._keep_ubiquitous:
+                return 0
+        record = entry.value + self._labels.add(entry)
+        self._sorter(entry.type, len(record)).add(record)
+        return len(record)
+
+    def _reject(self, line: RejectedLine) -> None:
+        self._malformed += 1
+        known = self._rejected.get(line.reason)
+        if known is not None:
+            self._rejected[line.reason] = replace(known, count=known.count + 1)
+        elif len(self._rejected) < MAX_REASONS:
+            self._rejected[line.reason] = RejectedLines(line.reason, line.line, 1)
 
     def _sorter(self, name: str, width: int) -> RecordSorter:
         if name not in self._sorters:
@@ -204,6 +255,11 @@ class _Labels:
         self._end += self._file.write(label)
         digest = hashlib.blake2b(label, digest_size=_DIGEST).digest()
         return digest + offset.to_bytes(_REF.itemsize, "big")
+
+
+def _count(remarks: Counter[str], remark: str) -> None:
+    """Count a remark; those beyond the bound are counted together."""
+    remarks[remark if remark in remarks or len(remarks) < MAX_REASONS else "something else"] += 1
 
 
 def _values(blocks: Iterable[Records], width: int, refs: BinaryIO | None) -> Iterator[Records]:

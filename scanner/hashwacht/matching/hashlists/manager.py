@@ -13,8 +13,6 @@ at any moment leaves the old list or the new one, and readers keep the files the
 
 from __future__ import annotations
 
-import hashlib
-import os
 import re
 import secrets
 import time
@@ -24,42 +22,63 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
-
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Diagnostic
-from hashwacht.matching.hashlists.importer import BuiltList, ListBuilder, ProgressCallback
-from hashwacht.matching.hashlists.index_file import IndexFile
+from hashwacht.matching.hashlists.importer import (
+    BuiltList,
+    ImportRemarks,
+    ListBuilder,
+    ProgressCallback,
+)
 from hashwacht.matching.hashlists.manifest import (
     MANIFEST,
     HashList,
     ListMetadata,
     category,
     dump,
-    index_name,
     load,
     radii,
     validate_metadata,
     validate_radius,
 )
-from hashwacht.matching.hashlists.parser import ListFile, ParseOptions, RejectedLine
-from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory, is_accessible_to_others
+from hashwacht.matching.hashlists.parser import ListFile, ParseOptions
+from hashwacht.matching.hashlists.readers.entries import ColumnUse
+from hashwacht.matching.hashlists.verification import verify_lists
+from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
 _LIST_DIRECTORY = re.compile(r".+@[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """The installed list, the one it replaced, and the first malformed lines that were skipped.
+    """The list, installed unless it was a dry run, and the list of that name that was installed.
 
-    ``list.malformed`` counts all of them.
+    *unit* is what the numbers of malformed lines count, *columns* what the columns of a table are
+    imported as.  *lists_software*: it is the NSRL's list of ordinary software.
     """
 
     list: HashList
     replaced: HashList | None
-    first_rejected: tuple[RejectedLine, ...]
+    remarks: ImportRemarks
+    unit: str
+    columns: tuple[ColumnUse, ...]
+    lists_software: bool
+    installed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ImportHandling:
+    """What an import accepts, and whether it installs the list.
+
+    *allow_malformed* skips malformed lines, *keep_ubiquitous* imports entries that match ordinary
+    files everywhere, *dry_run* leaves everything as it is.
+    """
+
+    allow_malformed: bool = False
+    keep_ubiquitous: bool = False
+    dry_run: bool = False
 
 
 class HashLists:
@@ -91,7 +110,7 @@ class HashLists:
         metadata: ListMetadata,
         options: ParseOptions = ParseOptions(),  # noqa: B008  # frozen
         *,
-        allow_malformed: bool = False,
+        handling: ImportHandling = ImportHandling(),  # frozen
         on_progress: ProgressCallback = lambda _: None,
     ) -> ImportResult:
         """Install a list, replacing one of the same name.  *on_progress* is called regularly.
@@ -100,21 +119,33 @@ class HashLists:
         or no space; nothing is changed then.
         """
         validate_metadata(metadata, self._types)
-        file = ListFile(source, options, self._types)
         with self._writable() as root, self._new_directory(root, metadata.name) as directory:
-            builder = ListBuilder(directory, self._types, on_progress)
-            try:
-                malformed = builder.read(file)
-                if malformed and not allow_malformed:
-                    raise _malformed(malformed, builder.first_rejected)
-                built = builder.write(radii(metadata))
-            finally:
-                builder.close()
-            if not built.types:
-                advice = "Check that this is the right file."
-                raise ListError("the list has no entries", advice=advice)
-            installed = self._hash_list(metadata, directory.path.name, file, built)
-            return ImportResult(installed, self._install(root, installed), built.first_rejected)
+            file = ListFile(
+                source,
+                options,
+                self._types,
+                known_good=metadata.known_good,
+                spool=directory.temporary_file,
+            )
+            keeps = handling.keep_ubiquitous or metadata.known_good
+            builder = ListBuilder(directory, self._types, on_progress, keep_ubiquitous=keeps)
+            built = _build(builder, file, radii(metadata), handling)
+            new = self._hash_list(metadata, directory.path.name, file, built)
+            new = _with_remarks(new, builder.remarks, keeps=keeps)
+            if handling.dry_run:
+                replaced = load(self.directory).get(new.name)
+                root.discard(directory.path.name)
+            else:
+                replaced = self._install(root, new)
+            return ImportResult(
+                new,
+                replaced,
+                builder.remarks,
+                file.unit,
+                file.columns,
+                lists_software=file.lists_software,
+                installed=not handling.dry_run,
+            )
 
     def remove(self, name: str) -> HashList:
         """Uninstall a list, delete its files and return it."""
@@ -161,9 +192,10 @@ class HashLists:
             source=metadata.source,
             source_sha256=file.sha256,
             lines=file.lines,
-            malformed=built.malformed,
+            malformed=0,
             types=built.types,
             files=built.files,
+            format=str(file.format),
         )
 
     def _install(self, root: PrivateDirectory, new: HashList) -> HashList | None:
@@ -224,78 +256,53 @@ def _find(installed: Mapping[str, HashList], name: str) -> HashList:
     return installed[name]
 
 
-def _malformed(count: int, first: Sequence[RejectedLine]) -> ListError:
-    lines = "; ".join(f"line {rejected.line}: {rejected.reason}" for rejected in first)
-    return ListError(
-        f"malformed lines: {count}; nothing was imported ({lines}{'; …' * (count > len(first))})",
-        advice="Correct them, or allow malformed lines to import the others.",
+def _build(
+    builder: ListBuilder, file: ListFile, radii: Mapping[str, int], handling: ImportHandling
+) -> BuiltList:
+    """Read all entries and write their indexes.  Raises ListError."""
+    try:
+        builder.read(file)
+        if builder.remarks.malformed and not handling.allow_malformed:
+            raise _malformed(builder.remarks, file.unit)
+        built = builder.write(radii)
+    finally:
+        builder.close()
+    if not built.types:
+        raise _no_entries(builder.remarks)
+    return built
+
+
+def _with_remarks(new: HashList, remarks: ImportRemarks, *, keeps: bool) -> HashList:
+    return replace(
+        new,
+        malformed=remarks.malformed,
+        screened=True,
+        keeps_ubiquitous=keeps and not new.known_good and bool(remarks.ubiquitous),
+        ubiquitous={} if new.known_good else remarks.ubiquitous,
+        left_out=remarks.left_out,
     )
 
 
-_VERIFIED_ROWS = 1 << 16
-_IMPORT_AGAIN = "Import the list again; until then its answers are not reliable."
+def _malformed(remarks: ImportRemarks, unit: str) -> ListError:
+    reasons = "; ".join(
+        f"{unit} {lines.first}{f' and {lines.count - 1} more' * (lines.count > 1)}: {lines.reason}"
+        for lines in remarks.rejected
+    )
+    others = remarks.malformed - sum(lines.count for lines in remarks.rejected)
+    return ListError(
+        f"malformed lines: {remarks.malformed}; nothing was imported"
+        f" ({reasons}{f'; {others} others' * bool(others)})",
+        advice="Correct them, or use --allow-malformed to import the others; for keys that are not"
+        " understood use --ignore-column.",
+    )
 
 
-def verify_lists(root: Path, lists: Sequence[HashList]) -> list[Diagnostic]:
-    """Return the faults of the directory and of every list, or one success for each list."""
-    subject = f"directory of hash lists {os.fsencode(root)!r}"
-    findings = list(_permission_faults(subject, root, (root / MANIFEST,))) if lists else []
-    for info in lists:
-        subject, directory = f"hash list {info.name!r}", root / info.directory
-        paths = [directory / name for name in sorted(info.files)]
-        faults = [
-            *_permission_faults(subject, directory, paths),
-            *(Diagnostic(subject, False, fault, _IMPORT_AGAIN) for fault in _faults(root, info)),
-        ]
-        success = Diagnostic(subject, True, f"{info.entries} entries, all files intact and private")
-        findings += faults or [success]
-    return findings
-
-
-def _permission_faults(
-    subject: str, directory: Path, files: Sequence[Path]
-) -> Iterator[Diagnostic]:
-    for path in (directory, *files):
-        try:
-            stat = path.lstat()
-        except OSError:
-            continue  # reported by _faults
-        quoted = repr(os.fsencode(path))
-        if is_accessible_to_others(stat):
-            mode, needed = stat.st_mode & 0o7777, "700" if path == directory else "600"
-            detail = f"{quoted} has mode {mode:o}: other users can read or change it"
-            yield Diagnostic(subject, False, detail, f"Run chmod {needed} {quoted}.")
-        if stat.st_uid not in {0, os.geteuid()}:
-            detail = f"{quoted} belongs to user {stat.st_uid}, who can change it"
-            yield Diagnostic(subject, False, detail, f"Run chown {os.geteuid()} {quoted}.")
-
-
-def _faults(root: Path, info: HashList) -> Iterator[str]:
-    for name, checksum in sorted(info.files.items()):
-        path = root / info.directory / name
-        try:
-            with path.open("rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            yield f"{name} cannot be read: {error.strerror}"
-            continue
-        if (size, digest) != (checksum.size, checksum.sha256):
-            yield f"{name} has changed: its length or checksum differs"
-    for name, index in sorted(info.types.items()):
-        try:
-            yield from _order_faults(root / info.directory, name, index.bits // 8, index.count)
-        except (ListError, OSError) as error:
-            yield f"{index_name(name)} cannot be used: {error}"
-
-
-def _order_faults(directory: Path, name: str, width: int, count: int) -> Iterator[str]:
-    file = IndexFile(directory / index_name(name), width)
-    if file.layout.count != count:
-        yield f"{index_name(name)} contains {file.layout.count} entries instead of {count}"
-    records = file.records.view(f"S{width}").reshape(-1)
-    for start in range(0, len(records), _VERIFIED_ROWS):
-        block = records[start : start + _VERIFIED_ROWS + 1]
-        if np.any(block[1:] < block[:-1]):
-            yield f"{index_name(name)} is not sorted"
-            return
+def _no_entries(remarks: ImportRemarks) -> ListError:
+    counts = {**remarks.left_out, **remarks.ubiquitous}
+    found = ", ".join(f"{number} {what}" for what, number in counts.items())
+    advice = "Check that this is the right file."
+    if remarks.ubiquitous:
+        advice = "Use --keep-ubiquitous if they shall match nevertheless."
+    return ListError(
+        f"the list has no entries{f'; left out: {found}' * bool(found)}", advice=advice
+    )

@@ -24,7 +24,7 @@ from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.text import is_printable_line
 from hashwacht.core.types import CSAM
-from hashwacht.matching.hashlists.list_formats import MAX_CATEGORY
+from hashwacht.matching.hashlists.readers.entries import MAX_CATEGORY
 
 DEFAULT_RADII: Mapping[str, int] = {"pdq": 31, "phash64": 4, "dhash64": 4}
 """Hamming distance up to which a perceptual hash matches, unless a list sets another.
@@ -129,7 +129,10 @@ class HashList:
     """An installed list, without its values.
 
     *directory* contains its files and is new with every import.  *imported_at* is Unix time,
-    *source* the name of the imported file, *malformed* the number of skipped lines.
+    *source* the name of the imported file, *lines* the number of its entries and malformed lines,
+    *malformed* that of skipped lines.  *screened*: ubiquitous entries were looked for at the
+    import; *ubiquitous* counts them, and they are in the list only if it *keeps_ubiquitous* ones.
+    *left_out* counts what else was not imported.
     """
 
     name: str
@@ -143,6 +146,11 @@ class HashList:
     malformed: int
     types: Mapping[str, TypeIndex] = field(default_factory=dict)
     files: Mapping[str, FileChecksum] = field(default_factory=dict)
+    format: str = ""
+    screened: bool = False
+    keeps_ubiquitous: bool = False
+    ubiquitous: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def entries(self) -> int:
@@ -159,6 +167,8 @@ class HashList:
         """16 hexadecimal digits that change with everything that affects answers."""
         fields, keys = asdict(self), ("name", "category", "known_good", "types", "files")
         relevant = {key: fields[key] for key in keys}
+        if self.keeps_ubiquitous:  # in a list that was not screened the same entries do not match
+            relevant["keeps_ubiquitous"] = True
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:16]
 
 

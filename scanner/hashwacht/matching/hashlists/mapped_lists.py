@@ -11,7 +11,7 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from hashwacht.matching.hashlists.manifest import (
     refs_name,
 )
 from hashwacht.matching.hashlists.radius_index import RadiusIndex
+from hashwacht.matching.hashlists.ubiquitous import DIGEST_TYPES, ubiquitous_digests
 
 CHECKED_BYTES = 16 << 20
 """Files up to this size are compared with their checksum when opened (about 15 ms); larger ones
@@ -55,6 +56,7 @@ class MappedList:
     def __init__(self, root: Path, info: HashList) -> None:
         """Map all files.  Raises ListError if one is damaged, OSError if it cannot be read."""
         self.info = info
+        self.ubiquitous: Mapping[tuple[str, bytes], str] = {}
         directory = root / info.directory
         for name, checksum in info.files.items():
             _check(directory / name, checksum)
@@ -64,6 +66,8 @@ class MappedList:
             name: _MappedType(directory, name, index, info, labels)
             for name, index in info.types.items()
         }
+        if not info.screened and not info.known_good:
+            self.ubiquitous = dict(self._ubiquitous())
 
     def hits(self, signal_type: str, value: bytes, slack: int = 0) -> list[ListHit]:
         """Return the entries that match a value, nearest first, at most MAX_HITS.
@@ -74,6 +78,13 @@ class MappedList:
         if signal_type not in self._types:
             return []
         return list(self._types[signal_type].hits(value, slack))
+
+    def _ubiquitous(self) -> Iterator[tuple[tuple[str, bytes], str]]:
+        """Yield the digests of ubiquitous contents in a list that was imported unscreened."""
+        for name in DIGEST_TYPES & self._types.keys():
+            for value, content in ubiquitous_digests(name).items():
+                if self._types[name].contains(value):
+                    yield (name, value), content
 
 
 class _MappedType:
@@ -92,6 +103,9 @@ class _MappedType:
         self._refs: NDArray[np.uint64] | None = None
         if index.labelled:
             self._refs = np.frombuffer(_map(root / refs_name(name)), "<u8", index.count)
+
+    def contains(self, value: bytes) -> bool:
+        return bool(self._exact.rows(value))
 
     def hits(self, value: bytes, slack: int) -> Iterator[ListHit]:
         if len(value) != self._bytes:
@@ -231,7 +245,8 @@ class ListReloader:
                 damaged[name] = error.message
             except (OSError, ValueError) as error:
                 damaged[name] = getattr(error, "strerror", None) or "its files are damaged"
-        return InstalledLists(_revision(known, damaged), opened, damaged, known)
+        screened = sorted(name for name, mapped in opened.items() if mapped.ubiquitous)
+        return InstalledLists(_revision(known, damaged, screened), opened, damaged, known)
 
     def _manifest_stat(self) -> _ManifestStat:
         """Return values that change whenever the manifest is replaced."""
@@ -242,6 +257,10 @@ class ListReloader:
         return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def _revision(known: Mapping[str, HashList], damaged: Mapping[str, str]) -> str:
-    state = repr((sorted(info.revision for info in known.values()), sorted(damaged)))
+def _revision(
+    known: Mapping[str, HashList], damaged: Mapping[str, str], screened: Sequence[str] = ()
+) -> str:
+    """Return the revision; *screened* are lists with entries that are suppressed."""
+    parts = (sorted(info.revision for info in known.values()), sorted(damaged))
+    state = repr((*parts, screened) if screened else parts)
     return hashlib.sha256(state.encode()).hexdigest()[:16]

@@ -10,7 +10,7 @@ from hashwacht.core.errors import ListError, UsageError
 from hashwacht.core.ports import Query
 from hashwacht.core.signals import BUILT_IN, DIGESTS
 from hashwacht.core.types import Answer, Diagnostic, Match, Reason, Signal
-from hashwacht.matching.hashlists.manifest import HashList
+from hashwacht.matching.hashlists.manifest import KNOWN_GOOD, HashList
 from hashwacht.matching.hashlists.mapped_lists import (
     InstalledLists,
     ListHit,
@@ -24,6 +24,19 @@ MAX_MATCHES = 32
 
 NO_LIST = "no hash list is installed"
 TOO_NEAR = "an entry is so close that the exact hash is needed"
+
+UBIQUITOUS = HashList(
+    name="ubiquitous contents",
+    category=KNOWN_GOOD,
+    known_good=True,
+    directory="",
+    imported_at=0.0,
+    source="",
+    source_sha256="",
+    lines=0,
+    malformed=0,
+)
+"""The built-in list that suppresses matches with lists of versions that did not look for them."""
 
 MAX_REMEMBERED = 10_000
 """Quick values remembered as far from all entries until they are looked up: 2 MB."""
@@ -177,7 +190,17 @@ class _Search:
             except ListError as error:
                 faults.append(f"hash list {name!r}: {error.message}")
         certain = _certain(hits, signal_type, slack) if slack else hits
-        return _bounded(certain), "; ".join(faults), len(certain) < len(hits)
+        near = len(certain) < len(hits)
+        if certain and (ubiquitous := self._ubiquitous(signal_type, raw)):
+            certain = [*certain, ubiquitous]
+        return _bounded(certain), "; ".join(faults), near
+
+    def _ubiquitous(self, signal_type: str, value: bytes) -> _Hit | None:
+        """Return a known-good hit for a ubiquitous content of a list that was not screened."""
+        for mapped in self._lists.open.values():
+            if content := mapped.ubiquitous.get((signal_type, value)):
+                return UBIQUITOUS, ListHit(0, UBIQUITOUS.category, content)
+        return None
 
     def _faults(self, signal_type: str) -> list[str]:
         return [

@@ -1,149 +1,167 @@
-"""Reads a hash list to import: detects its format and yields its entries line by line.
+"""Reads a hash list to import: unpacks it, detects its format and yields its entries.
 
-The file is read once, in bounded memory; ``list_formats`` describes the formats.  Lines end in LF
-or CRLF, the encoding is UTF-8 with or without a byte order mark; other lines are malformed.
+The file is read once, in bounded memory; ``readers`` has a module for each family of formats.
 """
 
 from __future__ import annotations
 
-import codecs
-import hashlib
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, cast
 
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
-from hashwacht.matching.hashlists.list_formats import (
-    CsvColumns,
-    LineParser,
+from hashwacht.matching.hashlists.readers.csv_rows import NSRL_2, CsvColumns, CsvReader
+from hashwacht.matching.hashlists.readers.entries import (
+    ColumnUse,
+    Item,
     ListEntry,
     ListEntryBuilder,
-    MalformedLine,
-    csv_parser,
-    is_header,
-    json_parser,
-    text_parser,
+    ListReader,
+    RejectedLine,
+    normal_form,
 )
+from hashwacht.matching.hashlists.readers.json_records import (
+    JsonLinesReader,
+    JsonReader,
+    JsonRecords,
+)
+from hashwacht.matching.hashlists.readers.ncmec_xml import NcmecReader
+from hashwacht.matching.hashlists.readers.project_vic import ILLEGAL, NOT_PERTINENT
+from hashwacht.matching.hashlists.readers.sniff import (
+    ListFormat,
+    detect_format,
+    explain_rejection,
+    refuse_bare_values,
+)
+from hashwacht.matching.hashlists.readers.source import ListSource
+from hashwacht.matching.hashlists.readers.sqlite_tables import SqliteReader
+from hashwacht.matching.hashlists.readers.text_lines import TextReader
 
-MAX_LINE = 1 << 16
-"""Bytes in a line; a longer one is malformed and never held in memory."""
+_NSRL_3 = frozenset({"metadatasha1", "metadatasha256", "metadatamd5"})
+_MAX_FRUITLESS = 1000
+"""Malformed lines without a single entry before the file is taken for something else."""
 
-_BLOCK = 1 << 18
 
-
-class ListFormat(StrEnum):
-    """The format of the lines of a list."""
-
-    TEXT = "text"
-    CSV = "csv"
-    JSONL = "jsonl"
+def _temporary_file() -> AbstractContextManager[BinaryIO]:
+    return cast("AbstractContextManager[BinaryIO]", tempfile.NamedTemporaryFile())
 
 
 @dataclass(frozen=True, slots=True)
 class ParseOptions:
-    """How to read a file: *format* None detects it; *columns* and *delimiter* are for CSV."""
+    """How to read a file.
+
+    *format* None detects it; *columns* and *delimiter* are for CSV.  *excluded* are columns and
+    keys that are not imported although they are not understood.  *media_categories* are those of
+    Project VIC and CAID, None for the default of the list.
+    """
 
     format: ListFormat | None = None
     default_type: str = ""
     columns: CsvColumns | None = None
     delimiter: str = ""
-
-
-class RejectedLine(NamedTuple):
-    """A malformed line: its number, from 1, and the reason."""
-
-    line: int
-    reason: str
+    excluded: frozenset[str] = frozenset()
+    media_categories: frozenset[int] | None = None
 
 
 class ListFile:
-    """The entries and malformed lines of one source, in order; it is read once.
+    """The entries of one source, its malformed lines and what is left out, in order.
 
-    *lines* and *bytes* count what was read so far; *format* is the detected format.
+    It is read once.  *lines* and *bytes* count what was read so far; *format* is the detected
+    format.
     """
 
     def __init__(
-        self, source: BinaryIO, options: ParseOptions, types: Mapping[str, SignalType]
+        self,
+        source: BinaryIO,
+        options: ParseOptions,
+        types: Mapping[str, SignalType],
+        *,
+        known_good: bool = False,
+        spool: Callable[[], AbstractContextManager[BinaryIO]] = _temporary_file,
     ) -> None:
+        """*spool* creates a temporary file, for a database that must be unpacked."""
         if options.default_type and options.default_type not in types:
             raise ListError(
                 f"unknown signal type {options.default_type!r}",
                 advice="Use one of " + ", ".join(sorted(types)) + ".",
             )
-        self.lines = self.bytes = 0
+        self.lines = 0
         self.format: ListFormat | None = options.format
-        self._source, self._options = source, options
+        self._options = options
+        self._source = ListSource(source, spool)
         self._build = ListEntryBuilder(types, options.default_type)
-        self._digest = hashlib.sha256()
+        default = NOT_PERTINENT if known_good else ILLEGAL
+        chosen = options.media_categories
+        self._categories = default if chosen is None else chosen
+        self._reader: ListReader | None = None
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the source read so far."""
+        return self._source.raw.bytes
 
     @property
     def sha256(self) -> str:
         """SHA-256 of what was read so far, as 64 hexadecimal digits."""
-        return self._digest.hexdigest()
+        return self._source.raw.sha256
 
-    def __iter__(self) -> Iterator[ListEntry | RejectedLine]:
-        """Yield all entries.  Raises ListError: unreadable, or a header without the columns."""
-        parse: LineParser | None = None
-        for raw in self._raw_lines():
-            self.lines += 1
-            try:
-                line = _decode(raw, first=self.lines == 1)
-                if parse is None:
-                    parse, line = self._parser(line)
-                if parse is not None:
-                    yield from parse(line)
-            except MalformedLine as malformed:
-                yield RejectedLine(self.lines, str(malformed))
+    @property
+    def unit(self) -> str:
+        """What ``lines`` and the numbers of malformed lines count."""
+        return self._reader.unit if self._reader else "line"
 
-    def _parser(self, line: str) -> tuple[LineParser | None, str]:
-        """Select the parser by the first line with content; return what of it is an entry."""
-        if not line.strip() or line.lstrip().startswith("#"):
-            return None, ""
-        self.format = self.format or self._detect_format(line)
-        if self.format is ListFormat.CSV:
-            columns, delimiter = self._options.columns, self._options.delimiter
-            return csv_parser(self._build, line, columns, delimiter), ""
-        parser = json_parser if self.format is ListFormat.JSONL else text_parser
-        return parser(self._build), line
+    @property
+    def columns(self) -> tuple[ColumnUse, ...]:
+        """The columns of a table and what they are imported as."""
+        return self._reader.columns if self._reader else ()
 
-    def _detect_format(self, line: str) -> ListFormat:
-        if line.lstrip().startswith("{"):
-            return ListFormat.JSONL
-        configured = self._options.columns is not None or bool(self._options.delimiter)
-        if configured or is_header(line, self._build.types):
-            return ListFormat.CSV
-        return ListFormat.TEXT
+    @property
+    def lists_software(self) -> bool:
+        """Whether this is the NSRL's list of ordinary software, by its columns."""
+        forms = {normal_form(column.title) for column in self.columns}
+        return forms >= NSRL_2 or not _NSRL_3.isdisjoint(forms)
 
-    def _raw_lines(self) -> Iterator[bytes]:
-        """Yield the lines of the source; of an endless one only the beginning is kept."""
-        rest = b""
-        while block := self._read():
-            self.bytes += len(block)
-            self._digest.update(block)
-            *complete, rest = (rest + block).split(b"\n")
-            yield from complete
-            rest = rest[: MAX_LINE + 2]
-        if rest:
-            yield rest
+    def __iter__(self) -> Iterator[Item]:
+        """Yield everything.  Raises ListError: unreadable, not understood, or something else."""
+        self._reader = self._open()
+        fruitful, rejected = False, 0
+        for item in self._reader:
+            self.lines += isinstance(item, (ListEntry, RejectedLine))
+            fruitful = fruitful or not isinstance(item, RejectedLine)
+            rejected += isinstance(item, RejectedLine)
+            if rejected > _MAX_FRUITLESS and not fruitful:
+                break
+            yield item
+        if rejected and not fruitful and (error := self._explanation()):
+            raise error
+        self._source.raw.finish()
 
-    def _read(self) -> bytes:
-        try:
-            return self._source.read(_BLOCK)
-        except OSError as error:
-            raise ListError(
-                f"the list cannot be read: {error.strerror}", advice="Check the file and its disk."
-            ) from error
+    def _open(self) -> ListReader:
+        options, source, build = self._options, self._source, self._build
+        if self.format is None:
+            is_table = options.columns is not None or bool(options.delimiter)
+            self.format = detect_format(source, build, is_table=is_table)
+        match self.format:
+            case ListFormat.CSV:
+                return CsvReader(
+                    source, build, options.columns, options.delimiter, options.excluded
+                )
+            case ListFormat.XML:
+                return NcmecReader(source, build)
+            case ListFormat.SQLITE:
+                return SqliteReader(source, build)
+            case ListFormat.JSON | ListFormat.JSONL:
+                records = JsonRecords(build, self._categories, options.excluded)
+                lines = self.format is ListFormat.JSONL
+                return (JsonLinesReader if lines else JsonReader)(source, records)
+            case ListFormat.TEXT:
+                refuse_bare_values(source, build)
+                return TextReader(source, build)
 
-
-def _decode(raw: bytes, *, first: bool) -> str:
-    raw = raw.removesuffix(b"\r")
-    if first:
-        raw = raw.removeprefix(codecs.BOM_UTF8)
-    if len(raw) > MAX_LINE:
-        raise MalformedLine(f"longer than {MAX_LINE} bytes")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise MalformedLine("not UTF-8") from None
+    def _explanation(self) -> ListError | None:
+        if self.format is not ListFormat.TEXT:
+            return None
+        return explain_rejection(self._source, self._build)

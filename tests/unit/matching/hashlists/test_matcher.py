@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hashwacht.core.errors import UsageError
 from hashwacht.core.signals import BUILT_IN, HexSignalType
 from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
-from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manager import HashLists, ImportHandling
 from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import MAX_MATCHES, HashListMatcher
 
@@ -33,7 +33,9 @@ def matcher(lists: HashLists) -> HashListMatcher:
 
 
 def _install(lists: HashLists, metadata: ListMetadata, *lines: str) -> None:
-    lists.import_list(io.BytesIO("\n".join(lines).encode()), metadata)
+    """Install lines, also hashes of flat pictures, which are easy to read."""
+    handling = ImportHandling(keep_ubiquitous=True)
+    lists.import_list(io.BytesIO("\n".join(lines).encode()), metadata, handling=handling)
 
 
 def _ask(matcher: HashListMatcher, *signals: Signal) -> Answer:

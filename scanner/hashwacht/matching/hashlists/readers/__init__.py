@@ -1,0 +1,1 @@
+"""Readers of hash lists, one module for each family of formats."""
