@@ -14,12 +14,12 @@ import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from queue import SimpleQueue
 from typing import NamedTuple
 
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
+from hashwacht.daemon.scanner.task_queue import TaskQueue
 from hashwacht.daemon.scanner.threads import retry_until
 from hashwacht.engine.compare import Freshness, required_freshness
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
@@ -35,6 +35,15 @@ REMEMBERED = 10_000
 
 CAPACITY = 256
 """Entries in progress at a time, and so open descriptors."""
+
+MAX_OF_ACCOUNT = CAPACITY // 2
+"""The most of them that may be uploads of one account."""
+
+READERS = 32
+"""Reader threads.  They mostly wait: for a worker, or for the kernel's clock after a write."""
+
+MAX_READING = READERS - 8
+"""Reader threads that one account may occupy."""
 
 MAX_RECONCILED = 64
 """The most of them that may come from a walk."""
@@ -113,6 +122,11 @@ class ReadTask(NamedTuple):
     context: ReadContext
     runtime: Runtime
 
+    @property
+    def account(self) -> bytes:
+        """The directory of the customer."""
+        return self.file.entry.account
+
 
 class RereadBackoff:
     """Remembers when files were read, and how often in a row.  Thread-safe."""
@@ -150,8 +164,8 @@ class Dispatcher:
         stop: threading.Event,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Readers get their work from ``tasks``; None is the end.  *clock* returns Unix time."""
-        self.tasks: SimpleQueue[ReadTask | None] = SimpleQueue()
+        """Readers get their work from ``tasks``.  *clock* returns Unix time."""
+        self.tasks: TaskQueue[ReadTask] = TaskQueue(MAX_READING)
         self.wakeup = threading.Event()
         self._store, self._runtime, self._stop, self._clock = store, runtime, stop, clock
         self._lock = threading.Lock()
@@ -273,8 +287,10 @@ class Dispatcher:
         elif uploads:
             reconciled, self._uploads_in_a_row = min(reconciled, 1), 0
         walked = self._load_free(Lane.RECONCILE, now, max(0, reconciled))
-        unsettled = min(MAX_UNSETTLED - self._in_lane(Lane.UNSETTLED), room - len(uploads))
-        again = self._load_free(Lane.UNSETTLED, now, max(0, unsettled - len(walked)))
+        unsettled = min(
+            MAX_UNSETTLED - self._in_lane(Lane.UNSETTLED), room - len(uploads) - len(walked)
+        )
+        again = self._load_free(Lane.UNSETTLED, now, max(0, unsettled))
         # An entry that has changed its lane meanwhile may have been loaded twice.
         return [*{entry.path: entry for entry in [*again, *walked, *uploads]}.values()]
 
@@ -294,9 +310,15 @@ class Dispatcher:
         with self._lock:
             in_progress = dict(self._in_progress)
         due = self._store.journal.load_due(lane, now, limit + len(in_progress) + 1)
-        free = [entry for entry in due if entry.path not in in_progress]
         changed = any(entry != in_progress.get(entry.path, entry) for entry in due)
-        self._more = self._more or len(free) > limit or changed
+        accounts = Counter(entry.account for entry in in_progress.values())
+        free: list[JournalEntry] = []
+        for entry in due:
+            if entry.path not in in_progress and accounts[entry.account] < MAX_OF_ACCOUNT:
+                accounts[entry.account] += 1
+                free.append(entry)
+        limited = any(number >= MAX_OF_ACCOUNT for number in accounts.values())
+        self._more = self._more or len(free) > limit or changed or limited
         return free[:limit]
 
     def _postpone_rereads(

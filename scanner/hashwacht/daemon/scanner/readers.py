@@ -28,6 +28,7 @@ from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.batch_recorder import RETRY_DELAY, BatchRecorder
 from hashwacht.daemon.scanner.dispatcher import (
     OPEN_FACTOR,
+    READERS,
     Dispatcher,
     FilePostponed,
     JournaledFile,
@@ -78,9 +79,6 @@ MAX_COMPARED = 64 << 20
 
 NOT_OPENED = FileId(0, 0, 0, 0, 0)
 """The state of a file that could not be opened."""
-
-READERS = 32
-"""Reader threads.  They mostly wait: for a worker, or for the kernel's clock after a write."""
 
 RECORDERS = 4
 """Recorder threads.  A slow service occupies one of them."""
@@ -307,9 +305,9 @@ class ReaderThreads:
             if self._stop.is_set():
                 continue
             result = self._read(task.file, task.context)
+            tasks.task_done(task)
             self._dispatcher.read_finished(result)
             self._finished.put((result, task.runtime))
-        tasks.put(None)
 
     def _read(self, file: JournaledFile, context: ReadContext) -> ReadResult:
         try:
@@ -362,7 +360,7 @@ class ReaderThreads:
 
     def end(self) -> None:
         """Announce that no further work will come."""
-        self._dispatcher.tasks.put(None)
+        self._dispatcher.tasks.end()
         self._finished.put(None)
 
     def drop(self) -> None:
