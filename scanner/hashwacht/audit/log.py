@@ -47,6 +47,8 @@ FILE_NAME = "audit.jsonl"
 """The log, in the state directory."""
 
 _SAFE = os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _SAFE
+_PIECE = 1 << 20
 _FIRST_WINDOW, _MAX_WINDOW = 16 * 1024, 8 * MAX_LINE_BYTES
 
 
@@ -139,6 +141,36 @@ class AuditLog:
         """Return a checkpoint of the newest entry.  Raises StorageError."""
         with self._reading() as (fd, size):
             return _read_end(fd, size, self.path)[0] if size else Checkpoint(0, GENESIS_HASH)
+
+    def size(self) -> int:
+        """Return the bytes of all entries that are complete now.  Raises StorageError."""
+        with self._reading() as (_, size):
+            return size
+
+    def copy(self, target: Path, size: int) -> None:
+        """Copy the first *size* bytes to the new file *target* (0600).  Raises StorageError."""
+        with self._reading() as (fd, _):
+            try:
+                with os.fdopen(os.open(target, _NEW, 0o600), "wb") as file:
+                    offset = 0
+                    while offset < size:
+                        offset += file.write(os.pread(fd, min(_PIECE, size - offset), offset))
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise open_error(error, target) from error
+
+    def lines_after(self, seq: int) -> Iterator[tuple[int, bytes]]:
+        """Yield each present line behind the entry *seq*, with the number of its entry.
+
+        A line that is no entry has the number of the one before it.
+        """
+        number = 0
+        for line in self._lines():
+            link = parse_link(line)
+            number = link.seq if link is not None else number
+            if number > seq:
+                yield number, line
 
     def verify(self, checkpoint: Checkpoint | None = None) -> ChainBreak | None:
         """Check the whole chain; return None if it is intact.  Raises StorageError.

@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "limits": "List actions paused by the action limit; approve or discard them.",
         "quarantine": "Generate the key pair for quarantine; list and verify sealed files.",
         "audit": "Show and verify the audit log; print checkpoints to store elsewhere.",
+        "backup": "Copy storage and audit log as of one moment, while the daemon is running.",
         "alerts": "Send a test alert; list recent deliveries.",
         "lists": "Import, show, change, remove and verify local hash lists.",
         "credentials": "Store, check and remove the credentials of matching services.",

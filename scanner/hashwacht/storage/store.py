@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
@@ -76,6 +77,10 @@ class Store:
     def acquire_daemon_lock(self) -> RunLock:
         """Lock the storage for one daemon; scans may still run.  Raises StorageBusy."""
         return RunLock.acquire(self._database.path, DAEMON_LOCK)
+
+    def backup(self, target: Path, at_snapshot: Callable[[], None]) -> None:
+        """Copy the database to the new file *target*; see :meth:`Database.backup`."""
+        self._database.backup(target, at_snapshot)
 
     def close(self) -> None:
         """Close the database."""

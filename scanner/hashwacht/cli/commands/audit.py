@@ -197,5 +197,37 @@ def _read_checkpoint(file: Path) -> Checkpoint:
     return checkpoint
 
 
-for subcommand in (show, verify, accept, checkpoint_command):
+@command(
+    Example("hashwacht audit export /srv/archive/audit", "Write the entries since the last one."),
+    Example(
+        "hashwacht audit export --keep 52 /srv/archive/audit",
+        "Weekly from a timer: keep the files of a year.",
+    ),
+    json=True,
+    name="export",
+)
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--keep", type=click.IntRange(1), metavar="N", help="Remove all but the N newest files."
+)
+def export(directory: Path, keep: int | None) -> None:
+    """Write the entries since the last export as a new file in DIRECTORY.
+
+    The files never change; put together they are the log.  A log that does not continue the last
+    file was replaced, which is an error.
+    """
+    from hashwacht.audit.export import export_new, remove_oldest
+
+    segments = export_new(_log(), directory)
+    for segment in segments:
+        fields = {"file": str(segment.path), "first": segment.first, "last": segment.last}
+        text = f"{segment.path}: entries {segment.first} to {segment.last}"
+        print_result("audit-export", fields, text)
+    if not segments:
+        print_text("No new entries.")
+    for removed in remove_oldest(directory, keep) if keep else ():
+        print_text(f"removed {removed.path}")
+
+
+for subcommand in (show, verify, accept, checkpoint_command, export):
     audit_command.add_command(subcommand)

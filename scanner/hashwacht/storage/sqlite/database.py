@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -194,6 +194,22 @@ class Database:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+
+    def backup(self, target: Path, at_snapshot: Callable[[], None]) -> None:
+        """Copy the database to the new file *target* while others read and write.
+
+        *at_snapshot* is called while no transaction can commit, so that what it sees belongs to
+        the copy.  Raises StorageError, StorageFull.
+        """
+        with closing(_connect(self.path, self._busy_timeout)) as reader:
+            with self.transaction():
+                at_snapshot()
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM runs").fetchone()  # begins the snapshot
+            with translated_errors(target):
+                _create(target)
+                with closing(_connect(target, self._busy_timeout)) as copy:
+                    reader.backup(copy)
 
     def close(self) -> None:
         """Close all connections, once no other thread reads any more."""
