@@ -199,7 +199,6 @@ class UploadInspection:
                     self._drop(reading)
                 case Unchecked(reason=reason, detail=detail):
                     self._give_up(reason, detail, FileStart(), begin)
-                    self._drop_all()
                 case MalformedBody(detail=detail):
                     if self._policy.on_malformed is OnUndetermined.REJECT:
                         self._block(begin)

@@ -13,6 +13,7 @@ from hashwacht_plugins.multipart.events import (
     BodyEvent,
     BodyReader,
     FileChunk,
+    FileDropped,
     FileEnd,
     FileStart,
     MalformedBody,
@@ -106,6 +107,9 @@ class _Several:
     def finish(self) -> list[BodyEvent]:
         return [event for reader in self._readers for event in reader.finish()]
 
+    def abandon(self) -> list[BodyEvent]:
+        return [event for reader in self._readers for event in reader.abandon()]
+
 
 class _Whole:
     """A body that is one file; an empty body is no file."""
@@ -125,6 +129,9 @@ class _Whole:
     def finish(self) -> list[BodyEvent]:
         return [FileEnd(self._reading)] if self._any else []
 
+    def abandon(self) -> list[BodyEvent]:
+        return [FileDropped(self._reading)] if self._any else []
+
 
 class _WithoutForm:
     """A compressed form as it came: it must not be a form for applications that do not decode."""
@@ -141,6 +148,9 @@ class _WithoutForm:
     def finish(self) -> list[BodyEvent]:
         return []
 
+    def abandon(self) -> list[BodyEvent]:
+        return []
+
 
 class _Malformed:
     """A body with malformed headers."""
@@ -153,4 +163,7 @@ class _Malformed:
         return events
 
     def finish(self) -> list[BodyEvent]:
+        return []
+
+    def abandon(self) -> list[BodyEvent]:
         return []

@@ -39,7 +39,7 @@ class CompressedBody:
                 if self._decoded > self._max_decoded:
                     self._over = True
                     detail = f"a compressed body of more than {self._max_decoded} bytes"
-                    return [*events, Unchecked(Reason.OVER_LIMIT, detail)]
+                    return [*events, *self._plain.abandon(), Unchecked(Reason.OVER_LIMIT, detail)]
                 events += self._plain.receive(piece)
         except zlib.error:
             return [*events, *self._break("the body is not compressed as declared")]
@@ -57,10 +57,15 @@ class CompressedBody:
 
     def _break(self, detail: str) -> list[BodyEvent]:
         self._over = True
-        return [MalformedBody(detail)]
+        return [*self._plain.abandon(), MalformedBody(detail)]
 
     def _decode(self, chunk: bytes) -> Iterator[bytes]:
         """Decode in steps."""
         while chunk and not self._decoder.eof:
             yield self._decoder.decompress(chunk, _STEP)
             chunk = self._decoder.unconsumed_tail
+
+    def abandon(self) -> list[BodyEvent]:
+        """Discard the files that are open; the rest of the body is not read."""
+        self._over = True
+        return self._plain.abandon()

@@ -68,7 +68,7 @@ class FileDropped:
 
 @dataclass(frozen=True, slots=True)
 class Unchecked:
-    """The rest of the body cannot be checked."""
+    """The rest of the body cannot be checked in one of its readings."""
 
     reason: Reason
     detail: str
@@ -92,3 +92,6 @@ class BodyReader(Protocol):
 
     def finish(self) -> list[BodyEvent]:
         """Return the last events at the end of the body."""
+
+    def abandon(self) -> list[BodyEvent]:
+        """Return the events that discard the open files; the rest of the body is not read."""

@@ -72,8 +72,12 @@ class MultipartReader:
                 self._break(str(error))
         return self._take_events()
 
-    def drop(self) -> None:
-        """Discard the files that are open."""
+    def abandon(self) -> list[BodyEvent]:
+        """Discard the files that are open; the rest of the body is not read."""
+        self._drop()
+        return self._take_events()
+
+    def _drop(self) -> None:
         for reading in self._readings:
             reading.drop()
         self._readings = []
@@ -85,7 +89,7 @@ class MultipartReader:
         return events
 
     def _break(self, detail: str) -> None:
-        self.drop()
+        self._drop()
         self._events.append(MalformedBody(detail))
 
     def on_part_begin(self) -> None:
@@ -169,8 +173,7 @@ class _Nested:
         self._pass_up(self._inner.finish())
 
     def drop(self) -> None:
-        self._inner.drop()
-        self._pass_up(self._inner.receive(b""))
+        self._pass_up(self._inner.abandon())
 
     def _pass_up(self, events: list[BodyEvent]) -> None:
         for event in events:

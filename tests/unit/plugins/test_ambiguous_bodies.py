@@ -12,6 +12,7 @@ import pytest
 
 from hashwacht_plugins.asgi import HashwachtMiddleware
 from hashwacht_plugins.multipart.body import RawBody
+from hashwacht_plugins.policy import Policy
 from support.plugins.upload_drivers import AsgiDriver
 from support.plugins.upload_forms import field_part, file_part, form
 from support.plugins.uploads import knowing
@@ -191,6 +192,18 @@ def test_a_compressed_body_is_checked_as_it_came_and_decoded(
     assert status(driver, content, content_type="image/svg+xml", headers=headers) == 403
     other = gzip.compress(OTHER)
     assert status(driver, other, content_type="image/svg+xml", headers=headers) == 200
+
+
+def test_a_compressed_body_over_the_limit_is_checked_as_it_came() -> None:
+    content = gzip.compress(b"0" * 5000, mtime=0)
+    headers = [("Content-Encoding", "gzip")]
+    with knowing(content) as checker:
+        policy = Policy(max_decoded=1000)
+        driver = AsgiDriver(lambda app: HashwachtMiddleware(app, checker=checker, policy=policy))
+        with closing(driver):
+            assert status(driver, content, content_type="image/x", headers=headers) == 403
+            other = gzip.compress(b"1" * 5000)
+            assert status(driver, other, content_type="image/x", headers=headers) == 200
 
 
 def test_a_form_is_also_a_file_where_bodies_are_files() -> None:
