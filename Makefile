@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
-.PHONY: help demo test test-clients check lint types layers audit shape format bench fuzz man lock \
-	clean install-systemd uninstall-systemd
+.PHONY: help demo test test-clients test-packages check lint types layers audit shape format \
+	bench fuzz man packages lock clean install-systemd uninstall-systemd
 
 BIN := .venv/bin
 
@@ -16,6 +16,9 @@ test: .venv/dev.stamp ## Run all tests
 test-clients: .venv/clients.stamp ## Compare many more bodies with 14 parsers, and test more servers
 	@HASHWACHT_PARSER_EXAMPLES=5000 HASHWACHT_CLIENTS=1 $(BIN)/pytest -q \
 	  tests/unit/plugins/test_parsers.py tests/integration/plugins/test_entries.py
+
+test-packages: .venv/dev.stamp .venv/package.stamp ## Build packages twice, boot a machine with them
+	@HASHWACHT_BOOT=1 $(BIN)/pytest -q tests/e2e -o python_files='check_packages.py'
 
 check: .venv/dev.stamp lint types layers audit test ## Everything that must hold before a change lands
 
@@ -49,6 +52,9 @@ fuzz: .venv/dev.stamp ## Fuzz our own parsers for five minutes (needs atheris)
 man: .venv/run.stamp ## Write the man pages into packaging/man
 	@$(BIN)/python packaging/man.py packaging/man
 
+packages: .venv/package.stamp ## Build deb and rpm packages into dist (TARGETS="debian12 el9")
+	@$(BIN)/python packaging/packages/build.py dist $(TARGETS)
+
 install-systemd: ## Install as system services (root; see docs/daemon.md)
 	@packaging/systemd/install
 
@@ -69,6 +75,9 @@ clean: ## Remove what was made
 
 .venv/clients.stamp: packaging/locks/clients.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap clients
+
+.venv/package.stamp: packaging/locks/package.txt pyproject.toml
+	@packaging/bootstrap package
 
 .venv/dev.stamp: packaging/locks/dev.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap dev

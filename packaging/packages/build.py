@@ -1,0 +1,314 @@
+"""Build the deb and rpm packages: ``build.py DIRECTORY [TARGET …]``.
+
+Each package holds its own Python environment in /usr/lib/hashwacht, with the packages of
+packaging/locks/payload.txt, and depends on the Python of the distribution only.  The wheels are
+those of the target's Python version and architecture, so all targets are built on any machine.
+The same commit gives the same bytes: every time stamp is that of the commit.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from email.utils import formatdate
+from pathlib import Path
+
+from hashwacht import __version__
+
+PACKAGING = Path(__file__).parents[1]
+REPOSITORY = PACKAGING.parent
+LOCK = PACKAGING / "locks" / "payload.txt"
+SCRIPTS = Path(sysconfig.get_path("scripts"))
+
+PREFIX = Path("usr/lib/hashwacht")
+UNITS = Path("usr/lib/systemd/system")
+
+TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_17", "manylinux2014")
+"""Wheels that run with the C library of the oldest target, EL8 (glibc 2.28)."""
+
+ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
+"""Names of architectures: Debian's (and nfpm's), the kernel's."""
+
+USELESS = ("**/tests", "**/test", "**/*.pyi", "**/*.pxd", "**/*.c", "**/*.h", "bin", "numpy/f2py")
+"""Parts of wheels that no running program needs."""
+
+
+MAINTAINER = "The Hashwacht authors <maintainers@users.noreply.github.com>"
+
+CHANGELOG = f"""\
+hashwacht ({__version__}-1{{target.suffix}}) stable; urgency=medium
+
+  * Release {__version__}; see changelog.gz.
+
+ -- {MAINTAINER}  {{date}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A distribution: its packager, the suffix of the package's version, its Python."""
+
+    name: str
+    packager: str
+    suffix: str
+    python: str
+    completions: str
+
+    @property
+    def package(self) -> str:
+        """The package of the distribution that has this Python."""
+        return f"python{self.python}"
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """Further packages that the wheels need."""
+        return ("libc6 (>= 2.28)", "zlib1g") if self.packager == "deb" else ()
+
+
+_DEBIAN, _FEDORA = "usr/share/zsh/vendor-completions", "usr/share/zsh/site-functions"
+
+TARGETS = (
+    Target("debian12", "deb", "~deb12", "3.11", _DEBIAN),
+    Target("debian13", "deb", "~deb13", "3.13", _DEBIAN),
+    Target("ubuntu24.04", "deb", "~ubuntu24.04", "3.12", _DEBIAN),
+    Target("el8", "rpm", ".el8", "3.11", _FEDORA),
+    Target("el9", "rpm", ".el9", "3.12", _FEDORA),
+    Target("el10", "rpm", ".el10", "3.12", _FEDORA),
+)
+
+
+def main(directory: Path, names: Sequence[str]) -> None:
+    """Build the packages of some targets, or of all, for both architectures."""
+    known = {target.name: target for target in TARGETS}
+    if unknown := set(names) - known.keys():
+        sys.exit(f"unknown targets: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    directory.mkdir(parents=True, exist_ok=True)
+    epoch = _output("git", "log", "-1", "--format=%ct")
+    os.environ["SOURCE_DATE_EPOCH"] = epoch
+    with tempfile.TemporaryDirectory() as scratch:
+        work = Path(scratch)
+        wheel = _build_wheel(work / "wheel")
+        payloads: dict[tuple[str, str], Path] = {}
+        for target in [known[name] for name in names] or TARGETS:
+            for architecture in ARCHITECTURES:
+                key = target.python, architecture
+                if key not in payloads:
+                    payloads[key] = work / f"payload-{'-'.join(key)}"
+                    _install_wheels(payloads[key], wheel, *key)
+                root = work / f"{target.name}-{architecture}"
+                _lay_out(root, payloads[key], target)
+                _set_times(root, int(epoch))
+                print(_package(root, target, architecture, directory))
+                shutil.rmtree(root)
+
+
+def _build_wheel(directory: Path) -> Path:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", directory],
+        cwd=REPOSITORY,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    (wheel,) = directory.glob("*.whl")
+    return wheel
+
+
+def _install_wheels(payload: Path, wheel: Path, python: str, architecture: str) -> None:
+    """Install the locked wheels and ours, without build tools, tests and byte code."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    options = ["--no-deps", "--no-compile", "--target", str(payload)]
+    options += ["--only-binary=:all:", "--python-version", python]
+    for tag in TAGS:
+        options += ["--platform", f"{tag}_{ARCHITECTURES[architecture]}"]
+    subprocess.run([*pip, *options, "--require-hashes", "-r", LOCK], check=True)
+    subprocess.run([*pip, *options, wheel], check=True, stderr=subprocess.DEVNULL)
+    for pattern in USELESS:
+        for path in sorted(payload.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    for library in payload.rglob("*.so*"):
+        library.chmod(0o644)
+    for record in payload.glob("*.dist-info"):
+        for name in ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json"):
+            (record / name).unlink(missing_ok=True)
+
+
+def _lay_out(root: Path, payload: Path, target: Target) -> None:
+    """Create the file tree of a package."""
+    prefix = root / PREFIX
+    packages = prefix / "lib" / target.package / "site-packages"
+    shutil.copytree(payload, packages)
+    (prefix / "bin").mkdir()
+    (prefix / "bin/python3").symlink_to(f"/usr/bin/{target.package}")
+    _write(
+        prefix / "pyvenv.cfg",
+        "home = /usr/bin\ninclude-system-site-packages = false\n"
+        f"version = {target.python}\nexecutable = /usr/bin/{target.package}\n",
+    )
+    _write(
+        prefix / "bin/hashwacht",
+        f"#!/{PREFIX}/bin/python3\n"
+        "import sys\n\nfrom hashwacht.cli import main\n\nsys.exit(main())\n",
+        mode=0o755,
+    )
+    (root / "usr/bin").mkdir()
+    (root / "usr/bin/hashwacht").symlink_to("../lib/hashwacht/bin/hashwacht")
+    _lay_out_system(root, target)
+
+
+def _lay_out_system(root: Path, target: Target) -> None:
+    """Create units, directories, configuration, manual pages and completion scripts."""
+    for unit in sorted((PACKAGING / "systemd").glob("hashwacht*")):
+        text = unit.read_text().replace("/opt/hashwacht/bin/hashwacht", "/usr/bin/hashwacht")
+        _write(root / UNITS / unit.name, text.replace(" -/opt/hashwacht", ""))
+    _write(
+        root / "usr/lib/tmpfiles.d/hashwacht.conf",
+        "# The empty directory that is the courier's root.\n"
+        "d /var/lib/hashwacht-courier 0755 root root -\n",
+    )
+    _write(
+        root / "etc/hashwacht/hashwacht.toml", (REPOSITORY / "config/hashwacht.toml").read_text()
+    )
+    documents = root / "usr/share/doc/hashwacht"
+    for name in ("README.md", "SECURITY.md", *_names("docs", "*.md")):
+        _write(documents / Path(name).name, (REPOSITORY / name).read_text())
+    _compress(documents / "changelog.gz", (REPOSITORY / "CHANGELOG.md").read_text())
+    _compress(documents / "changelog.Debian.gz", CHANGELOG.format(target=target, date=_date()))
+    if target.packager == "deb":
+        overrides = (PACKAGING / "packages/lintian-overrides").read_text()
+        _write(root / "usr/share/lintian/overrides/hashwacht", overrides)
+    _write(documents / "copyright", _copyright(root / PREFIX))
+    _write(documents / "sbom.cdx.json", _bill_of_materials())
+    for name, page in _manual_pages():
+        _compress(root / f"usr/share/man/man{name[-1]}/{name}.gz", page)
+    for shell, path in (
+        ("bash", "usr/share/bash-completion/completions/hashwacht"),
+        ("zsh", f"{target.completions}/_hashwacht"),
+        ("fish", "usr/share/fish/vendor_completions.d/hashwacht.fish"),
+    ):
+        _write(root / path, _output(str(SCRIPTS / "hashwacht"), "completion", shell) + "\n")
+
+
+def _date() -> str:
+    return formatdate(int(os.environ["SOURCE_DATE_EPOCH"]))
+
+
+def _names(directory: str, pattern: str) -> list[str]:
+    paths = sorted((REPOSITORY / directory).glob(pattern))
+    return [str(path.relative_to(REPOSITORY)) for path in paths]
+
+
+def _manual_pages() -> Iterable[tuple[str, str]]:
+    with tempfile.TemporaryDirectory() as directory:
+        _output(sys.executable, str(PACKAGING / "man.py"), directory)
+        return [(path.name, path.read_text()) for path in sorted(Path(directory).iterdir())]
+
+
+def _copyright(prefix: Path) -> str:
+    """Return our licence and the licence that each bundled package declares."""
+    lines = [
+        "Hashwacht is licensed under the Apache License, version 2.0; on Debian the text is in",
+        "/usr/share/common-licenses/Apache-2.0, elsewhere at https://www.apache.org/licenses/.",
+        "",
+        "Bundled packages and their licences:",
+        "",
+    ]
+    for metadata in sorted(prefix.glob("lib/*/site-packages/*.dist-info/METADATA")):
+        fields: dict[str, str] = {}
+        for line in metadata.read_text(errors="replace").split("\n\n")[0].splitlines():
+            name, _, value = line.partition(": ")
+            if name == "Classifier" and value.startswith("License ::"):
+                name, value = "License-Classifier", value.rpartition(":: ")[2]
+            fields.setdefault(name, value)
+        keys = ("License-Expression", "License-Classifier", "License")
+        license_ = next((fields[key] for key in keys if fields.get(key)), "see its directory")
+        lines.append(f"{fields['Name']} {fields['Version']}: {license_}")
+    return "\n".join(lines) + "\n"
+
+
+def _bill_of_materials() -> str:
+    """Return the CycloneDX document of the locked packages."""
+    text = _output(
+        str(SCRIPTS / "cyclonedx-py"),
+        *("requirements", "--output-reproducible", "--output-format", "JSON", str(LOCK)),
+    )
+    return json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n"
+
+
+def _package(root: Path, target: Target, architecture: str, directory: Path) -> Path:
+    """Run nfpm; return the package's path."""
+    scripts = PACKAGING / "packages"
+    contents: list[dict[str, object]] = [
+        {"src": f"{root}/usr", "dst": "/usr", "type": "tree"},
+        {
+            "src": f"{root}/etc/hashwacht/hashwacht.toml",
+            "dst": "/etc/hashwacht/hashwacht.toml",
+            "type": "config|noreplace",
+        },
+        {"dst": "/etc/hashwacht/credentials", "type": "dir", "file_info": {"mode": 0o700}},
+    ]
+    description = {
+        "name": "hashwacht",
+        "arch": architecture,
+        "version": __version__,
+        "version_schema": "none",
+        "release": f"1{target.suffix}",
+        "maintainer": MAINTAINER,
+        "description": (
+            "Find known child sexual abuse material by its hashes\n"
+            "Watches directories, scans storage and checks uploads.\n"
+            "Files are hashed locally; matching services receive hashes only."
+        ),
+        "license": "Apache-2.0",
+        "homepage": "https://github.com/hashwacht/hashwacht",
+        "section": "admin",
+        "depends": [target.package, *target.libraries],
+        "recommends": ["systemd"],
+        "contents": contents,
+        "scripts": {
+            "postinstall": str(scripts / "postinstall"),
+            "preremove": str(scripts / "preremove"),
+            "postremove": str(scripts / "postremove"),
+        },
+        "rpm": {"group": "System Environment/Daemons", "buildhost": "localhost"},
+    }
+    configuration = root.with_suffix(".json")
+    configuration.write_text(json.dumps(description))
+    command = [SCRIPTS / "nfpm", "package", "--config", configuration]
+    command += ["--packager", target.packager, "--target", directory]
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return Path(text.strip().rpartition(": ")[2])
+
+
+def _set_times(root: Path, epoch: int) -> None:
+    for path in (root, *root.rglob("*")):
+        os.utime(path, (epoch, epoch), follow_symlinks=False)
+
+
+def _write(path: Path, text: str, mode: int = 0o644) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    path.chmod(mode)
+
+
+def _compress(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0))
+
+
+def _output(*command: str) -> str:
+    run = subprocess.run(command, cwd=REPOSITORY, check=True, stdout=subprocess.PIPE, text=True)
+    return run.stdout.strip()
+
+
+if __name__ == "__main__":
+    os.umask(0o022)
+    main(Path(sys.argv[1]).resolve(), sys.argv[2:])
