@@ -66,7 +66,7 @@ def lists(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, lists: Path) -> Iterator[DaemonHarness]:
+def harness(tmp_path: Path, lists: Path) -> Iterator[DaemonHarness]:
     root = tmp_path / "storage"
     root.mkdir()
     with WorkerPool(Plan(ALL, quick=True), JOBS) as pool:
@@ -90,14 +90,14 @@ def pictures(number: int) -> list[bytes]:
 
 @pytest.mark.parametrize(("rate", "files"), [(1, 10), (100, 1000), (1000, 5000)])
 def bench_latency(
-    rate: int, files: int, table: Table, bench: DaemonHarness, tmp_path: Path
+    rate: int, files: int, table: Table, harness: DaemonHarness, tmp_path: Path
 ) -> None:
     pictures_written, clocked = pictures(10), Clocked()
-    bench.casework = clocked  # type: ignore[assignment]  # it does what is needed of one
+    harness.casework = clocked  # type: ignore[assignment]  # it does what is needed of one
     files = table.amount(files, 5)
     written_at: dict[bytes, float] = {}
-    with bench.running():
-        bench.wait_until_done()
+    with harness.running():
+        harness.wait_until_done()
         began = time.monotonic()
         for number in range(files):
             time.sleep(max(0.0, began + number / rate - time.monotonic()))
@@ -105,7 +105,7 @@ def bench_latency(
             path.write_bytes(pictures_written[number % 10] + b"%d" % number)
             written_at[bytes(path)] = time.monotonic()
         offered = files / (time.monotonic() - began)
-        bench.wait_for(lambda: len(clocked.at) >= files, "judged")
+        harness.wait_for(lambda: len(clocked.at) >= files, "judged")
         took = max(clocked.at.values()) - began
     late = sorted(clocked.at[path] - at for path, at in written_at.items())
     p50, p99 = late[len(late) // 2], late[min(len(late) - 1, int(len(late) * 0.99))]
@@ -119,7 +119,7 @@ def bench_latency(
     )
 
 
-def bench_sustained(table: Table, bench: DaemonHarness, tmp_path: Path, lists: Path) -> None:
+def bench_sustained(table: Table, harness: DaemonHarness, tmp_path: Path, lists: Path) -> None:
     pictures_written, files = pictures(10), table.amount(3000, 20)
     source = tmp_path / "source"
     for number in range(files):
@@ -128,8 +128,8 @@ def bench_sustained(table: Table, bench: DaemonHarness, tmp_path: Path, lists: P
         path.write_bytes(pictures_written[number % 10] + b"%d" % number)
     latencies, peer_seconds = [], []
     for _ in range(table.amount(3)):
-        peer_seconds.append(scanned(source, bench, lists, tmp_path))
-        latencies.append(watched(source, bench, files, tmp_path))
+        peer_seconds.append(scanned(source, harness, lists, tmp_path))
+        latencies.append(watched(source, harness, files, tmp_path))
     table.add(
         f"sustained uploads, {files:,} JPEGs of {SIZE[0]}x{SIZE[1]} moved in at once",
         Times(tuple(latencies), tuple(peer_seconds), 0.0),
@@ -138,10 +138,10 @@ def bench_sustained(table: Table, bench: DaemonHarness, tmp_path: Path, lists: P
     )
 
 
-def scanned(source: Path, bench: DaemonHarness, lists: Path, states: Path) -> float:
+def scanned(source: Path, harness: DaemonHarness, lists: Path, states: Path) -> float:
     """Run the first scan and return the seconds it took."""
     pipeline = Pipeline(
-        bench.fingerprinter(), MatcherSet([ConfiguredMatcher(HashListMatcher(lists))])
+        harness.fingerprinter(), MatcherSet([ConfiguredMatcher(HashListMatcher(lists))])
     )
     began = time.monotonic()
     with Store.open(Path(mkdtemp(dir=states))) as store:
@@ -155,40 +155,40 @@ def scanned(source: Path, bench: DaemonHarness, lists: Path, states: Path) -> fl
     return time.monotonic() - began
 
 
-def watched(source: Path, bench: DaemonHarness, files: int, states: Path) -> float:
+def watched(source: Path, harness: DaemonHarness, files: int, states: Path) -> float:
     """Move the files in and return the seconds until the last one has its verdict."""
-    bench.close()
-    bench.state = Path(mkdtemp(dir=states))
-    bench.store = Store.open(bench.state)
-    bench.casework.files.clear()
+    harness.close()
+    harness.state = Path(mkdtemp(dir=states))
+    harness.store = Store.open(harness.state)
+    harness.casework.files.clear()
     inside = states / "storage" / "moved in"
-    with bench.running():
-        bench.wait_until_done()
+    with harness.running():
+        harness.wait_until_done()
         began = time.monotonic()
         source.rename(inside)
-        bench.wait_for(lambda: len(bench.casework.files) >= files, "judged")
+        harness.wait_for(lambda: len(harness.casework.files) >= files, "judged")
         took = time.monotonic() - began
-        bench.wait_until_done()
+        harness.wait_until_done()
     inside.rename(source)
     return took
 
 
-def bench_reconcile(table: Table, bench: DaemonHarness, tmp_path: Path) -> None:
+def bench_reconcile(table: Table, harness: DaemonHarness, tmp_path: Path) -> None:
     files = table.amount(10_000, 300)
     for number in range(files):
         path = tmp_path / "storage" / f"{number // 1000}" / f"{number // 50 % 20}" / f"{number}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"%d" % (number % 50))
-    bench.patience = 300.0
-    with bench.running():
-        bench.wait_until_done()
-    bench.counting.read = 0
-    with bench.running():
-        bench.wait_until_done()
-    newest = bench.store.gaps.load_latest(1)[0]
+    harness.patience = 300.0
+    with harness.running():
+        harness.wait_until_done()
+    harness.counting.read = 0
+    with harness.running():
+        harness.wait_until_done()
+    newest = harness.store.gaps.load_latest(1)[0]
     assert newest.closed is not None
     assert newest.ended is not None
-    assert bench.counting.read == 0
+    assert harness.counting.read == 0
     table.note(
         "reconciling walk of an unchanged root",
         files / (newest.closed - newest.ended),

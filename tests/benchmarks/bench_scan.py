@@ -24,7 +24,7 @@ from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import KnowingMatcher, RememberingObserver
 from hashwacht.walk.rules import ExclusionRules
-from support.scan_bench import ScanBench
+from support.scan_harness import ScanHarness
 
 SIDES = ((320, 240), (640, 480), (1280, 960), (1920, 1440), (2828, 2121))
 JOBS = 2
@@ -59,12 +59,12 @@ def tree(root: Path, files: int, per_folder: int) -> None:
 def bench_unchanged(per_folder: int, table: Table, tmp_path: Path) -> None:
     files = table.amount(30_000, 300) // per_folder * per_folder
     tree(tmp_path / "tree", files, per_folder)
-    bench = ScanBench(tmp_path / "state")
-    bench.scan(tmp_path / "tree")
+    harness = ScanHarness(tmp_path / "state")
+    harness.scan(tmp_path / "tree")
 
     def ours() -> None:
-        observer = bench.scan(tmp_path / "tree")
-        assert (observer.summary.counts.unchanged, bench.read) == (files, 0)
+        observer = harness.scan(tmp_path / "tree")
+        assert (observer.summary.counts.unchanged, harness.read) == (files, 0)
 
     with one_core():
         times = table.race(ours=ours, peer=lambda: bare(tmp_path / "tree"), rounds=7)

@@ -72,7 +72,7 @@ class OwnedFiles(Accounts):
 
 
 @dataclass
-class CaseBench:
+class CaseHarness:
     """The case services below *home*; call ``open`` first and ``close`` at the end."""
 
     home: Path
@@ -84,7 +84,7 @@ class CaseBench:
     owners: OwnedFiles = field(default_factory=OwnedFiles)
     wrap: Callable[[FileActions], Any] = lambda file_actions: file_actions
 
-    def open(self) -> CaseBench:
+    def open(self) -> CaseHarness:
         """Open the storage and build the services."""
         state = self.home / "state"
         self.files = self.home / "files"

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from support.cases import CaseBench
+from support.cases import CaseHarness
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[CaseBench]:
-    opened = CaseBench(tmp_path).open()
+def harness(tmp_path: Path) -> Iterator[CaseHarness]:
+    opened = CaseHarness(tmp_path).open()
     yield opened
     opened.close()

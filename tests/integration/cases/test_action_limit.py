@@ -20,7 +20,7 @@ from hashwacht.settings import ActionLimitSettings
 from hashwacht.storage.action_limits import ApprovalDecision, LimitScope, ReachedLimits
 from hashwacht.storage.locations import FileLocation, FileLocations, LocationState
 from hashwacht.storage.sqlite.database import Database
-from support.cases import HOLD, OBSERVE, UNANSWERED, CaseBench, at
+from support.cases import HOLD, OBSERVE, UNANSWERED, CaseHarness, at
 
 
 class Idle(FileActions):
@@ -42,93 +42,94 @@ class Idle(FileActions):
 LOGO = b"the logo of a content management system"
 
 
-def states(bench: CaseBench) -> dict[str, int]:
+def states(harness: CaseHarness) -> dict[str, int]:
     return {
-        str(state): n for state, n in bench.store.locations.count_by_state(bench.case().key).items()
+        str(state): n
+        for state, n in harness.store.locations.count_by_state(harness.case().key).items()
     }
 
 
 def test_many_accounts_with_one_content_reach_a_limit(tmp_path: Path) -> None:
-    bench = CaseBench(tmp_path).open()
-    paths = [bench.file(f"{number}.png", LOGO, uid=5000 + number) for number in range(200)]
+    harness = CaseHarness(tmp_path).open()
+    paths = [harness.file(f"{number}.png", LOGO, uid=5000 + number) for number in range(200)]
     for path in paths:
-        bench.apply(path)
-    assert states(bench) == {"quarantined": 25, "waiting": 175}
+        harness.apply(path)
+    assert states(harness) == {"quarantined": 25, "waiting": 175}
     assert sum(at(path).exists() for path in paths) == 175
-    (limit,) = [notice for notice in bench.notices if notice.kind is NoticeKind.FLOOD]
+    (limit,) = [notice for notice in harness.notices if notice.kind is NoticeKind.FLOOD]
     assert "hashwacht limits approve 1" in limit.summary
     assert "hashwacht limits discard 1" in limit.summary
     assert json.loads(limit.case)["case"] == 1
-    assert len(bench.notices) == 201, "each account's first file sends a notice"
-    assert bench.events().count("limit-reached") == 1
-    logged = [entry.facts["state"] for entry in bench.audit.entries() if entry.act == "found"]
+    assert len(harness.notices) == 201, "each account's first file sends a notice"
+    assert harness.events().count("limit-reached") == 1
+    logged = [entry.facts["state"] for entry in harness.audit.entries() if entry.act == "found"]
     assert (logged.count("pending"), logged.count("waiting")) == (25, 175)
-    bench.processor.retry_due(bench.clock.now + 10**6)
-    assert states(bench) == {"quarantined": 25, "waiting": 175}, "it waits without a time limit"
-    bench.close()
+    harness.processor.retry_due(harness.clock.now + 10**6)
+    assert states(harness) == {"quarantined": 25, "waiting": 175}, "it waits without a time limit"
+    harness.close()
 
 
 @pytest.fixture
-def limited(tmp_path: Path) -> CaseBench:
+def limited(tmp_path: Path) -> CaseHarness:
     """Return a server on which three of five files wait for a decision."""
-    bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=2)).open()
+    harness = CaseHarness(tmp_path, limits=ActionLimitSettings(per_hash=2)).open()
     for number in range(5):
-        bench.apply(bench.file(f"{number}.png", uid=5000 + number))
-    return bench
+        harness.apply(harness.file(f"{number}.png", uid=5000 + number))
+    return harness
 
 
 def test_copies_in_one_account_pause_no_action_for_another(tmp_path: Path) -> None:
-    bench = CaseBench(tmp_path).open()
-    actions = [bench.apply(bench.file(f"{number}.png", uid=5000)) for number in range(120)]
+    harness = CaseHarness(tmp_path).open()
+    actions = [harness.apply(harness.file(f"{number}.png", uid=5000)) for number in range(120)]
     assert actions == [Action.QUARANTINE] * 50 + [Action.HOLD] * 70, "all files are sealed"
-    assert bench.apply(bench.file("other.png", uid=5001)) is Action.QUARANTINE
-    assert bench.apply(bench.file("another.png", b"another", uid=5002)) is Action.QUARANTINE
-    (limit,) = bench.store.action_limits.load_latest(9)
+    assert harness.apply(harness.file("other.png", uid=5001)) is Action.QUARANTINE
+    assert harness.apply(harness.file("another.png", b"another", uid=5002)) is Action.QUARANTINE
+    (limit,) = harness.store.action_limits.load_latest(9)
     assert limit.subject.scope is LimitScope.ACCOUNT
-    (notice,) = [notice for notice in bench.notices if notice.kind is NoticeKind.FLOOD]
+    (notice,) = [notice for notice in harness.notices if notice.kind is NoticeKind.FLOOD]
     assert "files are held, not quarantined" in notice.summary
-    bench.close()
+    harness.close()
 
 
 def test_approving_an_account_seals_its_held_files(tmp_path: Path) -> None:
-    bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_account=1)).open()
-    paths = [bench.file(f"{number}.png", uid=5000) for number in range(3)]
+    harness = CaseHarness(tmp_path, limits=ActionLimitSettings(per_account=1)).open()
+    paths = [harness.file(f"{number}.png", uid=5000) for number in range(3)]
     for path in paths:
-        bench.apply(path)
-    assert states(bench) == {"held": 2, "quarantined": 1}
-    assert bench.apply(paths[2]) is Action.HOLD, "a new verdict keeps it held"
-    assert approvals(bench).approve(1, "it is real") == 2
-    bench.retry()
-    assert states(bench) == {"quarantined": 3}
-    bench.close()
+        harness.apply(path)
+    assert states(harness) == {"held": 2, "quarantined": 1}
+    assert harness.apply(paths[2]) is Action.HOLD, "a new verdict keeps it held"
+    assert approvals(harness).approve(1, "it is real") == 2
+    harness.retry()
+    assert states(harness) == {"quarantined": 3}
+    harness.close()
 
 
 def test_discarding_an_account_observes_further_files(tmp_path: Path) -> None:
     limits = ActionLimitSettings(per_account=1)
-    bench = CaseBench(tmp_path, limits=limits).open()
+    harness = CaseHarness(tmp_path, limits=limits).open()
     for number in range(2):
-        bench.apply(bench.file(f"{number}.png", uid=5000))
-    approvals(bench).discard(1, "a logo was listed")
+        harness.apply(harness.file(f"{number}.png", uid=5000))
+    approvals(harness).discard(1, "a logo was listed")
     for root in (None, HOLD):
-        path = bench.file("later.png", uid=5000)
-        assert bench.apply(path, root=root) is Action.OBSERVE
-    assert bench.apply(bench.file("other.png", uid=5001)) is Action.QUARANTINE
-    bench.close()
+        path = harness.file("later.png", uid=5000)
+        assert harness.apply(path, root=root) is Action.OBSERVE
+    assert harness.apply(harness.file("other.png", uid=5001)) is Action.QUARANTINE
+    harness.close()
 
 
-def approvals(bench: CaseBench) -> LimitApprovals:
-    return LimitApprovals(bench.ledger, bench.lock)
+def approvals(harness: CaseHarness) -> LimitApprovals:
+    return LimitApprovals(harness.ledger, harness.lock)
 
 
-def test_paused_actions_survive_a_restart(limited: CaseBench) -> None:
+def test_paused_actions_survive_a_restart(limited: CaseHarness) -> None:
     limited.close()
-    bench = CaseBench(limited.home, limits=limited.limits, keys=limited.keys).open()
-    bench.apply(bench.file("more.png", uid=5004))
-    assert states(bench) == {"quarantined": 2, "waiting": 4}
-    assert [notice.kind for notice in bench.notices] == [NoticeKind.CASE]
+    harness = CaseHarness(limited.home, limits=limited.limits, keys=limited.keys).open()
+    harness.apply(harness.file("more.png", uid=5004))
+    assert states(harness) == {"quarantined": 2, "waiting": 4}
+    assert [notice.kind for notice in harness.notices] == [NoticeKind.CASE]
 
 
-def test_approve_carries_out_actions_and_suspends_the_limit(limited: CaseBench) -> None:
+def test_approve_carries_out_actions_and_suspends_the_limit(limited: CaseHarness) -> None:
     assert approvals(limited).approve(1, "it is real") == 3
     limited.retry()
     assert states(limited) == {"quarantined": 5}
@@ -143,7 +144,7 @@ def test_approve_carries_out_actions_and_suspends_the_limit(limited: CaseBench) 
     assert "limit-approved" in limited.events()
 
 
-def test_a_pause_after_observing_is_in_the_audit_log(limited: CaseBench) -> None:
+def test_a_pause_after_observing_is_in_the_audit_log(limited: CaseHarness) -> None:
     path = limited.file("old.png", uid=6000)
     limited.apply(path, root=OBSERVE)
     for _ in range(2):
@@ -152,7 +153,7 @@ def test_a_pause_after_observing_is_in_the_audit_log(limited: CaseBench) -> None
     assert limited.store.locations.load_live(path)[0].state is LocationState.WAITING
 
 
-def test_discard_drops_paused_actions_until_reinstated(limited: CaseBench) -> None:
+def test_discard_drops_paused_actions_until_reinstated(limited: CaseHarness) -> None:
     assert approvals(limited).discard(1, "a logo was listed") == 3
     assert states(limited) == {"observed": 3, "quarantined": 2}
     limited.clock.now += 10 * limited.limits.window
@@ -164,7 +165,7 @@ def test_discard_drops_paused_actions_until_reinstated(limited: CaseBench) -> No
     assert states(limited) == {"quarantined": 4, "waiting": 2}
 
 
-def test_a_limit_is_decided_once(limited: CaseBench) -> None:
+def test_a_limit_is_decided_once(limited: CaseHarness) -> None:
     approvals(limited).approve(1, "it is real")
     for act in (
         approvals(limited).approve,
@@ -178,61 +179,61 @@ def test_a_limit_is_decided_once(limited: CaseBench) -> None:
 
 
 def test_undetermined_files_are_held_beyond_any_limit(tmp_path: Path) -> None:
-    bench = CaseBench(
+    harness = CaseHarness(
         tmp_path, root=HOLD, limits=ActionLimitSettings(per_hash=1, per_root=1)
     ).open()
     for number in range(4):
-        path = bench.file(f"{number}.png")
-        assert bench.apply(path, UNANSWERED) is Action.HOLD
-    assert bench.store.action_limits.load_latest(9) == []
+        path = harness.file(f"{number}.png")
+        assert harness.apply(path, UNANSWERED) is Action.HOLD
+    assert harness.store.action_limits.load_latest(9) == []
 
 
 def test_an_account_and_a_root_have_limits_of_their_own(tmp_path: Path) -> None:
-    bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_account=2, per_root=3)).open()
+    harness = CaseHarness(tmp_path, limits=ActionLimitSettings(per_account=2, per_root=3)).open()
     for number in range(3):
-        bench.apply(bench.file(f"{number}.png", b"content %d" % number, uid=5000))
-    (limit,) = bench.store.action_limits.load_latest(9)
+        harness.apply(harness.file(f"{number}.png", b"content %d" % number, uid=5000))
+    (limit,) = harness.store.action_limits.load_latest(9)
     assert limit.subject.scope is LimitScope.ACCOUNT
-    paths = [bench.file(f"{uid}.png", b"other %d" % uid, uid=uid) for uid in range(5001, 5005)]
+    paths = [harness.file(f"{uid}.png", b"other %d" % uid, uid=uid) for uid in range(5001, 5005)]
     expected = [Action.QUARANTINE] * 2 + [Action.OBSERVE] * 2
-    assert [bench.apply(path) for path in paths] == expected
-    assert bench.store.action_limits.load_latest(1)[0].subject.scope is LimitScope.ROOT
+    assert [harness.apply(path) for path in paths] == expected
+    assert harness.store.action_limits.load_latest(1)[0].subject.scope is LimitScope.ROOT
 
 
 def test_actions_that_fail_are_not_counted(tmp_path: Path) -> None:
-    bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=2), wrap=Idle).open()
+    harness = CaseHarness(tmp_path, limits=ActionLimitSettings(per_hash=2), wrap=Idle).open()
     for number in range(5):
-        bench.apply(bench.file(f"{number}.png"))
-    assert states(bench) == {"failed": 5}
-    assert bench.store.action_limits.load_latest(9) == []
+        harness.apply(harness.file(f"{number}.png"))
+    assert states(harness) == {"failed": 5}
+    assert harness.store.action_limits.load_latest(9) == []
 
 
 def test_a_held_file_stays_held_while_sealing_is_paused(tmp_path: Path) -> None:
-    bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=2)).open()
-    paths = [bench.file(f"{number}.png", uid=5000 + number) for number in range(3)]
+    harness = CaseHarness(tmp_path, limits=ActionLimitSettings(per_hash=2)).open()
+    paths = [harness.file(f"{number}.png", uid=5000 + number) for number in range(3)]
     for path in paths:
-        bench.apply(path, UNANSWERED, root=HOLD)
-    assert [bench.apply(path) for path in paths][2] is Action.HOLD
-    bench.retry()
-    assert states(bench) == {"held": 1, "quarantined": 2}
+        harness.apply(path, UNANSWERED, root=HOLD)
+    assert [harness.apply(path) for path in paths][2] is Action.HOLD
+    harness.retry()
+    assert states(harness) == {"held": 1, "quarantined": 2}
     assert at(paths[2]).stat().st_mode & 0o777 == 0
-    approvals(bench).approve(1, "it is real")
-    bench.retry()
-    assert states(bench) == {"quarantined": 3}
+    approvals(harness).approve(1, "it is real")
+    harness.retry()
+    assert states(harness) == {"quarantined": 3}
 
 
 def test_a_held_file_is_sealed_after_the_limit_is_reinstated(tmp_path: Path) -> None:
-    bench = CaseBench(tmp_path, limits=ActionLimitSettings(per_hash=1, window=60)).open()
-    paths = [bench.file(f"{number}.png", uid=5000 + number) for number in range(2)]
+    harness = CaseHarness(tmp_path, limits=ActionLimitSettings(per_hash=1, window=60)).open()
+    paths = [harness.file(f"{number}.png", uid=5000 + number) for number in range(2)]
     for path in paths:
-        bench.apply(path, UNANSWERED, root=HOLD)
-        bench.apply(path)
-    assert states(bench) == {"held": 1, "quarantined": 1}
-    approvals(bench).discard(1, "a logo was listed")
-    bench.clock.now += 61
-    approvals(bench).reinstate(1, "the list is right")
-    bench.retry()
-    assert states(bench) == {"quarantined": 2}
+        harness.apply(path, UNANSWERED, root=HOLD)
+        harness.apply(path)
+    assert states(harness) == {"held": 1, "quarantined": 1}
+    approvals(harness).discard(1, "a logo was listed")
+    harness.clock.now += 61
+    approvals(harness).reinstate(1, "the list is right")
+    harness.retry()
+    assert states(harness) == {"quarantined": 2}
 
 
 ACTS = st.tuples(

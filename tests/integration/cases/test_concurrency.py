@@ -19,7 +19,7 @@ from hashwacht.core.errors import StorageBusy
 from hashwacht.quarantine.age import KeyPair, generate_key_pair
 from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.storage.locations import FileLocation, LocationState
-from support.cases import CaseBench, at
+from support.cases import CaseHarness, at
 
 
 def fork(work: Callable[[], object]) -> int:
@@ -40,38 +40,38 @@ def all_well(children: list[int]) -> bool:
 
 
 def apply_all(home: Path, keys: KeyPair) -> None:
-    bench = CaseBench(home, keys=keys).open()
-    for path in sorted(bench.files.iterdir()):
+    harness = CaseHarness(home, keys=keys).open()
+    for path in sorted(harness.files.iterdir()):
         if not path.is_file():
             continue  # another process was faster, or is restoring it in a staging directory
         with suppress(FileNotFoundError):
             fd = os.open(path, os.O_RDONLY)
-            bench.processor.apply_verdict(bench.judged(bytes(path), fd))
+            harness.processor.apply_verdict(harness.judged(bytes(path), fd))
             os.close(fd)
-    bench.close()
+    harness.close()
 
 
 def sealed(home: Path, keys: KeyPair) -> list[FileLocation]:
     """Seal ten files with the same content."""
-    with closing(CaseBench(home, keys=keys).open()) as bench:
+    with closing(CaseHarness(home, keys=keys).open()) as harness:
         for number in range(10):
-            bench.apply(bench.file(f"{number}.png"))
-        return bench.locations()
+            harness.apply(harness.file(f"{number}.png"))
+        return harness.locations()
 
 
 def test_parallel_processors_act_once_per_file(tmp_path: Path) -> None:
     keys = generate_key_pair()
-    bench = CaseBench(tmp_path, keys=keys).open()
-    paths = [bench.file(f"{number}.png", b"%d" % (number % 2)) for number in range(20)]
-    bench.close()
+    harness = CaseHarness(tmp_path, keys=keys).open()
+    paths = [harness.file(f"{number}.png", b"%d" % (number % 2)) for number in range(20)]
+    harness.close()
     assert all_well([fork(lambda: apply_all(tmp_path, keys)) for _ in range(3)])
-    bench = CaseBench(tmp_path, keys=keys).open()
-    assert len(bench.store.cases.load_latest(9)) == 2
-    assert Counter(record.path for record in bench.vault.records()) == Counter(paths)
+    harness = CaseHarness(tmp_path, keys=keys).open()
+    assert len(harness.store.cases.load_latest(9)) == 2
+    assert Counter(record.path for record in harness.vault.records()) == Counter(paths)
     locations = [
         location
-        for case in bench.store.cases.load_latest(9)
-        for location in bench.store.locations.load_by_content(case.key)
+        for case in harness.store.cases.load_latest(9)
+        for location in harness.store.locations.load_by_content(case.key)
     ]
     quarantined = [
         location.path for location in locations if location.state is LocationState.QUARANTINED
@@ -81,8 +81,8 @@ def test_parallel_processors_act_once_per_file(tmp_path: Path) -> None:
         LocationState.QUARANTINED,
         LocationState.GONE,
     }
-    assert bench.audit.verify() is None
-    bench.close()
+    assert harness.audit.verify() is None
+    harness.close()
 
 
 def test_a_restored_file_is_not_sealed_again(tmp_path: Path) -> None:
@@ -95,16 +95,16 @@ def test_a_restored_file_is_not_sealed_again(tmp_path: Path) -> None:
             apply_all(tmp_path, keys)
 
     child = fork(watch)
-    bench = CaseBench(tmp_path, keys=keys).open()
-    decisions = bench.decisions()
-    for location in bench.locations():
+    harness = CaseHarness(tmp_path, keys=keys).open()
+    decisions = harness.decisions()
+    for location in harness.locations():
         assert (
             decisions.restore(location, RestoreRequest("a mistake", (keys.secret,))).failure is None
         )
     assert all_well([child])
-    assert [location.state for location in bench.locations()] == [LocationState.RESTORED] * 10
+    assert [location.state for location in harness.locations()] == [LocationState.RESTORED] * 10
     assert all(at(path).exists() for path in paths)
-    bench.close()
+    harness.close()
 
 
 def test_one_of_two_simultaneous_decisions_wins(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_one_of_two_simultaneous_decisions_wins(tmp_path: Path) -> None:
     locations = sealed(tmp_path, keys)
 
     def decide(who: str) -> None:
-        services = CaseBench(tmp_path, keys=keys).open()
+        services = CaseHarness(tmp_path, keys=keys).open()
         decisions = CaseDecisions(
             replace(services.ledger, who=who), services.file_actions, services.lock
         )
@@ -125,20 +125,20 @@ def test_one_of_two_simultaneous_decisions_wins(tmp_path: Path) -> None:
         services.close()
 
     assert all_well([fork(partial(decide, who)) for who in ("anna", "bea")])
-    bench = CaseBench(tmp_path, keys=keys).open()
-    for location in bench.locations():
-        record = bench.vault.find(location.vault)
+    harness = CaseHarness(tmp_path, keys=keys).open()
+    for location in harness.locations():
+        record = harness.vault.find(location.vault)
         assert record is not None
         assert str(record.state) == str(location.state)
         assert at(location.path).exists() == (location.state is LocationState.RESTORED)
         (decided,) = [
             (entry.who, entry.act)
-            for entry in bench.audit.entries()
+            for entry in harness.audit.entries()
             if entry.facts.get("file") == location.number and entry.act in ("restored", "destroyed")
         ]
         assert decided in (("anna", "restored"), ("bea", "destroyed"))
         assert decided[1] == location.state
-    bench.close()
+    harness.close()
 
 
 def test_waiting_too_long_for_the_case_lock_fails(tmp_path: Path) -> None:

@@ -13,47 +13,47 @@ import pytest
 from hashwacht.core.types import Action
 from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.storage.locations import FileLocation
-from support.cases import NEAR, NO_MATCH, CaseBench, at
+from support.cases import NEAR, NO_MATCH, CaseHarness, at
 
 HELD, SEALED, BACK, DESTROYED = "held.png", "sealed.png", "back.png", "destroyed.png"
 WHY = "because it is a test"
 
 
-def take(bench: CaseBench) -> None:
+def take(harness: CaseHarness) -> None:
     for name in (SEALED, BACK, DESTROYED):
-        assert bench.apply(bench.file(name, name.encode())) is Action.QUARANTINE
+        assert harness.apply(harness.file(name, name.encode())) is Action.QUARANTINE
 
 
-def hold(bench: CaseBench) -> None:
-    path = bench.file(HELD, b"held")
+def hold(harness: CaseHarness) -> None:
+    path = harness.file(HELD, b"held")
     at(path).chmod(0o640)
-    assert bench.apply(path, NEAR) is Action.HOLD
+    assert harness.apply(path, NEAR) is Action.HOLD
 
 
-def hold_and_release(bench: CaseBench) -> None:
-    path = bench.file("released.png", b"released")
-    bench.apply(path, NEAR)
-    assert bench.apply(path, NO_MATCH) is Action.ALLOW
+def hold_and_release(harness: CaseHarness) -> None:
+    path = harness.file("released.png", b"released")
+    harness.apply(path, NEAR)
+    assert harness.apply(path, NO_MATCH) is Action.ALLOW
 
 
-def restore(bench: CaseBench) -> None:
-    (location,) = locations(bench, BACK)
-    result = bench.decisions().restore(location, RestoreRequest(WHY, [bench.keys.secret]))
+def restore(harness: CaseHarness) -> None:
+    (location,) = locations(harness, BACK)
+    result = harness.decisions().restore(location, RestoreRequest(WHY, [harness.keys.secret]))
     assert result.failure is None
 
 
-def destroy(bench: CaseBench) -> None:
-    (location,) = locations(bench, DESTROYED)
-    assert bench.decisions().destroy(location, WHY).failure is None
+def destroy(harness: CaseHarness) -> None:
+    (location,) = locations(harness, DESTROYED)
+    assert harness.decisions().destroy(location, WHY).failure is None
 
 
-def close(bench: CaseBench) -> None:
-    case = bench.store.cases.load(3)
+def close(harness: CaseHarness) -> None:
+    case = harness.store.cases.load(3)
     assert case is not None
-    bench.decisions().close(case, WHY)
+    harness.decisions().close(case, WHY)
 
 
-STEPS: tuple[Callable[[CaseBench], None], ...] = (
+STEPS: tuple[Callable[[CaseHarness], None], ...] = (
     take,
     hold,
     hold_and_release,
@@ -64,9 +64,9 @@ STEPS: tuple[Callable[[CaseBench], None], ...] = (
 PARTS = ("state.db", "audit.jsonl", "quarantine", "holds")
 
 
-def locations(bench: CaseBench, name: str) -> list[FileLocation]:
-    cases = {case.key for case in bench.store.cases.load_all()}
-    found = [place for key in cases for place in bench.store.locations.load_by_content(key)]
+def locations(harness: CaseHarness, name: str) -> list[FileLocation]:
+    cases = {case.key for case in harness.store.cases.load_all()}
+    found = [place for key in cases for place in harness.store.locations.load_by_content(key)]
     return [place for place in found if place.path.endswith(name.encode())]
 
 
@@ -74,31 +74,31 @@ def locations(bench: CaseBench, name: str) -> list[FileLocation]:
 class History:
     """A state in which everything has happened, and copies of it from before each step."""
 
-    bench: CaseBench
+    harness: CaseHarness
     copies: list[Path]
 
     @property
     def state(self) -> Path:
-        return self.bench.home / "state"
+        return self.harness.home / "state"
 
     def problems(self) -> list[str]:
         """Return the contradictions, each as a line."""
-        self.bench.open()
+        self.harness.open()
         try:
-            return [*map(str, self.bench.evidence())]
+            return [*map(str, self.harness.evidence())]
         finally:
-            self.bench.close()
+            self.harness.close()
 
 
 @pytest.fixture(scope="module")
 def copies(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Return copies of the state after each step."""
     home = tmp_path_factory.mktemp("history")
-    bench, copies = CaseBench(home), []
+    harness, copies = CaseHarness(home), []
     for number, step in enumerate(STEPS):
-        bench.open()
-        step(bench)
-        bench.close()
+        harness.open()
+        step(harness)
+        harness.close()
         copies.append(shutil.copytree(home / "state", home / f"copy {number}"))
     return copies
 
@@ -106,7 +106,7 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 @pytest.fixture
 def history(tmp_path: Path, copies: list[Path]) -> History:
     shutil.copytree(copies[-1], tmp_path / "state")
-    return History(CaseBench(tmp_path), copies[:-1])
+    return History(CaseHarness(tmp_path), copies[:-1])
 
 
 def replace_part(state: Path, part: str, copy: Path) -> bool:

@@ -10,24 +10,24 @@ import pytest
 
 from hashwacht.core.errors import StorageFull
 from hashwacht.core.types import Action
-from support.cases import OBSERVE, CaseBench, at
+from support.cases import OBSERVE, CaseHarness, at
 from support.memory_disk import memory_disk
 
 MIB = 1 << 20
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[CaseBench]:
+def harness(tmp_path: Path) -> Iterator[CaseHarness]:
     """Put the state on a separate file system; skip where that is not permitted."""
     with memory_disk(tmp_path / "state", 12 * MIB):
-        opened = CaseBench(tmp_path).open()
+        opened = CaseHarness(tmp_path).open()
         yield opened
         opened.close()
 
 
-def fill(bench: CaseBench) -> Path:
+def fill(harness: CaseHarness) -> Path:
     """Fill the file system completely."""
-    filler = bench.home / "state" / "filler"
+    filler = harness.home / "state" / "filler"
     with filler.open("wb", buffering=0) as file:
         for size in (MIB, 4096, 1):
             try:
@@ -38,27 +38,29 @@ def fill(bench: CaseBench) -> Path:
     return filler
 
 
-def observed(bench: CaseBench, paths: list[bytes]) -> int:
+def observed(harness: CaseHarness, paths: list[bytes]) -> int:
     """Apply verdicts until one cannot be recorded; return the number that could."""
     for number, path in enumerate(paths):
         try:
-            bench.apply(path, root=OBSERVE)
+            harness.apply(path, root=OBSERVE)
         except StorageFull:
             return number
     return len(paths)
 
 
-def test_what_cannot_be_recorded_is_not_done(bench: CaseBench) -> None:
-    paths = [bench.file(f"{number}.png", b"content %d" % number) for number in range(40)]
-    bench.apply(paths[0])
-    filler = fill(bench)
-    files = 1 + observed(bench, paths[1:])
+def test_what_cannot_be_recorded_is_not_done(harness: CaseHarness) -> None:
+    paths = [harness.file(f"{number}.png", b"content %d" % number) for number in range(40)]
+    harness.apply(paths[0])
+    filler = fill(harness)
+    files = 1 + observed(harness, paths[1:])
     assert files < len(paths), "the disk was full"
     assert at(paths[files]).exists()
-    assert len(bench.store.cases.load_latest(99)) == files, "the failed action left nothing behind"
+    assert len(harness.store.cases.load_latest(99)) == files, (
+        "the failed action left nothing behind"
+    )
     filler.unlink()
     for path in paths[1:]:
-        assert bench.apply(path) is Action.QUARANTINE
+        assert harness.apply(path) is Action.QUARANTINE
     assert not any(os.path.lexists(path) for path in paths)
-    assert len(bench.store.cases.load_latest(99)) == len(paths)
-    assert bench.audit.verify() is None
+    assert len(harness.store.cases.load_latest(99)) == len(paths)
+    assert harness.audit.verify() is None

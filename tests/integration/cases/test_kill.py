@@ -12,7 +12,7 @@ from pathlib import Path
 from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.quarantine.record import EntryState
 from hashwacht.storage.locations import LocationState
-from support.cases import CaseBench
+from support.cases import CaseHarness
 from support.processes import PROGRAMS
 
 PROCESSOR = PROGRAMS / "apply_verdicts.py"
@@ -35,7 +35,7 @@ def test_sixty_kills_leave_one_action_for_each_file(tmp_path: Path) -> None:
     keys = generate_key_pair()
     chance = random.Random(20261123)
     (tmp_path / "files").mkdir()
-    CaseBench(tmp_path, keys=keys).open().close()
+    CaseHarness(tmp_path, keys=keys).open().close()
     uploaded: dict[Path, bytes] = {}
     with subprocess.Popen(
         [sys.executable, PROCESSOR, tmp_path, keys.public],
@@ -51,19 +51,19 @@ def test_sixty_kills_leave_one_action_for_each_file(tmp_path: Path) -> None:
             assert process.stdout.readline() == b"killed\n"
         process.stdin.close()
     assert process.returncode == 0
-    with closing(CaseBench(tmp_path, keys=keys).open()) as bench:
-        check(bench, uploaded)
+    with closing(CaseHarness(tmp_path, keys=keys).open()) as harness:
+        check(harness, uploaded)
 
 
-def check(bench: CaseBench, uploaded: dict[Path, bytes]) -> None:
+def check(harness: CaseHarness, uploaded: dict[Path, bytes]) -> None:
     """Compare the written files with files, vault, storage and audit log."""
-    cases = bench.store.cases.load_latest(10)
+    cases = harness.store.cases.load_latest(10)
     assert len(cases) == len(CONTENTS)
     locations = [
-        location for case in cases for location in bench.store.locations.load_by_content(case.key)
+        location for case in cases for location in harness.store.locations.load_by_content(case.key)
     ]
     assert Counter(location.path for location in locations) == Counter(map(bytes, uploaded))
-    records = {record.id: record for record in bench.vault.records()}
+    records = {record.id: record for record in harness.vault.records()}
     assert Counter(record.path for record in records.values()) == Counter(
         bytes(path) for path, content in uploaded.items() if content != b"near"
     )
@@ -79,11 +79,11 @@ def check(bench: CaseBench, uploaded: dict[Path, bytes]) -> None:
             assert records[location.vault].path == location.path
             assert records[location.vault].state is EntryState.SEALED
             assert records[location.vault].attributes.mode == 0o644
-    assert [*bench.files.glob(".hashwacht-*")] == []
-    assert bench.audit.verify() is None
+    assert [*harness.files.glob(".hashwacht-*")] == []
+    assert harness.audit.verify() is None
     actions = Counter(
         (entry.facts["case"], entry.facts["file"])
-        for entry in bench.audit.entries()
+        for entry in harness.audit.entries()
         if entry.act in {"held", "quarantined"}
     )
     assert len(actions) == len(uploaded), "every action is in the log"

@@ -26,7 +26,7 @@ from hashwacht.quarantine.restore import RestoreRequest
 from hashwacht.settings import ActionLimitSettings, MatchAction, RootSettings, UndeterminedAction
 from hashwacht.storage.action_limits import ApprovalDecision
 from hashwacht.storage.locations import LocationState
-from support.cases import NEAR, NO_MATCH, NOWHERE, UNANSWERED, CaseBench
+from support.cases import NEAR, NO_MATCH, NOWHERE, UNANSWERED, CaseHarness
 
 NAMES = st.sampled_from(("a", "b", "c", "d"))
 CONTENTS = st.sampled_from((b"one", b"two"))
@@ -48,58 +48,58 @@ class Hosting(RuleBasedStateMachine):
     def begin(self) -> None:
         self.home = Path(tempfile.mkdtemp())
         guard = ActionLimitSettings(per_hash=2, per_root=3, per_account=2)
-        self.bench = CaseBench(self.home, limits=guard).open()
+        self.harness = CaseHarness(self.home, limits=guard).open()
         self.policy = RootSettings("www")
 
     @property
     def decisions(self) -> CaseDecisions:
-        return self.bench.decisions()
+        return self.harness.decisions()
 
     @property
     def approvals(self) -> LimitApprovals:
-        return LimitApprovals(self.bench.ledger, self.bench.lock)
+        return LimitApprovals(self.harness.ledger, self.harness.lock)
 
     @rule(name=NAMES, content=CONTENTS, verdict=VERDICTS)
     def upload(self, name: str, content: bytes, verdict: Verdict | None) -> None:
         """Write a file, replacing any file of that name, and judge it."""
-        path = self.bench.files / name
+        path = self.harness.files / name
         path.unlink(missing_ok=True)
-        self.bench.file(name, content, uid=5000 + ord(name))
+        self.harness.file(name, content, uid=5000 + ord(name))
         path.chmod(MODE)
         self.apply(path, verdict)
 
-    @precondition(lambda self: any(self.bench.files.iterdir()))
+    @precondition(lambda self: any(self.harness.files.iterdir()))
     @rule(number=st.integers(0, 9), verdict=VERDICTS, touched=st.booleans())
     def look_again(self, number: int, verdict: Verdict | None, touched: bool) -> None:
         """Judge a file again, perhaps after its owner changed its permissions."""
-        files = sorted(self.bench.files.iterdir())
+        files = sorted(self.harness.files.iterdir())
         path = files[number % len(files)]
         if touched:
             path.chmod(MODE)
         self.apply(path, verdict)
 
-    @precondition(lambda self: any(self.bench.files.iterdir()))
+    @precondition(lambda self: any(self.harness.files.iterdir()))
     @rule(number=st.integers(0, 9), name=NAMES, verdict=VERDICTS, observed=st.booleans())
     def rename(self, number: int, name: str, verdict: Verdict | None, observed: bool) -> None:
         """Rename a file, perhaps over another one, and judge it unless it is not watched."""
-        files = sorted(self.bench.files.iterdir())
-        path = files[number % len(files)].rename(self.bench.files / name)
+        files = sorted(self.harness.files.iterdir())
+        path = files[number % len(files)].rename(self.harness.files / name)
         if observed:
             self.apply(path, verdict)
 
-    @precondition(lambda self: any(self.bench.files.iterdir()))
+    @precondition(lambda self: any(self.harness.files.iterdir()))
     @rule(number=st.integers(0, 9), verdict=VERDICTS)
     def recheck(self, number: int, verdict: Verdict | None) -> None:
         """Judge a content by its stored signals at its present path."""
-        files = sorted(self.bench.files.iterdir())
+        files = sorted(self.harness.files.iterdir())
         path = files[number % len(files)]
         fd = os.open(path, os.O_RDONLY)
-        file = replace(self.bench.judged(bytes(path), fd, verdict), fd=None, id=NOWHERE)
+        file = replace(self.harness.judged(bytes(path), fd, verdict), fd=None, id=NOWHERE)
         os.close(fd)
-        self.agrees(path, verdict, self.bench.processor.apply_verdict(file))
+        self.agrees(path, verdict, self.harness.processor.apply_verdict(file))
 
     def apply(self, path: Path, verdict: Verdict | None) -> None:
-        self.agrees(path, verdict, self.bench.apply(bytes(path), verdict, root=self.policy))
+        self.agrees(path, verdict, self.harness.apply(bytes(path), verdict, root=self.policy))
 
     def agrees(self, path: Path, verdict: Verdict | None, action: Action) -> None:
         """Compare the recorded state with the file."""
@@ -113,26 +113,26 @@ class Hosting(RuleBasedStateMachine):
     @rule(policy=POLICIES)
     def configure(self, policy: RootSettings) -> None:
         self.policy = policy
-        self.bench.root = policy
-        self.bench.processor = self.bench.with_root(policy)
+        self.harness.root = policy
+        self.harness.processor = self.harness.with_root(policy)
 
     @rule(seconds=st.sampled_from((1.0, 61.0, 4000.0)))
     def wait(self, seconds: float) -> None:
-        self.bench.retry(seconds)
+        self.harness.retry(seconds)
 
     @rule(able=st.booleans())
     def configure_the_key(self, able: bool) -> None:
         """Set or remove the key, without which nothing can be sealed."""
-        recipients = (self.bench.keys.public,) if able else ()
-        self.bench.seal_for(*recipients)
+        recipients = (self.harness.keys.public,) if able else ()
+        self.harness.seal_for(*recipients)
 
     @rule(number=st.integers(0, 3), act=st.sampled_from(("restore", "release", "close", "destroy")))
     def decide(self, number: int, act: str) -> None:
-        cases = self.bench.store.cases.load_latest(9)
+        cases = self.harness.store.cases.load_latest(9)
         if not cases:
             return
         case = cases[number % len(cases)]
-        secrets = (self.bench.keys.secret,)
+        secrets = (self.harness.keys.secret,)
         if act == "close":
             self.decisions.close(case, "why")
         elif act == "release":
@@ -140,16 +140,16 @@ class Hosting(RuleBasedStateMachine):
                 pass
         else:
             states = (LocationState.QUARANTINED, LocationState.HELD)
-            for location in self.bench.store.locations.load_by_content(case.key, 1, *states):
+            for location in self.harness.store.locations.load_by_content(case.key, 1, *states):
                 if act == "restore":
                     self.decisions.restore(location, RestoreRequest("why", secrets))
                 else:
                     self.decisions.destroy(location, "why")
 
-    @precondition(lambda self: bool(self.bench.store.action_limits.load_latest(1)))
+    @precondition(lambda self: bool(self.harness.store.action_limits.load_latest(1)))
     @rule(decision=st.sampled_from(("approve", "discard")))
     def decide_about_a_limit(self, decision: str) -> None:
-        (limit,) = self.bench.store.action_limits.load_latest(1)
+        (limit,) = self.harness.store.action_limits.load_latest(1)
         if limit.decision is ApprovalDecision.DISCARDED:
             self.approvals.reinstate(limit.id, "why")
         else:
@@ -157,27 +157,27 @@ class Hosting(RuleBasedStateMachine):
 
     @invariant()
     def log_storage_and_vault_agree(self) -> None:
-        assert self.bench.evidence() == []
+        assert self.harness.evidence() == []
 
     @invariant()
     def nothing_is_lost(self) -> None:
         """Every location recorded as held is held, and the vault holds what is quarantined."""
-        for case in self.bench.store.cases.load_latest(9):
-            for location in self.bench.store.locations.load_by_content(case.key):
+        for case in self.harness.store.cases.load_latest(9):
+            for location in self.harness.store.locations.load_by_content(case.key):
                 assert location.state is not LocationState.PENDING
                 if location.state is LocationState.QUARANTINED:
-                    record = self.bench.vault.find(location.vault)
+                    record = self.harness.vault.find(location.vault)
                     assert record is not None
                     assert record.state == "sealed"
                     assert record.attributes.mode == MODE, "the mode from before the hold"
 
     def teardown(self) -> None:
         """Withdraw all verdicts: every remaining file can be served again."""
-        for path in self.bench.files.iterdir():
-            self.bench.apply(bytes(path), NO_MATCH, root=RootSettings("www"))
+        for path in self.harness.files.iterdir():
+            self.harness.apply(bytes(path), NO_MATCH, root=RootSettings("www"))
             assert stat.S_IMODE(path.stat().st_mode) == MODE
-        assert self.bench.audit.verify() is None
-        self.bench.close()
+        assert self.harness.audit.verify() is None
+        self.harness.close()
         shutil.rmtree(self.home)
 
 

@@ -20,18 +20,18 @@ from support.cases import (
     NO_MATCH,
     OBSERVE,
     UNANSWERED,
-    CaseBench,
+    CaseHarness,
     at,
     match,
     mode,
 )
 
 
-def test_a_match_opens_a_case_and_seals_its_file(bench: CaseBench) -> None:
-    path = bench.file("a.png")
-    assert bench.apply(path) is Action.QUARANTINE
+def test_a_match_opens_a_case_and_seals_its_file(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
+    assert harness.apply(path) is Action.QUARANTINE
     assert not os.path.lexists(path)
-    case, (location,) = bench.case(), bench.locations()
+    case, (location,) = harness.case(), harness.locations()
     assert (case.state, case.kind, case.size) == (CaseState.OPEN, "image/png", 5)
     assert (location.state, location.rule, location.path) == (
         LocationState.QUARANTINED,
@@ -42,11 +42,11 @@ def test_a_match_opens_a_case_and_seals_its_file(bench: CaseBench) -> None:
         os.geteuid(),
         pwd.getpwuid(os.geteuid()).pw_name,
     )
-    sealed = bench.vault.find(location.vault)
+    sealed = harness.vault.find(location.vault)
     assert sealed is not None
     assert sealed.path == path
-    assert bench.events() == ["case-opened", "found", "quarantined"]
-    (notice,) = bench.notices
+    assert harness.events() == ["case-opened", "found", "quarantined"]
+    (notice,) = harness.notices
     assert notice.kind is NoticeKind.CASE
     assert notice.summary.endswith(f"account {location.account}: {os.fsdecode(path)}")
     document = json.loads(notice.case)
@@ -57,196 +57,198 @@ def test_a_match_opens_a_case_and_seals_its_file(bench: CaseBench) -> None:
     )
 
 
-def test_applying_the_same_verdict_again_changes_nothing(bench: CaseBench) -> None:
-    path = bench.file("a.png")
+def test_applying_the_same_verdict_again_changes_nothing(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
     for _ in range(3):
-        assert bench.apply(path, root=OBSERVE) is Action.OBSERVE
-    assert bench.events() == ["case-opened", "found"]
-    assert len(bench.locations()) == len(bench.notices) == 1
-    assert bench.apply(path, root=HOLD) is Action.HOLD
+        assert harness.apply(path, root=OBSERVE) is Action.OBSERVE
+    assert harness.events() == ["case-opened", "found"]
+    assert len(harness.locations()) == len(harness.notices) == 1
+    assert harness.apply(path, root=HOLD) is Action.HOLD
     for _ in range(3):
-        assert bench.apply(path, root=HOLD) is Action.HOLD
-    assert bench.events() == ["case-opened", "found", "held"]
-    assert len(bench.locations()) == 1
+        assert harness.apply(path, root=HOLD) is Action.HOLD
+    assert harness.events() == ["case-opened", "found", "held"]
+    assert len(harness.locations()) == 1
 
 
-def test_a_case_without_a_value_and_without_a_content(bench: CaseBench) -> None:
-    path = bench.file("a.png", b"secret content")
-    bench.apply(path, match(Signal("md5", "0123456789abcdef" * 2)))
-    (notice,) = bench.notices
+def test_a_case_without_a_value_and_without_a_content(harness: CaseHarness) -> None:
+    path = harness.file("a.png", b"secret content")
+    harness.apply(path, match(Signal("md5", "0123456789abcdef" * 2)))
+    (notice,) = harness.notices
     assert "0123456789abcdef" not in notice.case + notice.summary
     assert "secret content" not in notice.case
-    log = bench.audit.path.read_text()
+    log = harness.audit.path.read_text()
     assert "0123456789abcdef" not in log
 
 
-def test_every_copy_is_a_place_of_the_same_case(bench: CaseBench) -> None:
+def test_every_copy_is_a_place_of_the_same_case(harness: CaseHarness) -> None:
     for name in ("a.png", "b.png", b"c\xff\n.png"):
-        bench.apply(bench.file(name))
-    assert [location.number for location in bench.locations()] == [1, 2, 3]
-    assert {location.state for location in bench.locations()} == {LocationState.QUARANTINED}
+        harness.apply(harness.file(name))
+    assert [location.number for location in harness.locations()] == [1, 2, 3]
+    assert {location.state for location in harness.locations()} == {LocationState.QUARANTINED}
 
 
-def test_the_same_file_uploaded_again_is_a_new_place(bench: CaseBench) -> None:
+def test_the_same_file_uploaded_again_is_a_new_place(harness: CaseHarness) -> None:
     for _ in range(2):
-        assert bench.apply(bench.file("a.png")) is Action.QUARANTINE
-    assert len({location.vault for location in bench.locations()}) == 2
+        assert harness.apply(harness.file("a.png")) is Action.QUARANTINE
+    assert len({location.vault for location in harness.locations()}) == 2
 
 
-def test_a_file_is_held_again_after_its_owner_opens_it(bench: CaseBench) -> None:
-    path = bench.file("a.png")
-    assert bench.apply(path, NEAR) is Action.HOLD
+def test_a_file_is_held_again_after_its_owner_opens_it(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
+    assert harness.apply(path, NEAR) is Action.HOLD
     assert mode(path) == 0
     at(path).chmod(0o644)
-    assert bench.apply(path, NEAR) is Action.HOLD
+    assert harness.apply(path, NEAR) is Action.HOLD
     assert mode(path) == 0
-    (location,) = bench.locations()
+    (location,) = harness.locations()
     assert location.state is LocationState.HELD
 
 
-def test_a_held_file_is_released_when_it_stops_matching(bench: CaseBench) -> None:
-    path = bench.file("a.png")
+def test_a_held_file_is_released_when_it_stops_matching(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
     before = mode(path)
-    bench.apply(path, NEAR)
-    assert bench.apply(path, NO_MATCH) is Action.ALLOW
+    harness.apply(path, NEAR)
+    assert harness.apply(path, NO_MATCH) is Action.ALLOW
     assert mode(path) == before
-    (location,) = bench.locations()
+    (location,) = harness.locations()
     assert location.state is LocationState.RELEASED
-    assert bench.case().evidence.outcome is Outcome.NO_MATCH
-    assert [match.list for match in bench.case().evidence.withdrawn] == ["police"]
-    assert "no longer matches" in bench.notices[-1].summary
-    assert bench.events()[-2:] == ["case-changed", "released"]
+    assert harness.case().evidence.outcome is Outcome.NO_MATCH
+    assert [match.list for match in harness.case().evidence.withdrawn] == ["police"]
+    assert "no longer matches" in harness.notices[-1].summary
+    assert harness.events()[-2:] == ["case-changed", "released"]
 
 
-def test_an_undetermined_file_is_held_without_a_case(bench: CaseBench) -> None:
-    path = bench.file("a.png")
+def test_an_undetermined_file_is_held_without_a_case(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
     before = mode(path)
-    assert bench.apply(path, UNANSWERED, root=HOLD) is Action.HOLD
+    assert harness.apply(path, UNANSWERED, root=HOLD) is Action.HOLD
     assert mode(path) == 0
-    assert not bench.store.cases.load_latest(9)
-    assert not bench.notices
-    assert bench.apply(path, NO_MATCH, root=HOLD) is Action.ALLOW
+    assert not harness.store.cases.load_latest(9)
+    assert not harness.notices
+    assert harness.apply(path, NO_MATCH, root=HOLD) is Action.ALLOW
     assert mode(path) == before
-    assert bench.store.locations.load_live(path) == []
-    assert bench.events() == ["found", "held", "released"]
+    assert harness.store.locations.load_live(path) == []
+    assert harness.events() == ["found", "held", "released"]
 
 
 def test_a_held_undetermined_file_is_sealed_with_its_own_mode(
-    bench: CaseBench,
+    harness: CaseHarness,
 ) -> None:
-    path = bench.file("a.png")
+    path = harness.file("a.png")
     at(path).chmod(0o640)
-    bench.apply(path, UNANSWERED, root=HOLD)
-    assert bench.apply(path) is Action.QUARANTINE
-    (location,) = bench.locations()
-    record = bench.vault.find(location.vault)
+    harness.apply(path, UNANSWERED, root=HOLD)
+    assert harness.apply(path) is Action.QUARANTINE
+    (location,) = harness.locations()
+    record = harness.vault.find(location.vault)
     assert record is not None
     assert record.attributes.mode == 0o640
-    assert bench.events() == ["found", "held", "case-opened", "found", "quarantined"]
-    assert len(bench.notices) == 1
+    assert harness.events() == ["found", "held", "case-opened", "found", "quarantined"]
+    assert len(harness.notices) == 1
 
 
-def test_a_missing_answer_does_not_release_what_once_matched(bench: CaseBench) -> None:
-    path = bench.file("a.png")
-    bench.apply(path, NEAR)
-    assert bench.apply(path, UNANSWERED) is Action.HOLD
+def test_a_missing_answer_does_not_release_what_once_matched(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
+    harness.apply(path, NEAR)
+    assert harness.apply(path, UNANSWERED) is Action.HOLD
     assert mode(path) == 0
-    assert bench.case().evidence.outcome is Outcome.MATCH
+    assert harness.case().evidence.outcome is Outcome.MATCH
 
 
-def test_a_new_content_at_the_path_is_released(bench: CaseBench) -> None:
-    path = bench.file("a.png")
-    bench.apply(path, NEAR)
-    bench.file("a.png", b"harmless")  # the same file, written to by a user who may
+def test_a_new_content_at_the_path_is_released(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
+    harness.apply(path, NEAR)
+    harness.file("a.png", b"harmless")  # the same file, written to by a user who may
     assert mode(path) == 0
-    assert bench.apply(path, NO_MATCH) is Action.ALLOW
+    assert harness.apply(path, NO_MATCH) is Action.ALLOW
     assert mode(path) != 0
-    (location,) = bench.locations()
+    (location,) = harness.locations()
     assert not location.state.live or location.state is LocationState.RELEASED
 
 
-def test_a_suppressed_match_is_recorded_once_without_action(bench: CaseBench) -> None:
+def test_a_suppressed_match_is_recorded_once_without_action(harness: CaseHarness) -> None:
     good = Match("hashlist", Signal("md5", "0" * 32), 0, "", "wordpress", "", known_good=True)
     verdict = match(Signal("pdq", "1" * 64, 90), known_good=[good])
     for name in ("a.png", "b.png", "a.png"):
-        assert bench.apply(bench.file(name), verdict) is Action.ALLOW
-    assert bench.case().state is CaseState.SUPPRESSED
-    assert bench.events() == ["suppressed"]
-    assert not bench.locations()
-    assert not bench.notices
-    assert bench.apply(bench.file("a.png")) is Action.QUARANTINE
-    assert bench.case().state is CaseState.OPEN
+        assert harness.apply(harness.file(name), verdict) is Action.ALLOW
+    assert harness.case().state is CaseState.SUPPRESSED
+    assert harness.events() == ["suppressed"]
+    assert not harness.locations()
+    assert not harness.notices
+    assert harness.apply(harness.file("a.png")) is Action.QUARANTINE
+    assert harness.case().state is CaseState.OPEN
 
 
-def test_a_recheck_finds_a_matching_file_by_its_path(bench: CaseBench) -> None:
-    path = bench.file("a.png")
+def test_a_recheck_finds_a_matching_file_by_its_path(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
     fd = os.open(path, os.O_RDONLY)
-    file = bench.judged(path, fd)
+    file = harness.judged(path, fd)
     os.close(fd)
     at(path).chmod(0o600)  # changed since, with the same content
-    assert bench.recheck(path, file, file.verdict) is Action.QUARANTINE
+    assert harness.recheck(path, file, file.verdict) is Action.QUARANTINE
     assert not os.path.lexists(path)
 
 
-def test_a_recheck_records_files_that_are_gone_or_replaced(bench: CaseBench) -> None:
-    first, second = bench.file("a.png"), bench.file("b.png")
+def test_a_recheck_records_files_that_are_gone_or_replaced(harness: CaseHarness) -> None:
+    first, second = harness.file("a.png"), harness.file("b.png")
     fd = os.open(first, os.O_RDONLY)
-    file = bench.judged(first, fd)
+    file = harness.judged(first, fd)
     os.close(fd)
     at(first).unlink()
-    bench.file("b.png", b"harmless")
+    harness.file("b.png", b"harmless")
     for path in (first, second):
-        assert bench.recheck(path, file, file.verdict) is Action.ALLOW
-    assert [location.state for location in bench.locations()] == [
+        assert harness.recheck(path, file, file.verdict) is Action.ALLOW
+    assert [location.state for location in harness.locations()] == [
         LocationState.GONE,
         LocationState.GONE,
     ]
     assert os.path.lexists(second)
-    assert len(bench.notices) == 2
+    assert len(harness.notices) == 2
 
 
-def test_a_notice_contains_the_upload_request(bench: CaseBench) -> None:
-    path = bench.file("a.png")
+def test_a_notice_contains_the_upload_request(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
     fd = os.open(path, os.O_RDONLY)
-    key = bench.judged(path, fd).key
+    key = harness.judged(path, fd).key
     os.close(fd)
-    bench.uploads.record(key, UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna"))
-    bench.apply(path)
-    (upload,) = json.loads(bench.notices[0].case)["uploads"]
+    harness.uploads.record(
+        key, UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
+    )
+    harness.apply(path)
+    (upload,) = json.loads(harness.notices[0].case)["uploads"]
     assert (upload["address"], upload["user"]) == ("192.0.2.7", "anna")
 
 
-def test_more_evidence_extends_the_case(bench: CaseBench) -> None:
-    path = bench.file("a.png")
-    bench.apply(path, root=OBSERVE)
-    signal = bench.case().evidence.matches[0].signal
+def test_more_evidence_extends_the_case(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
+    harness.apply(path, root=OBSERVE)
+    signal = harness.case().evidence.matches[0].signal
     more = match(signal)
     more = replace(more, matches=(*more.matches, Match("eokm", signal, None, "csam")))
-    bench.apply(path, more, root=OBSERVE)
-    assert {match.matcher for match in bench.case().evidence.matches} == {"hashlist", "eokm"}
-    assert bench.events() == ["case-opened", "found", "case-changed"]
+    harness.apply(path, more, root=OBSERVE)
+    assert {match.matcher for match in harness.case().evidence.matches} == {"hashlist", "eokm"}
+    assert harness.events() == ["case-opened", "found", "case-changed"]
 
 
-def test_a_damaged_file_opens_no_case(bench: CaseBench) -> None:
-    path = bench.file("a.png")
+def test_a_damaged_file_opens_no_case(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
     verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.DAMAGED)
-    assert bench.apply(path, verdict) is Action.ALLOW
-    assert not bench.audit.path.exists()
+    assert harness.apply(path, verdict) is Action.ALLOW
+    assert not harness.audit.path.exists()
 
 
 @pytest.mark.parametrize("verdict", [NO_MATCH, UNANSWERED])
-def test_an_irrelevant_file_writes_nothing(bench: CaseBench, verdict: Verdict) -> None:
-    path = bench.file("a.png")
-    assert bench.apply(path, verdict) is Action.ALLOW
-    assert not (bench.home / "state" / "cases.lock").exists()
+def test_an_irrelevant_file_writes_nothing(harness: CaseHarness, verdict: Verdict) -> None:
+    path = harness.file("a.png")
+    assert harness.apply(path, verdict) is Action.ALLOW
+    assert not (harness.home / "state" / "cases.lock").exists()
 
 
-def test_every_copy_is_a_notice_or_logged(bench: CaseBench) -> None:
+def test_every_copy_is_a_notice_or_logged(harness: CaseHarness) -> None:
     logged: list[Notice] = []
-    bench.ledger = replace(bench.ledger, log_only=logged.append)
-    bench.processor = bench.with_root(bench.root)
+    harness.ledger = replace(harness.ledger, log_only=logged.append)
+    harness.processor = harness.with_root(harness.root)
     for number in range(40):
-        bench.apply(bench.file(f"{number}.png"))
-    sent = [notice for notice in bench.notices if notice.kind is NoticeKind.CASE]
+        harness.apply(harness.file(f"{number}.png"))
+    sent = [notice for notice in harness.notices if notice.kind is NoticeKind.CASE]
     assert len(sent) < 20
     assert len({notice.summary for notice in [*sent, *logged]}) == 40

@@ -7,7 +7,7 @@ import pytest
 
 from hashwacht.quarantine.age import KeyPair
 from hashwacht.settings import ActionLimitSettings
-from support.cases import CaseBench
+from support.cases import CaseHarness
 from support.program import Program, objects
 
 
@@ -33,12 +33,12 @@ def key(program: Program) -> Path:
 
 
 @pytest.fixture
-def bench(program: Program, key: Path) -> Iterator[CaseBench]:
+def harness(program: Program, key: Path) -> Iterator[CaseHarness]:
     """Open the daemon's side of the same state."""
     text = key.read_text()
     public = text.split("public key: ")[1].split()[0]
     guard = ActionLimitSettings(per_hash=2)
-    opened = CaseBench(program.home, keys=KeyPair(public, ""), limits=guard).open()
+    opened = CaseHarness(program.home, keys=KeyPair(public, ""), limits=guard).open()
     opened.clock.now = 1_700_000_000.0
     yield opened
     opened.close()

@@ -11,18 +11,18 @@ import pytest
 
 from hashwacht.audit.export import exported_segments
 from hashwacht.audit.log import AuditEvent, AuditLog
-from support.cases import CaseBench
+from support.cases import CaseHarness
 from support.program import Program, objects
 
 
-def test_a_backup_is_storage_and_log_of_one_moment(program: Program, bench: CaseBench) -> None:
+def test_a_backup_is_storage_and_log_of_one_moment(program: Program, harness: CaseHarness) -> None:
     stop = threading.Event()
 
     def open_cases() -> None:
         number = 0
         while not stop.is_set():
             number += 1
-            bench.apply(bench.file(f"{number}.png", b"content %d" % number))
+            harness.apply(harness.file(f"{number}.png", b"content %d" % number))
 
     writer = threading.Thread(target=open_cases)
     writer.start()
@@ -48,9 +48,9 @@ def test_a_backup_is_storage_and_log_of_one_moment(program: Program, bench: Case
 
 
 def test_a_restored_backup_has_the_cases_and_no_contradiction(
-    program: Program, bench: CaseBench
+    program: Program, harness: CaseHarness
 ) -> None:
-    bench.apply(bench.file("a.png"))
+    harness.apply(harness.file("a.png"))
     (entry,) = objects(program.run("backup", program.home / "backups", "--json").stdout)
     state = program.home / "state"
     for file in Path(str(entry["directory"])).iterdir():
@@ -63,8 +63,8 @@ def test_a_restored_backup_has_the_cases_and_no_contradiction(
     assert case["files_total"] == 1
 
 
-def test_old_backups_are_removed_and_nothing_else(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_old_backups_are_removed_and_nothing_else(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
     backups = program.home / "backups"
     for name in ("20200101T000000Z", "20200102T000000Z", "other", "20200101"):
         (backups / name).mkdir(parents=True)
@@ -82,10 +82,10 @@ def test_a_backup_that_fails_leaves_nothing(program: Program) -> None:
     assert not (program.home / "backups").exists()
 
 
-def test_exported_files_put_together_are_the_log(program: Program, bench: CaseBench) -> None:
+def test_exported_files_put_together_are_the_log(program: Program, harness: CaseHarness) -> None:
     exports, log = program.home / "exports", program.home / "state" / "audit.jsonl"
     for number in range(3):
-        bench.apply(bench.file(f"{number}.png", b"content %d" % number))
+        harness.apply(harness.file(f"{number}.png", b"content %d" % number))
         assert program.run("audit", "export", "exports").returncode == 0
     assert b"No new entries" in program.run("audit", "export", "exports").stdout
     segments = exported_segments(exports)
@@ -93,16 +93,16 @@ def test_exported_files_put_together_are_the_log(program: Program, bench: CaseBe
     assert b"".join(segment.path.read_bytes() for segment in segments) == log.read_bytes()
     assert program.run("audit", "export", "exports", "--keep", "1").returncode == 0
     assert exported_segments(exports) == segments[-1:]
-    bench.apply(bench.file("new.png", b"new content"))
+    harness.apply(harness.file("new.png", b"new content"))
     (entry,) = objects(program.run("audit", "export", "exports", "--json").stdout)
     assert entry["first"] == segments[-1].last + 1
 
 
 @pytest.mark.parametrize("change", ["replaced", "cut"])
 def test_a_log_that_does_not_continue_the_export_is_an_error(
-    program: Program, bench: CaseBench, change: str
+    program: Program, harness: CaseHarness, change: str
 ) -> None:
-    bench.apply(bench.file("a.png"))
+    harness.apply(harness.file("a.png"))
     assert program.run("audit", "export", "exports").returncode == 0
     log = program.home / "state" / "audit.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)

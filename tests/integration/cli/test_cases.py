@@ -9,39 +9,41 @@ from pathlib import Path
 
 import pytest
 
-from support.cases import CaseBench, at
+from support.cases import CaseHarness, at
 from support.program import Program, objects
 
 REASON = ("--reason", "because it is a test")
 
 
 def test_a_sealed_file_is_listed_shown_and_restored(
-    program: Program, bench: CaseBench, key: Path
+    program: Program, harness: CaseHarness, key: Path
 ) -> None:
-    path = bench.file(b"a\xff\x1b.png", b"known content")
+    path = harness.file(b"a\xff\x1b.png", b"known content")
     at(path).chmod(0o640)
-    bench.apply(path)
+    harness.apply(path)
     (listed,) = objects(program.run("cases", "list", "--state", "open", "--json").stdout)
     assert (listed["type"], listed["case"], listed["files_total"]) == ("case", 1, 1)
     output = program.run("cases", "show", "1").stdout.decode()
     assert "csam  hashlist/police #17  sha256 equal" in output
     assert "a\\xff\\x1b.png" in output
     assert "known content" not in output
-    assert program.run("cases", "show", bench.case().key, "--json").returncode == 0
+    assert program.run("cases", "show", harness.case().key, "--json").returncode == 0
     result = program.run("cases", "restore", "1")
     assert (result.returncode, b"--identity" in result.stderr) == (2, True)
     result = program.run("cases", "restore", "1", "--identity", key)
     assert (result.returncode, result.stderr) == (0, b"")
     assert at(path).read_bytes() == b"known content"
     assert stat.S_IMODE(at(path).stat().st_mode) == 0o640
-    assert bench.apply(path).value == "allow", "it is not acted on there"
+    assert harness.apply(path).value == "allow", "it is not acted on there"
     assert at(path).exists()
     assert program.run("cases", "restore", "1", "--identity", key).returncode == 2
 
 
-def test_a_file_is_restored_to_another_path(program: Program, bench: CaseBench, key: Path) -> None:
+def test_a_file_is_restored_to_another_path(
+    program: Program, harness: CaseHarness, key: Path
+) -> None:
     for name in ("a.png", "b.png"):
-        bench.apply(bench.file(name))
+        harness.apply(harness.file(name))
     words = ("cases", "restore", "1", "--identity", key, "--to", "elsewhere")
     assert program.run(*words).returncode == 2
     result = program.run(*words, "--file", "2", "--json")
@@ -51,23 +53,23 @@ def test_a_file_is_restored_to_another_path(program: Program, bench: CaseBench, 
     assert (program.home / "elsewhere").read_bytes() == b"known"
 
 
-def test_a_wrong_key_restores_nothing(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_a_wrong_key_restores_nothing(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
     program.run("quarantine", "keygen", "other.txt")
     result = program.run("cases", "restore", "1", "--identity", "other.txt")
     assert result.returncode == 2
     assert b"NOT DONE, wrong-key" in result.stdout
-    (place,) = bench.locations()
+    (place,) = harness.locations()
     assert place.state == "quarantined"
     assert program.run("quarantine", "verify").returncode == 0
 
 
 def test_restore_recreates_a_missing_directory_on_request(
-    program: Program, bench: CaseBench, key: Path
+    program: Program, harness: CaseHarness, key: Path
 ) -> None:
-    (bench.files / "album").mkdir(mode=0o750)
-    path = bench.file("album/a.png")
-    bench.apply(path)
+    (harness.files / "album").mkdir(mode=0o750)
+    path = harness.file("album/a.png")
+    harness.apply(path)
     at(path).parent.rmdir()
     result = program.run("cases", "restore", "1", "--identity", key)
     assert (result.returncode, b"NOT DONE, no-parent" in result.stdout) == (2, True)
@@ -78,17 +80,17 @@ def test_restore_recreates_a_missing_directory_on_request(
 
 
 def test_files_sealed_for_different_keys_are_restored_together(
-    program: Program, bench: CaseBench, key: Path
+    program: Program, harness: CaseHarness, key: Path
 ) -> None:
     """The key changed in between: files sealed earlier need the old one."""
-    old, new = bench.file("a.png"), bench.file("b.png")
-    bench.apply(old)
+    old, new = harness.file("a.png"), harness.file("b.png")
+    harness.apply(old)
     program.run("quarantine", "keygen", "new.txt")
     public = (program.home / "new.txt").read_text().split("public key: ")[1].split()[0]
-    bench.seal_for(public)
-    bench.apply(new)
+    harness.seal_for(public)
+    harness.apply(new)
     listed = objects(program.run("quarantine", "list", "--json").stdout)
-    assert {line["recipients"][0] for line in listed} == {bench.keys.public, public}
+    assert {line["recipients"][0] for line in listed} == {harness.keys.public, public}
     result = program.run("cases", "restore", "1", "--identity", "new.txt")
     assert (result.returncode, b"NOT DONE, wrong-key" in result.stdout) == (2, True)
     assert (at(old).exists(), at(new).exists()) == (False, True)
@@ -98,15 +100,15 @@ def test_files_sealed_for_different_keys_are_restored_together(
 
 @pytest.mark.parametrize("number", ["9", "3"])
 def test_a_place_that_is_not_so_is_named(
-    program: Program, bench: CaseBench, key: Path, number: str
+    program: Program, harness: CaseHarness, key: Path, number: str
 ) -> None:
     """It is reported, and nothing is done to the others."""
     for name in ("a.png", "b.png", "c.png"):
-        bench.apply(bench.file(name))
+        harness.apply(harness.file(name))
     words = ("cases", "restore", "1", "--identity", key, "--file", "1", "--file", number)
     result = program.run(*words)
     assert (result.returncode, f"file {number} of case 1".encode() in result.stderr) == (2, True)
-    assert bench.locations()[0].state == "quarantined"
+    assert harness.locations()[0].state == "quarantined"
 
 
 @pytest.mark.parametrize(
@@ -114,50 +116,52 @@ def test_a_place_that_is_not_so_is_named(
     [("note", "1", " "), ("close", "1", "--reason", ""), ("destroy", "1", "--yes", "--reason", "")],
 )
 def test_a_reason_that_says_nothing_is_none(
-    program: Program, bench: CaseBench, words: tuple[str, ...]
+    program: Program, harness: CaseHarness, words: tuple[str, ...]
 ) -> None:
-    bench.apply(bench.file("a.png"))
+    harness.apply(harness.file("a.png"))
     result = program.run("cases", *words)
     assert (result.returncode, b"is empty" in result.stderr) == (2, True)
-    assert [place.state for place in bench.locations()] == ["quarantined"]
+    assert [place.state for place in harness.locations()] == ["quarantined"]
 
 
-def test_what_is_destroyed_before_the_rest_says_so(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
-    bench.clock.now = 4_000_000_000.0
-    bench.apply(bench.file("b.png"))
+def test_what_is_destroyed_before_the_rest_says_so(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
+    harness.clock.now = 4_000_000_000.0
+    harness.apply(harness.file("b.png"))
     result = program.run("cases", "destroy", "1", *REASON, "--yes")
     assert (result.returncode, b"1 more file to be kept until" in result.stdout) == (0, True)
-    assert [place.state for place in bench.locations()] == ["destroyed", "quarantined"]
-    assert bench.case().state == "open"
+    assert [place.state for place in harness.locations()] == ["destroyed", "quarantined"]
+    assert harness.case().state == "open"
 
 
-def test_destroying_the_sealed_copy_keeps_the_release(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_destroying_the_sealed_copy_keeps_the_release(
+    program: Program, harness: CaseHarness
+) -> None:
+    harness.apply(harness.file("a.png"))
     assert program.run("cases", "release", "1", *REASON, "--keep-sealed").returncode == 0
     assert program.run("cases", "destroy", "1", *REASON, "--yes").returncode == 0
-    assert bench.case().state == "released"
-    assert bench.apply(bench.file("b.png")).value == "allow"
+    assert harness.case().state == "released"
+    assert harness.apply(harness.file("b.png")).value == "allow"
 
 
 def test_a_new_file_at_the_path_is_never_overwritten(
-    program: Program, bench: CaseBench, key: Path
+    program: Program, harness: CaseHarness, key: Path
 ) -> None:
-    path = bench.file("a.png")
-    bench.apply(path)
-    bench.file("a.png", b"new and harmless")
+    path = harness.file("a.png")
+    harness.apply(path)
+    harness.file("a.png", b"new and harmless")
     result = program.run("cases", "restore", "1", "--identity", key)
     assert (result.returncode, b"NOT DONE, taken" in result.stdout) == (2, True)
     assert at(path).read_bytes() == b"new and harmless"
 
 
 def test_released_means_everything_is_back_and_left_alone(
-    program: Program, bench: CaseBench, key: Path
+    program: Program, harness: CaseHarness, key: Path
 ) -> None:
-    paths = [bench.file(f"{number}.png") for number in range(4)]
+    paths = [harness.file(f"{number}.png") for number in range(4)]
     for path in paths:
-        bench.apply(path)
-    assert [location.state for location in bench.locations()] == [
+        harness.apply(path)
+    assert [location.state for location in harness.locations()] == [
         *["quarantined"] * 2,
         *["waiting"] * 2,
     ]
@@ -166,31 +170,31 @@ def test_released_means_everything_is_back_and_left_alone(
     assert result.returncode == 0, result.stdout
     assert all(at(path).exists() for path in paths)
     for path in paths:
-        assert bench.apply(path).value == "allow"
-    assert bench.apply(bench.file("new.png")).value == "allow"
+        assert harness.apply(path).value == "allow"
+    assert harness.apply(harness.file("new.png")).value == "allow"
     (document,) = objects(program.run("cases", "show", "1", "--json").stdout)
     assert document["state"] == "released"
     assert "because it is a test" in document["notes"][0]["text"]
     assert program.run("cases", "close", "1", *REASON).returncode == 0
-    assert bench.apply(bench.file("newer.png")).value == "observe", "the check still applies"
-    assert bench.case().state == "open"
+    assert harness.apply(harness.file("newer.png")).value == "observe", "the check still applies"
+    assert harness.case().state == "open"
 
 
 def test_destruction_asks_keeps_its_time_and_leaves_a_receipt(
-    program: Program, bench: CaseBench
+    program: Program, harness: CaseHarness
 ) -> None:
-    bench.apply(bench.file("a.png"))
-    (place,) = bench.locations()
-    bench.clock.now += 1
+    harness.apply(harness.file("a.png"))
+    (place,) = harness.locations()
+    harness.clock.now += 1
     result = program.run("cases", "destroy", "1", *REASON)
     assert (result.returncode, b"--yes" in result.stderr) == (2, True)
     result = program.run("cases", "destroy", "1", *REASON, "--yes", "--json")
     assert result.returncode == 0, result.stderr
     (document,) = objects(result.stdout)
     assert (document["state"], document["receipt"]["vault"]) == ("destroyed", place.vault)
-    assert document["receipt"]["sha256"] == bench.case().key
-    assert bench.case().state == "closed"
-    entry = [entry for entry in bench.audit.entries() if entry.act == "destroyed"][-1]
+    assert document["receipt"]["sha256"] == harness.case().key
+    assert harness.case().state == "closed"
+    entry = [entry for entry in harness.audit.entries() if entry.act == "destroyed"][-1]
     assert entry.facts["receipt"] == document["receipt"]
     assert entry.facts["reason"] == "because it is a test"
     (sealed,) = objects(program.run("quarantine", "list", "--json").stdout)
@@ -200,10 +204,10 @@ def test_destruction_asks_keeps_its_time_and_leaves_a_receipt(
 
 
 def test_what_is_to_be_kept_is_not_destroyed_before_its_time(
-    program: Program, bench: CaseBench
+    program: Program, harness: CaseHarness
 ) -> None:
-    bench.clock.now = 4_000_000_000.0
-    bench.apply(bench.file("a.png"))
+    harness.clock.now = 4_000_000_000.0
+    harness.apply(harness.file("a.png"))
     assert program.run("cases", "list", "--expired", "--json").stdout == b""
     result = program.run("cases", "destroy", "1", *REASON, "--yes")
     assert (result.returncode, b"must be kept until" in result.stderr) == (2, True)
@@ -212,8 +216,8 @@ def test_what_is_to_be_kept_is_not_destroyed_before_its_time(
     )
 
 
-def test_expired_names_what_may_be_destroyed(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_expired_names_what_may_be_destroyed(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
     (listed,) = objects(program.run("cases", "list", "--expired", "--json").stdout)
     assert listed["case"] == 1
     assert program.run("cases", "list", "--since", "1d", "--json").stdout == b""
@@ -223,8 +227,8 @@ def test_expired_names_what_may_be_destroyed(program: Program, bench: CaseBench)
     assert program.run("cases", "list", "--root", "www", "--json").stdout != b""
 
 
-def test_notes_are_kept_with_their_author(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_notes_are_kept_with_their_author(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
     result = program.run("cases", "note", "1", "reported \x1b[31m", SUDO_USER="anna")
     assert result.returncode == 0
     output = program.run("cases", "show", "1").stdout
@@ -232,8 +236,8 @@ def test_notes_are_kept_with_their_author(program: Program, bench: CaseBench) ->
     assert b"\x1b" not in output
 
 
-def test_notes_of_a_case_are_in_its_json(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_notes_of_a_case_are_in_its_json(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
     (noted,) = objects(program.run("cases", "note", "1", "reported", "--json").stdout)
     (closed,) = objects(program.run("cases", "close", "1", *REASON, "--json").stdout)
     assert [noted["state"], closed["state"]] == ["open", "closed"]
@@ -243,8 +247,8 @@ def test_notes_of_a_case_are_in_its_json(program: Program, bench: CaseBench) -> 
     ]
 
 
-def test_a_case_that_is_not_there_is_an_error(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_a_case_that_is_not_there_is_an_error(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
     for name in ("2", "x", "0" * 64, "9" * 63):
         assert program.run("cases", "show", name).returncode == 2
 
@@ -259,20 +263,22 @@ def test_without_a_state_there_is_nothing_to_list(program: Program) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-def test_what_root_types_leaves_the_state_to_its_owner(program: Program, bench: CaseBench) -> None:
+def test_what_root_types_leaves_the_state_to_its_owner(
+    program: Program, harness: CaseHarness
+) -> None:
     state = program.home / "state"
     for path in (state, *state.iterdir()):
         os.chown(path, 65534, 65534)
-    bench.audit.path.unlink(missing_ok=True)
+    harness.audit.path.unlink(missing_ok=True)
     (state / "cases.lock").unlink(missing_ok=True)
-    bench.apply(bench.file("a.png"))
+    harness.apply(harness.file("a.png"))
     program.run("cases", "close", "1", *REASON)
     for name in ("audit.jsonl", "cases.lock", "state.db-wal"):
         assert (state / name).stat().st_uid == 65534, name
 
 
-def test_json_of_a_case_has_one_shape(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_json_of_a_case_has_one_shape(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
     (document,) = objects(program.run("cases", "show", "1", "--json").stdout)
-    (notice,) = bench.notices
+    (notice,) = harness.notices
     assert json.loads(notice.case) == document

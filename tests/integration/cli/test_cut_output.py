@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from support.cases import CaseBench
+from support.cases import CaseHarness
 from support.program import Program, objects
 
 
 @pytest.fixture
-def three(program: Program, bench: CaseBench) -> Program:
+def three(program: Program, harness: CaseHarness) -> Program:
     """Three cases, the last one with two files; acts and alerts follow from them."""
     for number in range(3):
-        bench.apply(bench.file(f"{number}.png", b"content %d" % number))
-    bench.apply(bench.file("again.png", b"content 2"))
+        harness.apply(harness.file(f"{number}.png", b"content %d" % number))
+    harness.apply(harness.file("again.png", b"content 2"))
     for path in ("a", "b"):
         program.run("scan", path)
     (program.home / "empty").mkdir()
@@ -25,9 +25,9 @@ def three(program: Program, bench: CaseBench) -> Program:
 @pytest.mark.parametrize(
     "command", ["cases list", "cases show 3", "audit show", "scans", "alerts list"]
 )
-def test_a_list_that_is_cut_reports_it(three: Program, command: str, bench: CaseBench) -> None:
-    for notice in bench.notices:
-        bench.store.outbox.record(notice, channels=("mail",))
+def test_a_list_that_is_cut_reports_it(three: Program, command: str, harness: CaseHarness) -> None:
+    for notice in harness.notices:
+        harness.store.outbox.record(notice, channels=("mail",))
     text = three.run(*command.split(), "-n", "1")
     assert text.returncode == 0, text.stderr
     assert b"there are more" in text.stderr

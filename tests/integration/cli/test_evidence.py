@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import shutil
 
-from support.cases import CaseBench
+from support.cases import CaseHarness
 from support.program import Program, objects
 
 
 def test_a_removed_vault_entry_is_reported_until_accepted(
-    program: Program, bench: CaseBench
+    program: Program, harness: CaseHarness
 ) -> None:
-    bench.apply(bench.file("a.png"))
+    harness.apply(harness.file("a.png"))
     checkpoint = program.home / "checkpoint"
     checkpoint.write_bytes(program.run("audit", "checkpoint").stdout)
     verify = ("audit", "verify", "--checkpoint", checkpoint)
     assert program.run(*verify).returncode == 0
-    (location,) = bench.locations()
+    (location,) = harness.locations()
     shutil.rmtree(program.home / "state" / "quarantine" / "entries" / location.vault)
     result = program.run(*verify)
     assert (result.returncode, b"it is missing" in result.stdout) == (2, True)

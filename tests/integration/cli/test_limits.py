@@ -5,16 +5,16 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from support.cases import CaseBench, at
+from support.cases import CaseHarness, at
 from support.program import Program, objects
 
 REASON = ("--reason", "because it is a test")
 
 
-def test_a_flood_is_let_go(program: Program, bench: CaseBench) -> None:
-    paths = [bench.file(f"{number}.png", uid=5000 + number) for number in range(6)]
+def test_a_flood_is_let_go(program: Program, harness: CaseHarness) -> None:
+    paths = [harness.file(f"{number}.png", uid=5000 + number) for number in range(6)]
     for path in paths:
-        bench.apply(path)
+        harness.apply(path)
     (limit,) = objects(program.run("limits", "list", "--json").stdout)
     assert (limit["scope"], limit["waiting"], limit["decision"]) == ("hash", 4, "open")
     assert program.run("limits", "approve", "1").returncode == 2, "a reason"
@@ -25,26 +25,26 @@ def test_a_flood_is_let_go(program: Program, bench: CaseBench) -> None:
     assert program.run("limits", "approve", "1", *REASON).returncode == 2
 
 
-def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, bench: CaseBench) -> None:
+def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, harness: CaseHarness) -> None:
     for number in range(5):
-        bench.apply(bench.file(f"{number}.png", uid=5000 + number))
+        harness.apply(harness.file(f"{number}.png", uid=5000 + number))
     (program.home / "state/quarantine").rename(program.home / "away")
     (program.home / "state/quarantine").touch()  # where the vault was, nothing can be written
     result = program.run("limits", "approve", "1", *REASON)
     assert b"limit 1: 3 files approved\n3 actions failed" in result.stdout
-    assert [location.state for location in bench.locations()][2:] == ["held"] * 3
+    assert [location.state for location in harness.locations()][2:] == ["held"] * 3
 
 
-def test_a_flood_is_stood_down_and_recalled(program: Program, bench: CaseBench) -> None:
-    paths = [bench.file(f"{number}.png", uid=5000 + number) for number in range(5)]
+def test_a_flood_is_stood_down_and_recalled(program: Program, harness: CaseHarness) -> None:
+    paths = [harness.file(f"{number}.png", uid=5000 + number) for number in range(5)]
     for path in paths:
-        bench.apply(path)
+        harness.apply(path)
     assert program.run("limits", "discard", "1", *REASON).returncode == 0
-    assert [location.state for location in bench.locations()][2:] == ["observed"] * 3
-    assert bench.apply(bench.file("new.png", uid=6000)).value == "observe"
+    assert [location.state for location in harness.locations()][2:] == ["observed"] * 3
+    assert harness.apply(harness.file("new.png", uid=6000)).value == "observe"
     assert at(paths[4]).exists()
     assert program.run("limits", "reinstate", "1", *REASON).returncode == 0
-    left = [location for location in bench.locations() if location.state == "quarantined"]
+    left = [location for location in harness.locations() if location.state == "quarantined"]
     assert len(left) == 2 + 2, "the limit counts again"
     assert [
         line["decision"] for line in objects(program.run("limits", "list", "--json").stdout)
@@ -63,13 +63,13 @@ def test_the_key_file_is_private_and_never_overwritten(program: Program, key: Pa
 
 
 def test_an_entry_that_is_out_of_sight_is_given_up_with_a_reason(
-    program: Program, bench: CaseBench
+    program: Program, harness: CaseHarness
 ) -> None:
-    bench.apply(bench.file("a.png"))
-    (location,) = bench.locations()
+    harness.apply(harness.file("a.png"))
+    (location,) = harness.locations()
     (program.home / "state/quarantine/open" / location.vault).write_text("taking\n")
     (program.home / "far").mkdir()
-    bench.files.rename(program.home / "far/files")
+    harness.files.rename(program.home / "far/files")
     assert program.run("quarantine", "verify").returncode == 2
     assert program.run("quarantine", "abandon", location.vault).returncode == 2, "a reason"
     result = program.run("quarantine", "abandon", "0" * 16, *REASON)
@@ -77,12 +77,12 @@ def test_an_entry_that_is_out_of_sight_is_given_up_with_a_reason(
     result = program.run("quarantine", "abandon", location.vault, *REASON)
     assert (result.returncode, b"abandoned" in result.stdout) == (0, True), result
     assert program.run("quarantine", "verify").returncode == 0
-    (entry,) = [entry for entry in bench.audit.entries() if entry.act == "given-up"]
+    (entry,) = [entry for entry in harness.audit.entries() if entry.act == "given-up"]
     assert (entry.facts["vault"], entry.facts["reason"]) == (location.vault, "because it is a test")
 
 
-def test_a_damaged_vault_is_found(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_a_damaged_vault_is_found(program: Program, harness: CaseHarness) -> None:
+    harness.apply(harness.file("a.png"))
     (sealed,) = (program.home / "state" / "quarantine").rglob("content.age")
     with sealed.open("r+b") as file:
         file.seek(30)
@@ -91,8 +91,10 @@ def test_a_damaged_vault_is_found(program: Program, bench: CaseBench) -> None:
     assert (result.returncode, b"WRONG" in result.stdout) == (2, True)
 
 
-def test_the_audit_log_is_shown_verified_and_compared(program: Program, bench: CaseBench) -> None:
-    bench.apply(bench.file("a.png"))
+def test_the_audit_log_is_shown_verified_and_compared(
+    program: Program, harness: CaseHarness
+) -> None:
+    harness.apply(harness.file("a.png"))
     path = program.home / "kept"
     path.write_bytes(program.run("audit", "checkpoint").stdout)
     program.run("cases", "note", "1", "x")

@@ -18,7 +18,7 @@ def root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bench(tmp_path: Path, root: Path) -> Iterator[DaemonHarness]:
+def harness(tmp_path: Path, root: Path) -> Iterator[DaemonHarness]:
     harness = DaemonHarness(tmp_path / "state", (RootSettings("uploads", root),))
     yield harness
     harness.close()

@@ -12,10 +12,10 @@ from hashwacht.engine.compare import required_freshness
 from support.daemon.daemon_harness import DaemonHarness
 
 
-def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonHarness, root: Path) -> None:
+def test_a_vanished_directory_is_not_an_unlisted_one(harness: DaemonHarness, root: Path) -> None:
     """It appears and vanishes as fast as possible; a gap would be open for a quarter of an hour."""
-    parts, folder, ended = bench.parts(), root / "folder", threading.Event()
-    today = required_freshness(bench.store, parts.pipeline, time.time())
+    parts, folder, ended = harness.parts(), root / "folder", threading.Event()
+    today = required_freshness(harness.store, parts.pipeline, time.time())
 
     def come_and_go() -> None:
         while not ended.is_set():
@@ -27,7 +27,7 @@ def test_a_vanished_directory_is_not_an_unlisted_one(bench: DaemonHarness, root:
     try:
         for _ in range(3000):
             comparison = Comparison(
-                bench.store,
+                harness.store,
                 parts.roots.all[0],
                 today,
                 is_reread=lambda _: False,

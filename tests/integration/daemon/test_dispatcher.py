@@ -21,10 +21,10 @@ def handed_out(dispatcher: Dispatcher, seconds: float) -> ReadTask:
 
 
 @pytest.mark.alone
-def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonHarness, root: Path) -> None:
+def test_a_postponed_entry_is_handed_out_when_it_is_due(harness: DaemonHarness, root: Path) -> None:
     """It is not handed out at the dispatcher's next regular check."""
-    stop, journal = threading.Event(), bench.store.journal
-    dispatcher = Dispatcher(bench.store, RuntimeHandle(bench.parts()), stop)
+    stop, journal = threading.Event(), harness.store.journal
+    dispatcher = Dispatcher(harness.store, RuntimeHandle(harness.parts()), stop)
     thread = threading.Thread(target=dispatcher.run)
     thread.start()
     try:
@@ -44,19 +44,19 @@ def test_a_postponed_entry_is_handed_out_when_it_is_due(bench: DaemonHarness, ro
         thread.join()
 
 
-def test_a_large_file_in_progress_is_no_hang(bench: DaemonHarness, root: Path) -> None:
+def test_a_large_file_in_progress_is_no_hang(harness: DaemonHarness, root: Path) -> None:
     stop = threading.Event()
-    dispatcher = Dispatcher(bench.store, RuntimeHandle(bench.parts()), stop)
+    dispatcher = Dispatcher(harness.store, RuntimeHandle(harness.parts()), stop)
     thread = threading.Thread(target=dispatcher.run)
     thread.start()
     try:
         announcement = Announcement("uploads", bytes(root / "a"))
-        bench.store.journal.record([announcement], Lane.UPLOAD, time.time())
+        harness.store.journal.record([announcement], Lane.UPLOAD, time.time())
         dispatcher.wakeup.set()
         task, _, _ = handed_out(dispatcher, 5.0)
-        bench.wait_for(lambda: dispatcher.is_stuck(3 * IDLE), "stuck")
+        harness.wait_for(lambda: dispatcher.is_stuck(3 * IDLE), "stuck")
         dispatcher.set_large(task.entry)
-        bench.wait_for(lambda: not dispatcher.is_stuck(3 * IDLE), "alive")
+        harness.wait_for(lambda: not dispatcher.is_stuck(3 * IDLE), "alive")
     finally:
         stop.set()
         dispatcher.wakeup.set()

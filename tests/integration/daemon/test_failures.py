@@ -34,35 +34,39 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.alone
 def test_a_full_disk_is_waited_out_and_nothing_is_lost(small_disk: Path, root: Path) -> None:
-    bench = DaemonHarness(small_disk / "state", (RootSettings("uploads", root),))
-    bench.change(max_queued_events=50)
-    with bench.running():
-        bench.wait_until_done()
+    harness = DaemonHarness(small_disk / "state", (RootSettings("uploads", root),))
+    harness.change(max_queued_events=50)
+    with harness.running():
+        harness.wait_until_done()
         with suppress(OSError), (small_disk / "filler").open("wb", buffering=0) as filler:
             while True:
                 filler.write(bytes(4096))
         for number in range(500):
             (root / f"{number}").write_bytes(os.urandom(20))
         time.sleep(1.0)  # the disk stays full for a while; there is no event to wait for
-        assert bench.unjudged_files(root), "nothing can be recorded while the disk is full"
+        assert harness.unjudged_files(root), "nothing can be recorded while the disk is full"
         (small_disk / "filler").unlink()
-        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
-        bench.wait_until_done()
-    bench.close()
+        harness.wait_for(lambda: not harness.unjudged_files(root), "looked up")
+        harness.wait_until_done()
+    harness.close()
 
 
-def test_a_state_that_another_process_holds_is_waited_for(bench: DaemonHarness, root: Path) -> None:
-    with bench.running():
-        bench.wait_until_done()
-        with closing(sqlite3.connect(bench.state / "state.db", isolation_level=None)) as connection:
+def test_a_state_that_another_process_holds_is_waited_for(
+    harness: DaemonHarness, root: Path
+) -> None:
+    with harness.running():
+        harness.wait_until_done()
+        with closing(
+            sqlite3.connect(harness.state / "state.db", isolation_level=None)
+        ) as connection:
             connection.execute("BEGIN IMMEDIATE")
             for number in range(50):
                 (root / f"{number}").write_bytes(b"%d" % number)
             time.sleep(6.0)  # longer than SQLite's own timeout
-            assert bench.unjudged_files(root)
+            assert harness.unjudged_files(root)
             connection.execute("ROLLBACK")
-        bench.wait_for(lambda: not bench.unjudged_files(root), "looked up")
-        bench.wait_until_done()
+        harness.wait_for(lambda: not harness.unjudged_files(root), "looked up")
+        harness.wait_until_done()
 
 
 @pytest.fixture

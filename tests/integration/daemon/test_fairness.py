@@ -14,9 +14,9 @@ from support.watch.watching import SilentWatch
 FLOOD = 1500
 
 
-def test_a_storm_of_one_account_does_not_delay_another(bench: DaemonHarness, root: Path) -> None:
+def test_a_storm_of_one_account_does_not_delay_another(harness: DaemonHarness, root: Path) -> None:
     """However many files with long names wait before it: a few are judged, not all."""
-    bench.watch = SilentWatch
+    harness.watch = SilentWatch
     (root / "flood").mkdir()
     (root / "other").mkdir()
     waiting = []
@@ -26,9 +26,13 @@ def test_a_storm_of_one_account_does_not_delay_another(bench: DaemonHarness, roo
         waiting.append(Announcement("uploads", bytes(path), account=bytes(root / "flood")))
     (root / "other/file").write_bytes(b"of another customer")
     other = Announcement("uploads", bytes(root / "other/file"), account=bytes(root / "other"))
-    bench.store.journal.record([*waiting, other], Lane.UPLOAD, time.time())
-    with bench.running():
-        bench.wait_for(lambda: other.path in {file.path for file in bench.casework.files}, "judged")
-        judged = [file.path for file in list(bench.casework.files)]
-        bench.wait_for(lambda: len({f.path for f in bench.casework.files}) > FLOOD, "all judged")
+    harness.store.journal.record([*waiting, other], Lane.UPLOAD, time.time())
+    with harness.running():
+        harness.wait_for(
+            lambda: other.path in {file.path for file in harness.casework.files}, "judged"
+        )
+        judged = [file.path for file in list(harness.casework.files)]
+        harness.wait_for(
+            lambda: len({f.path for f in harness.casework.files}) > FLOOD, "all judged"
+        )
     assert judged.index(other.path) <= MAX_OF_ACCOUNT + BATCH

@@ -48,21 +48,25 @@ class EndlessFingerprinter:
         self.release.set()
 
 
-def test_large_files_delay_no_other_file(tmp_path: Path, root: Path, bench: DaemonHarness) -> None:
-    bench.close()
+def test_large_files_delay_no_other_file(
+    tmp_path: Path, root: Path, harness: DaemonHarness
+) -> None:
+    harness.close()
     endless = EndlessFingerprinter()
-    bench = DaemonHarness(tmp_path / "state2", bench.roots, fingerprinter=lambda: endless, jobs=1)
-    bench.matcher.known = bench.local.known = {digest(b"known")}
-    with bench.running():
+    harness = DaemonHarness(
+        tmp_path / "state2", harness.roots, fingerprinter=lambda: endless, jobs=1
+    )
+    harness.matcher.known = harness.local.known = {digest(b"known")}
+    with harness.running():
         for number in range(20):
             with (root / f"sparse{number}").open("wb") as file:
                 file.truncate(1 << 40)
-        bench.wait_for(lambda: endless.reading == MAX_LARGE_OF_OWNER, "reading large files")
+        harness.wait_for(lambda: endless.reading == MAX_LARGE_OF_OWNER, "reading large files")
         (root / "known").write_bytes(b"known")
         matching = {bytes(root / "known")}
-        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH) == matching, "matched")
-        bench.wait_for(lambda: not bench.store.journal.count()[Lane.UPLOAD], "without uploads")
+        harness.wait_for(lambda: harness.casework.paths(Outcome.MATCH) == matching, "matched")
+        harness.wait_for(lambda: not harness.store.journal.count()[Lane.UPLOAD], "without uploads")
         assert endless.reading == MAX_LARGE_OF_OWNER
         endless.release.set()
     assert endless.most == MAX_LARGE_OF_OWNER
-    bench.close()
+    harness.close()

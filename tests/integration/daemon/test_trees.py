@@ -15,12 +15,12 @@ from support.daemon.daemon_harness import DaemonHarness
 
 
 @contextmanager
-def walking(bench: DaemonHarness, lane: Lane, brief: float) -> Iterator[None]:
+def walking(harness: DaemonHarness, lane: Lane, brief: float) -> Iterator[None]:
     """Walk the trees of a lane."""
     stop = threading.Event()
     trees = TreeWalker(
-        bench.store,
-        RuntimeHandle(bench.parts()),
+        harness.store,
+        RuntimeHandle(harness.parts()),
         stop,
         lane=lane,
         has_uploads=lambda: False,
@@ -37,36 +37,36 @@ def walking(bench: DaemonHarness, lane: Lane, brief: float) -> Iterator[None]:
         thread.join()
 
 
-def waiting(bench: DaemonHarness, lane: Lane) -> set[bytes]:
-    return {entry.path for entry in bench.store.journal.load_due_trees(lane, time.time(), 99)}
+def waiting(harness: DaemonHarness, lane: Lane) -> set[bytes]:
+    return {entry.path for entry in harness.store.journal.load_due_trees(lane, time.time(), 99)}
 
 
-def moved_in(bench: DaemonHarness, root: Path) -> None:
+def moved_in(harness: DaemonHarness, root: Path) -> None:
     for number in range(20):
         (root / "archive" / f"{number}").mkdir(parents=True)
         (root / "archive" / f"{number}" / "f").write_bytes(b"%d" % number)
     announced = [Announcement("uploads", bytes(root / "archive"), tree=True)]
-    bench.store.journal.record(announced, Lane.UPLOAD, time.time())
+    harness.store.journal.record(announced, Lane.UPLOAD, time.time())
 
 
 def test_a_directory_that_takes_long_leaves_the_upload_lane(
-    bench: DaemonHarness, root: Path
+    harness: DaemonHarness, root: Path
 ) -> None:
-    moved_in(bench, root)
-    with walking(bench, Lane.UPLOAD, brief=0.0):
-        bench.wait_for(lambda: not waiting(bench, Lane.UPLOAD), "put off")
-    assert waiting(bench, Lane.RECONCILE) == {bytes(root / "archive")}
-    with walking(bench, Lane.RECONCILE, brief=0.0):
-        bench.wait_for(lambda: not waiting(bench, Lane.RECONCILE), "walked")
-    due = [bench.store.journal.load_due(lane, time.time(), 99) for lane in Lane]
+    moved_in(harness, root)
+    with walking(harness, Lane.UPLOAD, brief=0.0):
+        harness.wait_for(lambda: not waiting(harness, Lane.UPLOAD), "put off")
+    assert waiting(harness, Lane.RECONCILE) == {bytes(root / "archive")}
+    with walking(harness, Lane.RECONCILE, brief=0.0):
+        harness.wait_for(lambda: not waiting(harness, Lane.RECONCILE), "walked")
+    due = [harness.store.journal.load_due(lane, time.time(), 99) for lane in Lane]
     assert {entry.path for entries in due for entry in entries} == {
         bytes(root / "archive" / f"{number}" / "f") for number in range(20)
     }
 
 
-def test_a_small_directory_is_walked_in_the_upload_lane(bench: DaemonHarness, root: Path) -> None:
-    moved_in(bench, root)
-    with walking(bench, Lane.UPLOAD, brief=60.0):
-        bench.wait_for(lambda: not waiting(bench, Lane.UPLOAD), "walked")
-    assert not waiting(bench, Lane.RECONCILE)
-    assert bench.waiting(Lane.UPLOAD) == 20
+def test_a_small_directory_is_walked_in_the_upload_lane(harness: DaemonHarness, root: Path) -> None:
+    moved_in(harness, root)
+    with walking(harness, Lane.UPLOAD, brief=60.0):
+        harness.wait_for(lambda: not waiting(harness, Lane.UPLOAD), "walked")
+    assert not waiting(harness, Lane.RECONCILE)
+    assert harness.waiting(Lane.UPLOAD) == 20

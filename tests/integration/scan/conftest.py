@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from support.scan_bench import ScanBench
+from support.scan_harness import ScanHarness
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> ScanBench:
-    return ScanBench(tmp_path / "state")
+def harness(tmp_path: Path) -> ScanHarness:
+    return ScanHarness(tmp_path / "state")
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from hashwacht.core.types import FileId, Outcome
 from hashwacht.storage.store import Store
 from support.clock import Clock
-from support.scan_bench import ScanBench
+from support.scan_harness import ScanHarness
 
 DAY = 86400.0
 KNOWN = b"known"
@@ -23,17 +23,17 @@ def sha256(content: bytes) -> str:
 
 
 @pytest.fixture
-def clock(bench: ScanBench) -> Clock:
-    bench.clock = clock = Clock()
-    bench.request = replace(bench.request, reread_interval=10 * DAY)
-    bench.matcher.known = {sha256(KNOWN)}
+def clock(harness: ScanHarness) -> Clock:
+    harness.clock = clock = Clock()
+    harness.request = replace(harness.request, reread_interval=10 * DAY)
+    harness.matcher.known = {sha256(KNOWN)}
     return clock
 
 
-def exchange(bench: ScanBench, path: Path, content: bytes) -> None:
+def exchange(harness: ScanHarness, path: Path, content: bytes) -> None:
     """Give a file other bytes so that its stored identity and times are those of before."""
     path.write_bytes(content)
-    with Store.open(bench.state) as store:
+    with Store.open(harness.state) as store:
         stored = store.files.load(bytes(path.parent), bytes(path.name, "ascii"))
         assert stored is not None
         row = path.name.encode(), FileId.from_stat(path.stat()), 1, stored.content, None
@@ -41,41 +41,41 @@ def exchange(bench: ScanBench, path: Path, content: bytes) -> None:
 
 
 def test_every_file_is_read_again_within_the_interval(
-    bench: ScanBench, root: Path, clock: Clock
+    harness: ScanHarness, root: Path, clock: Clock
 ) -> None:
-    bench.scan(root)
-    exchange(bench, root / "b/c/three", KNOWN)
+    harness.scan(root)
+    exchange(harness, root / "b/c/three", KNOWN)
     matches, read = set(), 0
     for _ in range(11):
         clock.now += DAY
-        matches |= bench.scan(root).paths(Outcome.MATCH)
-        read += bench.read
+        matches |= harness.scan(root).paths(Outcome.MATCH)
+        read += harness.read
     assert matches == {bytes(root / "b/c/three")}
     assert 3 <= read <= 6
 
 
 def test_a_scan_soon_afterwards_reads_nothing_again(
-    bench: ScanBench, root: Path, clock: Clock
+    harness: ScanHarness, root: Path, clock: Clock
 ) -> None:
-    bench.scan(root)
+    harness.scan(root)
     clock.now += 1.0
-    bench.scan(root)
-    assert bench.read == 0
+    harness.scan(root)
+    assert harness.read == 0
 
 
 def test_a_file_that_is_mapped_for_writing_is_read_by_the_next_scan(
-    bench: ScanBench, root: Path
+    harness: ScanHarness, root: Path
 ) -> None:
     """A write through the map moves no time, once the page was written to."""
     path = root / "a/one"
-    bench.matcher.known = {sha256(b"two")}
+    harness.matcher.known = {sha256(b"two")}
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 3) as pages:
         file.close()
         pages[0] = pages[0]
         before = path.stat()
-        assert bench.scan(root).paths(Outcome.MATCH) == {bytes(root / "a/two")}
+        assert harness.scan(root).paths(Outcome.MATCH) == {bytes(root / "a/two")}
         pages[:] = b"two"
         assert path.stat().st_ctime_ns == before.st_ctime_ns
-    assert bytes(path) in bench.scan(root).paths(Outcome.MATCH)
-    bench.scan(root)
-    assert bench.read == 0
+    assert bytes(path) in harness.scan(root).paths(Outcome.MATCH)
+    harness.scan(root)
+    assert harness.read == 0

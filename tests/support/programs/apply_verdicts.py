@@ -15,7 +15,7 @@ from pathlib import Path
 from hashwacht.core.types import Signal
 from hashwacht.quarantine.age import KeyPair
 from hashwacht.settings import ActionLimitSettings
-from support.cases import CaseBench, match
+from support.cases import CaseHarness, match
 
 NEAR = b"near"
 """Contents that begin so match by a picture hash only, and are held; others are quarantined."""
@@ -25,16 +25,16 @@ MANY = ActionLimitSettings(per_hash=10**6, per_account=10**6, per_root=10**6)
 
 def apply_all(home: Path, public: str) -> None:
     """Start as the daemon does, then apply a verdict to every file."""
-    bench = CaseBench(home, keys=KeyPair(public, ""), limits=MANY).open()
-    bench.clock.now = time.time()
-    bench.processor.retry_due(bench.clock.now)
-    for path in sorted(bench.files.iterdir()):
+    harness = CaseHarness(home, keys=KeyPair(public, ""), limits=MANY).open()
+    harness.clock.now = time.time()
+    harness.processor.retry_due(harness.clock.now)
+    for path in sorted(harness.files.iterdir()):
         if not path.is_file():  # a staging directory
             continue
         name = os.fsencode(path)
         near = path.read_bytes().startswith(NEAR)
-        bench.apply(name, match(Signal("pdq", "0" * 64, 100)) if near else None)
-    bench.close()
+        harness.apply(name, match(Signal("pdq", "0" * 64, 100)) if near else None)
+    harness.close()
 
 
 def kill_after(seconds: float, home: Path, public: str) -> None:

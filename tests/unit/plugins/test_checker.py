@@ -16,7 +16,7 @@ from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import KnowingMatcher
 from support.plugins.uploads import Gate, descriptors
-from support.scan_bench import ScanBench
+from support.scan_harness import ScanHarness
 
 KNOWN = b"known bytes"
 KEY = hashlib.sha256(KNOWN).hexdigest()
@@ -65,7 +65,7 @@ def test_a_recheck_asks_again_and_keeps_the_origin(
     )
     matcher.silent = False
     matcher.known.add(KEY)
-    late = ScanBench(tmp_path / "state", matcher).recheck()
+    late = ScanHarness(tmp_path / "state", matcher).recheck()
     assert [(each.key, each.verdict.outcome) for each in late.results] == [(KEY, Outcome.MATCH)]
     assert uploads.load(KEY) == [TOLD]
 

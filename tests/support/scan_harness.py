@@ -21,7 +21,7 @@ from hashwacht.walk.rules import ExclusionRules
 
 
 @dataclass
-class ScanBench:
+class ScanHarness:
     """*read* counts the files that the last scan actually read; *max_age* is the matcher's."""
 
     state: Path
