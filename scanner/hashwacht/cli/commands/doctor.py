@@ -26,7 +26,7 @@ from hashwacht.core.text import escape_text, plural
 from hashwacht.core.types import Diagnostic, Fingerprint, Skip
 from hashwacht.secrets import locate_credential
 from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
-from hashwacht.settings.units import size_to_text
+from hashwacht.settings.units import duration_to_text, size_to_text
 from hashwacht.storage.runs import RunState
 
 if TYPE_CHECKING:
@@ -76,6 +76,7 @@ def run_checks(
     yield from _state(settings)
     yield from _evidence(settings)
     yield from _holds(settings)
+    yield from _watching(settings)
     yield from _units(settings)
     yield from _limits(settings)
     yield from _lists(settings)
@@ -147,6 +148,20 @@ def _holds(settings: Settings) -> Iterator[Diagnostic]:
             detail=f"{detail} {escape_path(undoable[0].path)}",
             advice="Run the daemon as root with CAP_CHOWN (`make install-systemd`). It takes a file"
             " from its owner when it is held the next time.",
+        )
+
+
+def _watching(settings: Settings) -> Iterator[Diagnostic]:
+    """Report within what time changes are noticed that the kernel does not announce."""
+    if settings.roots:
+        compared = duration_to_text(settings.daemon.rescan_interval)
+        interval = settings.scan.reread_interval
+        reread = f"within {duration_to_text(interval)}" if interval else "never"
+        yield Diagnostic(
+            "unannounced changes",
+            ok=True,
+            detail=f"roots are compared every {compared} or less often if that takes long,"
+            f" unchanged files are read again {reread} (docs/limits.md)",
         )
 
 
