@@ -141,12 +141,15 @@ class Mounts:
 
     def at(self, path: bytes) -> Mount:
         """Return the mount that contains *path*.  Raises OSError if it is needed and not there."""
-        point = path
-        while point not in self._all:
-            if point in {b"/", b""}:
-                return _unlisted_mount(path)
-            point = os.path.split(point)[0]
-        return self._all[point]
+        return self.find(path) or _unlisted_mount(path)
+
+    def find(self, path: bytes) -> Mount | None:
+        """Return the listed mount that contains *path*.  Touches no file."""
+        while path not in self._all:
+            if path in {b"/", b""}:
+                return None
+            path = os.path.split(path)[0]
+        return self._all[path]
 
     def by_id(self, number: int | None) -> Mount | None:
         """Return the mount with this number, None if it is not listed."""

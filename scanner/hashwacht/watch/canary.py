@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from hashwacht.core.paths import escape_path
 from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root
+from hashwacht.platform.responsiveness import RESPONSE_PROBE
 
 NAME = b".hashwacht-canary"
 
@@ -52,7 +53,11 @@ class Canary:
         A root where none can be created, for example a read-only one, is watched without proof:
         that is logged once and listed in :attr:`unwritable`.
         """
-        written = (self._write(each) for each in self._canaries.values())
+        written = (
+            self._write(each)
+            for each in self._canaries.values()
+            if not RESPONSE_PROBE.is_hanging(each.root.path)
+        )
         return [missed for missed in written if missed is not None]
 
     def is_canary(self, announcement: Announcement) -> bool:

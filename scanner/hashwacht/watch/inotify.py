@@ -22,6 +22,7 @@ from hashwacht.core.watch_events import (
 )
 from hashwacht.platform.backoff import Backoff
 from hashwacht.platform.mounts import Mounts
+from hashwacht.platform.responsiveness import RESPONSE_PROBE
 from hashwacht.watch.directory_tree import WatchedDirectory
 from hashwacht.watch.inotify_api import (
     ATTRIBUTES,
@@ -260,6 +261,8 @@ class InotifyWatch:
         """Restart watches that ended or whose root was replaced; maintain the others."""
         self._mounts.refresh()
         for each in self._roots.values():
+            if RESPONSE_PROBE.is_hanging(each.root.path):
+                continue
             now = read_root_state(each.root, self._mounts)
             if each.watch is None:
                 if now is not None or self._clock() >= each.reported_at + REPEAT:
@@ -273,6 +276,8 @@ class InotifyWatch:
     def renew(self, root: str) -> None:
         """Restart the watch of a root; what was missed until now is reported again afterwards."""
         each = self._roots[root]
+        if RESPONSE_PROBE.is_hanging(each.root.path):
+            return
         self._end(each)
         self._begin(each, MissedEvents(root, Cause.DEAD_WATCH, "the watch was renewed"))
 
@@ -302,7 +307,8 @@ class InotifyWatch:
 
     def _begin(self, each: _Watched, change: MissedEvents | None) -> None:
         """Watch a root if it exists; report afterwards what was missed before."""
-        now = read_root_state(each.root, self._mounts)
+        hanging = RESPONSE_PROBE.is_hanging(each.root.path)
+        now = None if hanging else read_root_state(each.root, self._mounts)
         if now is None:
             change = root_change(each.root, each.state, None)
         else:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import partial
+from queue import SimpleQueue
 
 from hashwacht.core.watch_events import Cause, Lane, MissedEvents
 from hashwacht.daemon.scanner.roots import WatchedRoot
@@ -22,6 +23,7 @@ from hashwacht.daemon.scanner.trees import CompareResult, Comparison
 from hashwacht.daemon.scanner.watch_monitor import directory_id
 from hashwacht.engine.compare import StillPresent, required_freshness
 from hashwacht.engine.rereads import walk_schedule
+from hashwacht.platform.responsiveness import RESPONSE_PROBE
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 
@@ -64,7 +66,7 @@ class Reconciler:
         clock: Callable[[], float] = time.time,
     ) -> None:
         """*on_work* is called when the journal may have new entries."""
-        self.wakeup = threading.Event()
+        self.wakeup, self._due = threading.Event(), threading.Condition()
         self._store, self._runtime, self._stop = store, runtime, stop
         self._on_work, self._clock = on_work, clock
         self._backpressure = Backpressure(store, Lane.RECONCILE, stop, has_uploads)
@@ -73,18 +75,50 @@ class Reconciler:
         self._walk_seconds: dict[str, float] = {}
 
     def run(self) -> None:
-        """Walk until the stop."""
-        while not self._stop.is_set():
+        """Walk until the stop, each root in a thread of its own: a file system may hang.
+
+        Raises what ends one of these threads.
+        """
+        threads: dict[str, threading.Thread] = {}
+        failures: SimpleQueue[BaseException] = SimpleQueue()
+        while not self._stop.is_set() and failures.empty():
             self.wakeup.clear()
-            with self._runtime.borrow() as runtime:
-                walked = [self._reconcile(root, runtime) for root in runtime.roots.all]
-            if not any(walked):
-                self.wakeup.wait(IDLE)
+            for name in [root.name for root in self._runtime.current.roots.all]:
+                if name not in threads or not threads[name].is_alive():
+                    work = partial(self._run_root, name, failures)
+                    threads[name] = threading.Thread(
+                        target=work, name=f"reconciler-{name}", daemon=True
+                    )
+                    threads[name].start()
+            self.wakeup.wait(IDLE)
+            with self._due:
+                self._due.notify_all()
+        if self._stop.is_set():
+            for thread in threads.values():
+                thread.join()
+        if not failures.empty():
+            raise failures.get()
+
+    def _run_root(self, name: str, failures: SimpleQueue[BaseException]) -> None:
+        """Walk one root until the stop, or until it is no longer configured."""
+        try:
+            while not self._stop.is_set() and failures.empty():
+                with self._runtime.borrow() as runtime:
+                    root = next((root for root in runtime.roots.all if root.name == name), None)
+                    walked = root is not None and self._reconcile(root, runtime)
+                if root is None:
+                    return
+                if not walked:
+                    with self._due:
+                        self._due.wait(IDLE)
+        except BaseException as error:  # noqa: BLE001  # raised by ``run``
+            failures.put(error)
 
     def _reconcile(self, root: WatchedRoot, runtime: Runtime) -> bool:
         """Walk a root if that is due; return whether there was anything to do."""
         began, now = time.monotonic(), self._clock()
-        if began < self._not_before.get(root.name, 0.0):
+        hanging = RESPONSE_PROBE.is_hanging(root.path)
+        if hanging or began < self._not_before.get(root.name, 0.0):
             return False
         gaps = self._store.gaps.load_open(root.name)
         due = [gap for gap in gaps if _is_due(gap, now)]

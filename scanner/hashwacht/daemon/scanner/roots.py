@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hashwacht.core.errors import UsageError
+from hashwacht.platform.responsiveness import examine_roots
 from hashwacht.settings import OptionValue, RootSettings
 from hashwacht.walk.rules import ExclusionRule, ExclusionRules, literal_rule, parse_rules
 
@@ -68,7 +69,11 @@ class Roots:
         self._arguments, self._in_hand = (roots, rules, own, in_hand), in_hand
         self._configured = {root.name: os.fsencode(root.directory) for root in roots}
         self._lock = threading.Lock()
-        paths = {name: os.path.realpath(path) for name, path in self._configured.items()}
+        hanging = examine_roots(self._configured.values())
+        paths = {
+            name: path if path in hanging else os.path.realpath(path)
+            for name, path in self._configured.items()
+        }
         if len(set(paths.values())) < len(paths):
             raise UsageError(
                 "two roots are the same directory",
@@ -103,7 +108,12 @@ class Roots:
     @property
     def has_moved(self) -> bool:
         """True if a symbolic link in the path of a root leads to another directory now."""
-        return any(os.path.realpath(self._configured[root.name]) != root.path for root in self.all)
+        hanging = examine_roots([root.path for root in self.all])
+        return any(
+            os.path.realpath(self._configured[root.name]) != root.path
+            for root in self.all
+            if root.path not in hanging
+        )
 
 
 def _resolve(

@@ -18,11 +18,13 @@ from hashwacht.core.errors import Interrupted, UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.core.types import FileId, Outcome
 from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents, account_directory
+from hashwacht.daemon.scanner.dispatcher import HANGING_RETRY
 from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.engine.compare import DirectoryComparer, Freshness, required_freshness, unscanned
 from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.responsiveness import RESPONSE_PROBE
 from hashwacht.settings import UndeterminedAction
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry
@@ -195,6 +197,10 @@ class TreeWalker:
 
     def _walk(self, entry: JournalEntry, runtime: Runtime) -> None:
         root = runtime.roots.innermost(entry.path)
+        if root is not None and RESPONSE_PROBE.is_hanging(root.path):
+            later = {entry: self._clock() + HANGING_RETRY}
+            retry_until(lambda: self._store.journal.postpone(later), self._stop)
+            return
         result = CompareResult()
         if root is not None:
             try:

@@ -20,6 +20,7 @@ from hashwacht.core.watch_events import (
 )
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.platform.mounts import is_remote
+from hashwacht.platform.responsiveness import examine_roots
 from hashwacht.storage.gaps import Gap, RootHeartbeat
 from hashwacht.storage.store import Store
 
@@ -78,6 +79,7 @@ class WatchMonitor:
         self._canaries: Canaries | None = None
         self._roots: Roots | None = None
         self._canary_due = -math.inf
+        self._hanging: frozenset[bytes] = frozenset()
         self._checking, self._closed = threading.Lock(), False
         self._began = self._checked = monotonic()
         self._reported: dict[tuple[str, Cause], float] = {}
@@ -111,6 +113,7 @@ class WatchMonitor:
             lasting = [gap.id for gap in gaps if gap.cause is not Cause.UNLISTED]
             self._store.gaps.record_end(lasting, self._clock())
             watched = tuple(Root(root.name, root.path) for root in roots.all)
+            self._hanging = examine_roots([root.path for root in watched])
             self._watch.start(watched, self._listener)
             self._record_start(roots)
             self._canaries, self._canary_due = self._make_canaries(watched), -math.inf
@@ -143,6 +146,7 @@ class WatchMonitor:
     def _check(self, journaled_until: float, canary_interval: float) -> None:
         assert self._canaries is not None
         assert self._roots is not None
+        self._examine_roots(self._roots)
         self._watch.maintain()
         if self._clock() - journaled_until <= MAX_LAG:
             for missed in self._canaries.overdue():
@@ -158,6 +162,15 @@ class WatchMonitor:
         self._record_heartbeats(self._roots, journaled_until)
         self._checked = self._monotonic()
 
+    def _examine_roots(self, roots: Roots) -> None:
+        """Report roots whose file system has stopped responding; nothing touches them then."""
+        hanging = examine_roots([root.path for root in roots.all])
+        for root in roots.all:
+            if root.path in hanging - self._hanging:
+                detail = "its file system does not respond"
+                self._listener.report_missed(MissedEvents(root.name, Cause.UNMOUNTED, detail))
+        self._hanging = hanging
+
     @property
     def problem(self) -> str:
         """The reason why no root can be relied on to be watched, if there is one."""
@@ -172,7 +185,8 @@ class WatchMonitor:
         if gap.ended is not None or root is None:
             return False
         if gap.cause is Cause.UNMOUNTED:
-            return directory_id(gap.path or root.path) is not None
+            hanging = root.path in self._hanging
+            return not hanging and directory_id(gap.path or root.path) is not None
         if gap.cause is Cause.REMOTE:
             return not self._remote(gap.path or root.path)
         reported = self._reported.get((gap.root, gap.cause), self._began)
@@ -191,7 +205,9 @@ class WatchMonitor:
         heartbeats = [
             RootHeartbeat(root.name, root.path, at, *identity)
             for root in roots.all
-            if root.name not in unwatched and (identity := directory_id(root.path))
+            if root.name not in unwatched
+            and root.path not in self._hanging
+            and (identity := directory_id(root.path))
         ]
         self._store.gaps.record_heartbeats(heartbeats)
 

@@ -1,0 +1,80 @@
+"""Whether file systems respond: a system call on a dead file server (NFS) returns never or late.
+
+Each directory is examined in a thread of its own.  While that thread hangs, the directory counts as
+hanging and no further thread is started for it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing, suppress
+
+from hashwacht.platform.mounts import Mounts
+
+PATIENCE = 5.0
+"""Seconds within which a file system must respond."""
+
+
+class ResponseProbe:
+    """Examines directories, and records which of them hang.  Thread-safe."""
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._lock = threading.Lock()
+        self._unanswered: dict[bytes, threading.Thread] = {}
+        self._hanging: dict[bytes, bool] = {}
+
+    def examine(self, directories: Mapping[bytes, Iterable[bytes]]) -> frozenset[bytes]:
+        """Return the keys of which a path hangs, and record them for :meth:`is_hanging`.
+
+        Waits for all of them together, and not at all for one that hung before.
+        """
+        with self._lock:
+            asked = {path for paths in directories.values() for path in paths}
+            new = {path: self._start(path) for path in asked - self._unanswered.keys()}
+            deadline = time.monotonic() + self._patience
+            for thread in new.values():
+                thread.join(max(0.0, deadline - time.monotonic()))
+            threads = (self._unanswered | new).items()
+            self._unanswered = {path: thread for path, thread in threads if thread.is_alive()}
+            self._hanging |= {
+                key: not self._unanswered.keys().isdisjoint(paths)
+                for key, paths in directories.items()
+            }
+            return frozenset(key for key in directories if self._hanging[key])
+
+    def is_hanging(self, key: bytes) -> bool:
+        """Return whether the last examination found that the key hangs.  Touches no file."""
+        return self._hanging.get(key, False)
+
+    @staticmethod
+    def _start(path: bytes) -> threading.Thread:
+        thread = threading.Thread(target=_examine, args=(path,), name="probe", daemon=True)
+        thread.start()
+        return thread
+
+
+def _examine(path: bytes) -> None:
+    with suppress(OSError):
+        os.lstat(path)
+        os.statvfs(path)
+
+
+RESPONSE_PROBE = ResponseProbe()
+"""One for the process; its keys are the paths of roots."""
+
+
+def examine_roots(roots: Iterable[bytes]) -> frozenset[bytes]:
+    """Return the directories on, or with, network file systems that do not respond now."""
+    with closing(Mounts()) as mounts:
+        remote = {
+            root: [
+                *([root] if (here := mounts.find(root)) is not None and here.remote else ()),
+                *(mount.point for mount in mounts.below(root) if mount.remote),
+            ]
+            for root in roots
+        }
+    return RESPONSE_PROBE.examine(remote)
