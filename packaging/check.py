@@ -79,7 +79,7 @@ def check_layers() -> None:
     import grimp
 
     run("lint-imports")
-    # The tool's own count includes third-party packages; its graph tells them apart.
+    # The tool's own count includes third-party packages; its graph distinguishes them.
     graph = grimp.build_graph("hashwacht", "hashwacht_plugins", include_external_packages=True)
     modules = [name for name in graph.modules if not graph.is_module_squashed(name)]
     expected = tracked("scanner/hashwacht", "plugins/hashwacht_plugins")

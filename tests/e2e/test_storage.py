@@ -44,7 +44,7 @@ EXPECTED = {
     b"dave/broken.jpg": "undetermined",
     b"wp/default.jpg": "suppressed",
 }
-"""Everything that is told; all the rest is no match."""
+"""The expected results; every other file has no match."""
 
 
 @pytest.fixture(scope="module")

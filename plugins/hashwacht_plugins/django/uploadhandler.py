@@ -122,7 +122,7 @@ class HashwachtUploadHandler(FileUploadHandler):  # type: ignore[misc]  # as abo
         return list(handlers[handlers.index(self) + 1 :])
 
     def _pass_on(self) -> Any:
-        """Give the held chunks to the following handlers, as Django's own parser does.
+        """Pass the held chunks to the following handlers, as Django's own parser does.
 
         A handler that skips the file ends the upload: the parser would take what it has of it.
         """

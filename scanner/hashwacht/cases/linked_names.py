@@ -53,7 +53,7 @@ class LinkedNames:
         self._ledger.store.journal.record(names, Lane.UPLOAD, transaction.now)
 
     def _search(self, transaction: LedgerTransaction) -> None:
-        """Have all roots walked, unless that was done lately."""
+        """Request a walk of all roots, unless one was requested recently."""
         now = transaction.now
         if 0 <= now - self._walked_at < WALK_INTERVAL:
             return

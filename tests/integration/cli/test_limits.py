@@ -29,7 +29,7 @@ def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, harness: Ca
     for number in range(5):
         harness.apply(harness.file(f"{number}.png", uid=5000 + number))
     (program.home / "state/quarantine").rename(program.home / "away")
-    (program.home / "state/quarantine").touch()  # where the vault was, nothing can be written
+    (program.home / "state/quarantine").touch()  # nothing can be written in place of the vault
     result = program.run("limits", "approve", "1", *REASON)
     assert b"limit 1: 3 files approved\n3 actions failed" in result.stdout
     assert [location.state for location in harness.locations()][2:] == ["held"] * 3
@@ -45,7 +45,7 @@ def test_a_flood_is_stood_down_and_recalled(program: Program, harness: CaseHarne
     assert at(paths[4]).exists()
     assert program.run("limits", "reinstate", "1", *REASON).returncode == 0
     left = [location for location in harness.locations() if location.state == "quarantined"]
-    assert len(left) == 2 + 2, "the limit counts again"
+    assert len(left) == 2 + 2, "the limit applies again"
     assert [
         line["decision"] for line in objects(program.run("limits", "list", "--json").stdout)
     ] == ["open"]
@@ -108,9 +108,7 @@ def test_the_audit_log_is_shown_verified_and_compared(
     (noted,) = objects(program.run("audit", "show", "--act", "noted", "--json").stdout)
     assert noted["facts"]["text"] == "x"
     result = program.run("audit", "show", "--act", "note")
-    assert (result.returncode, b"noted" in result.stderr) == (2, True), (
-        "no silence for a wrong word"
-    )
+    assert (result.returncode, b"noted" in result.stderr) == (2, True), "a wrong word is reported"
     assert program.run("audit", "show", "--act", "destroyed").stdout == b"No matching entries.\n"
     log = program.home / "state" / "audit.jsonl"
     lines = log.read_bytes().splitlines(keepends=True)

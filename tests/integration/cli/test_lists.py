@@ -1,4 +1,4 @@
-"""Imports as an operator sees them: what is taken, what is left out, what is damaged."""
+"""Imports as an operator sees them: what is accepted, left out, or damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EMPTY = hashlib.md5(b"").hexdigest()
 
 @pytest.fixture
 def site(program: Program) -> Path:
-    """Create a site with files that are empty, and one that a list knows."""
+    """Create a site with empty files and a listed one."""
     directory = program.home / "site"
     directory.mkdir()
     for name in ("__init__.py", ".gitkeep", "index.html"):

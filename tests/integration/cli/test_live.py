@@ -1,4 +1,4 @@
-"""A run as it is shown on a terminal, in a pipe, and to a program."""
+"""The display of a run on a terminal, in a pipe, and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.program import PROGRAM, Program, objects
 
 @pytest.fixture
 def storage(program: Program) -> Path:
-    """Write a storage with a known picture, a file, and a hostile name."""
+    """Write a storage with a listed picture, a file, and a hostile name."""
     root = program.home / "storage"
     root.mkdir()
     Image.effect_noise((300, 200), 80).convert("RGB").save(root / "known.png")
@@ -30,7 +30,7 @@ def storage(program: Program) -> Path:
 
 
 def on_terminal(program: Program, *arguments: str | Path, stdout: int | None = None) -> str:
-    """Run it on a terminal of 100 columns; give all that the terminal was sent."""
+    """Run the program on a terminal of 100 columns; return its output."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
         [PROGRAM, *arguments],
@@ -45,14 +45,14 @@ def on_terminal(program: Program, *arguments: str | Path, stdout: int | None = N
         while chunk := os.read(master, 4096):
             output += chunk
     except OSError:
-        pass  # the other end was closed: Linux says EIO
+        pass  # the other end was closed, which Linux reports as EIO
     process.wait(timeout=30)
     os.close(master)
     return output.decode()
 
 
 def plain(sent: str) -> str:
-    """Take out what only moves the cursor or colours."""
+    """Remove cursor movements and colours."""
     return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", sent)
 
 

@@ -1,4 +1,4 @@
-"""``scan --profile`` tells where the time went."""
+"""``scan --profile`` shows how the time was spent."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from support.daemon.daemon_harness import DaemonHarness, Service, digest
 from support.scan_harness import ScanHarness
 
 FILES = int(os.environ.get("HASHWACHT_OUTAGE", "120"))
-"""Files that come while nobody answers."""
+"""Files that arrive during the outage."""
 
 
 @dataclass

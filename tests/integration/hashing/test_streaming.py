@@ -38,7 +38,7 @@ CONTENTS = {
 
 
 def piecewise(pool: WorkerPool, content: bytes, places: Sequence[int]) -> Fingerprint:
-    """Have it come in in pieces that end at these places."""
+    """Stream the content in pieces that end at these positions."""
     ahead = pool.open_stream()
     assert ahead is not None
     with tempfile.TemporaryFile(buffering=0) as file:

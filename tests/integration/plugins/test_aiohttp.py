@@ -172,10 +172,10 @@ def test_a_client_that_vanishes_leaves_no_file_open(checker: Checker, tmp_path: 
         _, writer = await asyncio.open_connection(client.host, client.port)
         head = b"PUT /a HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999\r\n\r\n"
         writer.write(head + b"x" * 100_000)
-        while not spooled():  # noqa: ASYNC110  # the server does it by itself
+        while not spooled():  # noqa: ASYNC110  # the server does that without a signal
             await asyncio.sleep(0.01)
         writer.close()
-        while not site.received:  # noqa: ASYNC110  # the server notices by itself
+        while not site.received:  # noqa: ASYNC110  # the server detects that without a signal
             await asyncio.sleep(0.01)
 
     site.run(vanish)

@@ -24,7 +24,7 @@ from importlib.metadata import version
 import pytest
 name, expected, tests = sys.argv[1:]
 assert version(name).startswith(expected), version(name)
-# An old version on new libraries is told by them what it should have become.
+# New libraries warn an old version of deprecated uses.
 sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "-W", "ignore::DeprecationWarning", tests]))
 """
 

@@ -81,7 +81,7 @@ def test_no_other_user_can_open_a_held_file_until_released(
 
 
 def _link(path: Path) -> Path:
-    """Give a file another name, where the kernel lets users link the files of others."""
+    """Add a hard link to a file, where the kernel lets users link the files of others."""
     path.with_name("later").hardlink_to(path)
     return path.with_name("later")
 

@@ -31,7 +31,7 @@ TYPES = ("md5", "pdq", "phash64", "dhash64")
 Known = list[tuple[str, str]]
 
 never = threading.Event
-"""A stop that nobody sets."""
+"""A stop event that is never set."""
 
 
 def exact(path: Path) -> dict[str, Signal]:

@@ -31,7 +31,7 @@ def clock(harness: ScanHarness) -> Clock:
 
 
 def exchange(harness: ScanHarness, path: Path, content: bytes) -> None:
-    """Give a file other bytes so that its stored identity and times are those of before."""
+    """Replace the content so that the stored identity and times match the new file."""
     path.write_bytes(content)
     with Store.open(harness.state) as store:
         stored = store.files.load(bytes(path.parent), bytes(path.name, "ascii"))

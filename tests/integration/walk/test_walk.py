@@ -309,7 +309,7 @@ def run(program: str, *arguments: object, before: tuple[str, ...] = ()) -> list[
         check=False,
     )
     if before and "propagation" in result.stderr:
-        pytest.skip("no mount namespace of our own is to be had here, as in a bare chroot")
+        pytest.skip("no separate mount namespace is available here, as in a bare chroot")
     assert result.returncode == 0, result.stderr
     values = json.loads(result.stdout)
     assert isinstance(values, list)

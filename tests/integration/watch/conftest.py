@@ -25,7 +25,7 @@ def mounts() -> Iterator[OwnMounts]:
     try:
         mounts = OwnMounts()
     except OSError as error:
-        pytest.skip(f"no mount namespace of our own is to be had here: {error}")
+        pytest.skip(f"no separate mount namespace is available here: {error}")
     with closing(mounts):
         yield mounts
 

@@ -241,7 +241,7 @@ def test_reaching_the_watch_limit_is_a_gap_until_it_is_raised(tmp_path: Path) ->
     command = ["unshare", "--user", "--map-root-user", *program]
     result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     if "unshare" in result.stderr and "failed" in result.stderr:
-        pytest.skip(f"no user namespace is to be had session: {result.stderr}")
+        pytest.skip(f"no user namespace is available here: {result.stderr}")
     assert result.stdout == "well\n", result.stderr
 
 

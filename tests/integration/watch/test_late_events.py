@@ -1,4 +1,4 @@
-"""Events that are read long after what they tell of: others have happened by then."""
+"""Events that are read long after they happened, when the tree has changed again."""
 
 import ctypes
 import os
@@ -23,8 +23,8 @@ RENAME_EXCHANGE = 2
 AT_FDCWD = -100
 
 
-class BusyEar(WatchRecorder):
-    """Keeps who announces a file ``busy`` until it is told to go on; so no more events are read."""
+class BlockingRecorder(WatchRecorder):
+    """Blocks in the announcement of a file ``busy``, so that no more events are read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,15 +48,15 @@ def top(tmp_path: Path) -> Path:
 def watched(top: Path, recorder: WatchRecorder) -> Iterator[tuple[InotifyRoot, WatchSession]]:
     """Watch one root."""
     root, mounts = Root("root", bytes(top)), Mounts()
-    stands = read_root_state(root, mounts)
-    assert stands is not None
-    with closing(mounts), closing(InotifyRoot(root, stands, recorder)) as watch:
-        yield watch, WatchSession(watch, recorder, top)  # type: ignore[arg-type]  # it can be tended
+    state = read_root_state(root, mounts)
+    assert state is not None
+    with closing(mounts), closing(InotifyRoot(root, state, recorder)) as watch:
+        yield watch, WatchSession(watch, recorder, top)  # type: ignore[arg-type]  # it has ``maintain``
 
 
 @contextmanager
-def nothing_read(session: WatchSession, recorder: BusyEar) -> Iterator[None]:
-    """Have everything that is done meanwhile heard of only afterwards."""
+def nothing_read(session: WatchSession, recorder: BlockingRecorder) -> Iterator[None]:
+    """Delay the reading of all events until the context ends."""
     recorder.held.clear()
     recorder.go_on.clear()
     write(session.top / "busy")
@@ -70,27 +70,27 @@ def nothing_read(session: WatchSession, recorder: BusyEar) -> Iterator[None]:
 
 
 def is_announced(session: WatchSession, path: Path) -> None:
-    """Hold a file that is written now to be announced, itself or with the tree it is in."""
+    """Check that a file written now is announced, directly or as part of a tree."""
     session.recorder.clear()
     write(path)
     session.maintain_until(lambda: session.recorder.covers(path))
 
 
 def exchange(one: Path, other: Path) -> None:
-    """Give two things one another's name, at once.  Skips where that is not to be had."""
+    """Swap two names atomically; skip where that is not possible."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "renameat2"):
         pytest.skip("the C library has no renameat2")
     paths = AT_FDCWD, bytes(one), AT_FDCWD, bytes(other)
     if libc.renameat2(*paths, RENAME_EXCHANGE) != 0:
-        pytest.skip(f"nothing can be exchanged session: {os.strerror(ctypes.get_errno())}")
+        pytest.skip(f"nothing can be exchanged here: {os.strerror(ctypes.get_errno())}")
 
 
 def test_files_in_an_unplaced_directory_are_announced_later(
     top: Path,
 ) -> None:
-    """It is watched all the time; where it is, is found out while the watch is tended."""
-    recorder = BusyEar()
+    """It is watched throughout; maintenance finds its path."""
+    recorder = BlockingRecorder()
     (top / "from/inner").mkdir(parents=True)
     (top / "above/to").mkdir(parents=True)
     with watched(top, recorder) as (watch, session):
@@ -107,8 +107,8 @@ def test_files_in_an_unplaced_directory_are_announced_later(
 
 @pytest.mark.parametrize("times", range(3, 15))
 def test_a_missing_directory_is_found_once_the_rename_is_read(top: Path, times: int) -> None:
-    """It is still in the one above it: that one has another name, which nobody has heard of."""
-    recorder = BusyEar()
+    """It is still in its parent, whose new name is not known yet."""
+    recorder = BlockingRecorder()
     (top / "above/middle/inner").mkdir(parents=True)
     with watched(top, recorder) as (watch, session):
         with nothing_read(session, recorder):
@@ -127,8 +127,8 @@ def test_a_missing_directory_is_found_once_the_rename_is_read(top: Path, times: 
 def test_a_replaced_directory_is_not_confused_with_its_successor(
     top: Path,
 ) -> None:
-    """As where a site is replaced: ``mv site old; mv new site``, and both have an upload folder."""
-    recorder = BusyEar()
+    """An example is a site replaced by ``mv site old; mv new site``, both with an upload folder."""
+    recorder = BlockingRecorder()
     (top / "site").mkdir()
     (top / "new/uploads").mkdir(parents=True)
     with watched(top, recorder) as (watch, session):
@@ -142,7 +142,7 @@ def test_a_replaced_directory_is_not_confused_with_its_successor(
 
 
 def test_directories_that_are_exchanged_stay_watched(top: Path) -> None:
-    """The kernel tells that one came to a place before it tells that the other left it."""
+    """The kernel reports the arrival of one before the departure of the other."""
     recorder = WatchRecorder()
     (top / "a/one/deep").mkdir(parents=True)
     (top / "b/other/deep").mkdir(parents=True)
@@ -157,8 +157,8 @@ def test_directories_that_are_exchanged_stay_watched(top: Path) -> None:
 
 
 def test_a_mount_below_a_renamed_directory_is_watched(top: Path, mounts: OwnMounts) -> None:
-    """The kernel tells of a mount at once, and by its path of now."""
-    recorder, watch = BusyEar(), InotifyWatch()
+    """The kernel reports a mount at once, with its present path."""
+    recorder, watch = BlockingRecorder(), InotifyWatch()
     (top / "before/point").mkdir(parents=True)
     watch.start([Root("root", bytes(top))], recorder)
     session = WatchSession(watch, recorder, top)
@@ -191,8 +191,8 @@ class SlowInotify:
 def test_a_directory_renamed_during_placing_gets_its_new_path(
     top: Path,
 ) -> None:
-    """The one thread finds it at a place, the other hears that it has left that; in this order."""
-    recorder = BusyEar()
+    """One thread locates it, then the other reads that it was moved."""
+    recorder = BlockingRecorder()
     (top / "from").mkdir()
     (top / "to").mkdir()
     with watched(top, recorder) as (watch, session):
@@ -203,12 +203,12 @@ def test_a_directory_renamed_during_placing_gets_its_new_path(
             (top / "from/inner").rename(top / "to/renamed")
             mark = top / "mark"
             write(mark)
-            with recorder.changed:  # the reader may be kept waiting, so this need not happen
+            with recorder.changed:  # the reader may be blocked, so this may not happen
                 recorder.changed.wait_for(lambda: recorder.covers(mark), 0.5)
 
         with nothing_read(session, recorder):
             (top / "from/inner").mkdir()
-            tree._inotify = SlowInotify(tree._inotify, rename)  # type: ignore[assignment]  # its likeness
+            tree._inotify = SlowInotify(tree._inotify, rename)  # type: ignore[assignment]  # a stand-in
             tree.uncertain.add(tree.directories.find(bytes(top / "from")).wd)  # type: ignore[union-attr]  # it is there
             session.watch.maintain()
         is_announced(session, top / "to/renamed/file")
@@ -217,7 +217,7 @@ def test_a_directory_renamed_during_placing_gets_its_new_path(
 
 
 class SlowRecorder(WatchRecorder):
-    """Takes its time now and then, so that events are read late."""
+    """Sleeps at times, so that events are read late."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()
@@ -231,7 +231,7 @@ class SlowRecorder(WatchRecorder):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_file_is_announced_however_late_events_are_read(top: Path, seed: int) -> None:
-    """Tended after every step: it finds much that is only told of later."""
+    """Maintenance after every step finds many changes before their events are read."""
     recorder, watch, outside = SlowRecorder(seed), InotifyWatch(), top.parent / "outside"
     outside.mkdir()
     watch.start([Root("root", bytes(top))], recorder)

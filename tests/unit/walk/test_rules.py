@@ -1,4 +1,4 @@
-"""The rules by themselves: what is read, what is refused, and agreement with git."""
+"""The exclusion rules: what is accepted, what is refused, and agreement with git."""
 
 import contextlib
 import os
@@ -114,7 +114,7 @@ def test_only_the_kernels_own_views_are_excluded_from_the_start() -> None:
 
 
 def test_a_hostile_name_cannot_make_a_rule_slow() -> None:
-    """A million steps at most; without the limit on stars this would run for hours."""
+    """It takes a million steps at most; without the limit on asterisks, hours."""
     rules = ExclusionRules(parse_rules(["*a*a*a", "**/a/*b*b/c"], "test"))
     assert rules.decide(b"/a/" + b"a" * 254 + b"x", directory=False) is None
 
@@ -187,7 +187,7 @@ def ask_git(top: Path, paths: list[bytes]) -> dict[bytes, int]:
 
 
 def valid(texts: list[str]) -> list[str]:
-    """Leave out what we refuse; the tests above say what that is."""
+    """Drop the rules that are refused, which the tests above cover."""
     patterns = []
     for text in texts:
         with contextlib.suppress(ConfigurationError):

@@ -1,4 +1,4 @@
-"""The tree of watched directories, against a plain model of it."""
+"""The tree of watched directories, compared with a plain model."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -8,7 +8,7 @@ from hashwacht.watch.directory_tree import DirectoryTree, WatchedDirectory
 
 
 def tree(*paths: bytes) -> DirectoryTree:
-    """Watch these directories below /srv, the outer ones first."""
+    """Return a tree that watches these directories below /srv, parents first."""
     tree = DirectoryTree(b"/srv", WatchedDirectory(1, 0, 1))
     for number, path in enumerate(paths, 2):
         above, _, name = path.rpartition(b"/")
@@ -56,7 +56,7 @@ def test_the_root_of_all_has_plain_paths() -> None:
 
 
 class Model(RuleBasedStateMachine):
-    """Every directory has a path of its own, or none; the model keeps them in a dictionary."""
+    """Every directory has a unique path or none; the model stores them in a dictionary."""
 
     names = st.sampled_from([b"a", b"b", b"c"])
 

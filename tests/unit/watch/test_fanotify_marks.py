@@ -1,4 +1,4 @@
-"""What the watcher says of files whose paths it cannot tell: seldom, and never too little."""
+"""The watcher's gaps for files whose paths it cannot resolve: rare, and never too narrow."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.6]), st.sampled_from(["
 
 @given(EVENTS)
 def test_no_write_comes_after_its_announcement(events: list[tuple[float, str]]) -> None:
-    """However the events follow one another: the last write is announced at or after its time."""
+    """In any order of events, the last write is announced at or after its time."""
     clock = Clock()
     queue, writes = AnnouncementQueue(10, clock), RecentWrites(clock)
     last_write = announced = -1.0
@@ -172,7 +172,7 @@ NAMES = st.tuples(st.sampled_from(["one", "two"]), st.integers(0, 30))
 
 @given(st.integers(1, 20), st.lists(st.one_of(NAMES, st.integers(0, 8)), max_size=120))
 def test_nothing_is_lost(limit: int, steps: list[tuple[str, int] | int]) -> None:
-    """Whatever was announced is taken afterwards, or its root is said to be missed afterwards."""
+    """Whatever was announced is drained later, or its root is reported as missed."""
     queue = AnnouncementQueue(limit)
     owed: set[tuple[str, bytes]] = set()
 

@@ -1,4 +1,4 @@
-"""Exact and radius search in index files, against brute force."""
+"""Exact and radius search in index files, compared with brute force."""
 
 from __future__ import annotations
 
@@ -59,14 +59,14 @@ def _random(count: int, width: int, rng: np.random.Generator) -> Rows:
 
 
 def _clustered(count: int, width: int, rng: np.random.Generator) -> Rows:
-    """Correlated values: a few centres, and neighbours of them."""
+    """Return correlated values: a few centres and their neighbours."""
     centres = _random(3, width, rng)
     chosen = centres[rng.integers(0, 3, count)]
     return np.array([_near(row, int(rng.integers(0, 24)), rng) for row in chosen])
 
 
 def _one_sided(count: int, width: int, rng: np.random.Generator) -> Rows:
-    """All in the same bucket of every band but one: what an adversary would plant."""
+    """Return values in the same bucket of every band but one, as an adversary would plant."""
     values = np.zeros((count, width), np.uint8)
     values[:, -1] = rng.integers(0, 256, count)
     values[:, -2] = rng.integers(0, 256, count)
@@ -89,7 +89,7 @@ def directory() -> Iterator[Path]:
 def test_radius_search_finds_exactly_what_brute_force_finds(
     directory: Path, kind: str, bits_and_radius: tuple[int, int], plan: tuple[int, int, int]
 ) -> None:
-    """Over the whole radius: queries planted at every distance from 0 to beyond it."""
+    """Queries are planted at every distance from 0 to beyond the radius."""
     (bits, radius), (seed, count, wide) = bits_and_radius, plan
     rng = _from(seed)
     values = np.unique(KINDS[kind](count, bits // 8, rng), axis=0)
@@ -105,7 +105,7 @@ def test_radius_search_finds_exactly_what_brute_force_finds(
 
 @pytest.mark.parametrize(("width", "radius"), [(32, 31), (8, 8)])
 def test_bands_alone_have_full_recall(directory: Path, width: int, radius: int) -> None:
-    """The radius is reached without a scan, or the test above would only have tested that."""
+    """The radius is reached without a full search, which would hide a defect of the bands."""
     rng = _from(11)
     values = np.unique(_random(20_000, width, rng), axis=0)
     index = RadiusIndex(_index(directory, values))
@@ -144,7 +144,7 @@ def test_bands_are_disjoint_and_allowances_exceed_the_radius(
 
 @pytest.mark.parametrize("radius", [31, 41])
 def test_mixed_bands_have_full_recall(directory: Path, radius: int) -> None:
-    """As a list of some hundred thousand has them; the second radius is that of quick hashes."""
+    """A list of some hundred thousand has them; the second radius is that of quick hashes."""
     rng = _from(12)
     values = np.unique(_random(300_000, 32, rng), axis=0)
     file = _index(directory, values)
@@ -178,7 +178,7 @@ def test_keys_of_one_value_are_those_of_many(directory: Path, width: int) -> Non
 def test_exact_search_finds_exactly_the_equal_rows(
     directory: Path, values: Sequence[tuple[int, int, int]], asked: tuple[int, int, int]
 ) -> None:
-    """Values that overlap each other when laid end to end, in crowded buckets."""
+    """The values overlap each other when concatenated, in crowded buckets."""
     table = np.array(values, np.uint8)
     unique = np.unique(table, axis=0)
     index = ExactIndex(_index(directory, table))
@@ -188,7 +188,7 @@ def test_exact_search_finds_exactly_the_equal_rows(
 
 
 def test_value_found_across_two_records_is_not_taken_for_one(directory: Path) -> None:
-    """Laid end to end, the two records hold the second one twice."""
+    """The concatenation of the two records contains the second one twice."""
     index = ExactIndex(_index(directory, np.array([[0, 1, 0], [1, 0, 1]], np.uint8)))
     assert list(index.rows(b"\1\0\1")) == [1]
     assert not index.rows(b"\1\0\0")

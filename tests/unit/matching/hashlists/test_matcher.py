@@ -1,4 +1,4 @@
-"""What installed lists answer."""
+"""The answers of installed lists."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _ask(matcher: HashListMatcher, *signals: Signal) -> Answer:
 
 
 def _flipped(signal: Signal, bits: int) -> Signal:
-    """Give a signal that differs in the last *bits* bits."""
+    """Return a signal that differs in the last *bits* bits."""
     value = int(signal.value, 16) ^ ((1 << bits) - 1)
     return Signal(signal.type, f"{value:0{len(signal.value)}x}")
 
@@ -90,7 +90,7 @@ def test_a_known_good_list_alone_judges_nothing(lists: HashLists, matcher: HashL
 def test_known_good_picture_hash_excuses_only_itself(
     lists: HashLists, matcher: HashListMatcher
 ) -> None:
-    """Its radius is 0 unless the list says otherwise."""
+    """Its radius is 0 unless the list sets another."""
     _install(lists, ListMetadata("police"), f"pdq {'00' * 32}")
     _install(lists, ListMetadata("themes", known_good=True), str(PDQ))
     assert _ask(matcher, PDQ).matches[0].known_good
@@ -194,7 +194,7 @@ def test_closed_matcher_says_so(lists: HashLists, matcher: HashListMatcher) -> N
 
 
 def test_revision_follows_the_lists(lists: HashLists, matcher: HashListMatcher) -> None:
-    """Every change gives another, the former state the former one, the same content the same."""
+    """Every change gives another revision, and equal content the same one."""
     revisions = [matcher.revision]
     _install(lists, ListMetadata("a"), str(MD5))
     revisions.append(matcher.revision)

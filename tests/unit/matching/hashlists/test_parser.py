@@ -1,4 +1,4 @@
-"""Reading hash lists as strangers write them."""
+"""Parsing hash lists from foreign sources."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_malformed_json_line_is_rejected_completely(line: str, reason: str) ->
 
 @pytest.mark.parametrize("row", [f"{MD5}", f"a,{MD5},b", f'"a,{MD5}', ",", f"\n,{SHA1}"])
 def test_row_that_does_not_fit_its_header_is_malformed(row: str) -> None:
-    """A quote that is never closed spoils its own line only."""
+    """An unclosed quote damages its own line only."""
     entries, malformed = _read(f"id,md5\n{row}\n1,{MD5}\n".encode())
     assert entries == [_entry("md5", MD5, "1")]
     assert len(malformed) == 1

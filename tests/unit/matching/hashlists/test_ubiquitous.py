@@ -106,7 +106,7 @@ def test_list_of_ubiquitous_contents_alone_is_no_list(lists: HashLists) -> None:
 
 
 def _forget_screening(lists: HashLists) -> None:
-    """Rewrite the manifest as versions wrote it that did not look for ubiquitous entries."""
+    """Rewrite the manifest as versions without the screening wrote it."""
     path = lists.directory / MANIFEST
     document = json.loads(path.read_text())
     for fields in document["lists"]:

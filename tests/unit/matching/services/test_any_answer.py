@@ -56,7 +56,7 @@ GENUINE: Sequence[object] = (
         }
     },
 )
-"""An answer of each service; lies are made by changing one part of it."""
+"""An answer of each service; false answers differ in one part."""
 
 LIES: st.SearchStrategy[object] = (
     st.sampled_from(
