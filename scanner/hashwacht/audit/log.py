@@ -111,10 +111,12 @@ class AuditLog:
         """
         self.append_all(who, [(act, facts)])
 
-    def append_all(self, who: str, acts: Sequence[tuple[str, Mapping[str, JSON]]]) -> None:
-        """Record several acts, all or none of them."""
+    def append_all(
+        self, who: str, acts: Sequence[tuple[str, Mapping[str, JSON]]]
+    ) -> Checkpoint | None:
+        """Record several acts, all or none of them; return a checkpoint of the last of them."""
         if not acts:
-            return
+            return None
         with self._writing() as fd:
             size = os.fstat(fd).st_size
             last, junk, is_complete = _read_end(fd, size, self.path)
@@ -126,6 +128,7 @@ class AuditLog:
                 last = _checkpoint(line)
                 lines += line
             _write_all(fd, size, lines)
+            return last
 
     def entries(self) -> Iterator[AuditEntry]:
         """Yield the present entries, oldest first; lines that are not entries are skipped."""

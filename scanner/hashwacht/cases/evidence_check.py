@@ -1,7 +1,8 @@
 """The cross-check of audit log, storage, vault and holds: each must have what the others record.
 
 One of them alone can be intact and yet be an older copy, or lack an entry.  Together they show it:
-every case and file in the log is in the storage in the state of its last act, every sealed file
+both end with the same act, every case and file in the log is in the storage in the state of its
+last act, every sealed file
 has its vault entry with the record that the log knows, every held file has the record of its hold,
 and the other way round.  All of them replaced by one older copy is shown only by a checkpoint that
 is kept elsewhere (see :mod:`hashwacht.audit.log`).
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from hashwacht.audit.log import AuditEvent, AuditLog
@@ -18,6 +20,7 @@ from hashwacht.cases.actions import INTERRUPTED_STATES
 from hashwacht.cases.case_locations import UNDETERMINED
 from hashwacht.cases.ledger import CaseLock
 from hashwacht.cases.recorded_evidence import RecordedEvidence, RecordedFile
+from hashwacht.core.text import plural
 from hashwacht.core.types import FileId
 from hashwacht.quarantine.hold import FileHolder
 from hashwacht.quarantine.record import EntryRecord, EntryState
@@ -81,13 +84,19 @@ class EvidenceCheck:
         """
         if not self._compare():
             return []
-        with self._lock.acquire():
+        with self._lock.acquire(), self._transaction():
             return self._compare()
 
+    def _transaction(self) -> AbstractContextManager[object]:
+        """Keep other processes from writing to the storage meanwhile."""
+        return nullcontext() if self._store is None else self._store.transaction()
+
     def _compare(self) -> list[EvidenceFinding]:
-        recorded = RecordedEvidence.replay(self._audit.entries())
+        head = None if self._store is None else self._store.cases.load_audit_head()
+        recorded = RecordedEvidence.replay(self._audit.entries(), head)
         files = {(file.key, file.number): file for file in self._locations()}
         findings = [
+            *_check_head(recorded),
             *self._check_cases(recorded),
             *self._check_files(recorded, files),
             *self._check_vault(recorded, files),
@@ -167,6 +176,19 @@ class EvidenceCheck:
         if file.record and not _is_recorded(record, file.record):
             return "its record was changed after the act that the audit log describes"
         return ""
+
+
+def _check_head(recorded: RecordedEvidence) -> Iterator[EvidenceFinding]:
+    """Compare the ends of log and storage: each transaction writes to both."""
+    if recorded.head is None:
+        return
+    if not recorded.has_head:
+        problem = f"it lacks entry {recorded.head[0]}, to which the storage belongs"
+        yield EvidenceFinding("audit log", f"{problem}: it was cut, or is another copy")
+    elif recorded.later_acts:
+        acts = plural(recorded.later_acts, "act")
+        problem = f"it lacks the last {acts} of the audit log: it is an older copy, or a crash"
+        yield EvidenceFinding("storage", f"{problem} interrupted it")
 
 
 def _is_recorded(record: EntryRecord, digest: str) -> bool:

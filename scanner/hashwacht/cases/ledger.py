@@ -7,7 +7,7 @@ finds *pending* was left so by a crash.  The lock ends with its process (flock(2
 A ``LedgerTransaction`` is one durable transaction of the storage, with its audit entries and
 notices.  The entries are on disk before the transaction is committed, so nothing is recorded that
 the audit log lacks; a crash between the two can repeat entries, with the same case and file
-numbers.
+numbers.  The storage keeps the number and hash of the last entry that it belongs to.
 """
 
 from __future__ import annotations
@@ -162,7 +162,9 @@ class Ledger:
         with self.store.transaction(durable=True):
             transaction = LedgerTransaction(self, self.clock())
             yield transaction
-            self.log.append_all(self.who, transaction.entries)
+            head = self.log.append_all(self.who, transaction.entries)
+            if head is not None:
+                self.store.cases.record_audit_head(head.seq, head.hash)
 
     def case_file(self, case: Case, limit: int = MAX_LISTED) -> CaseFile:
         """Return everything about a case, with its newest locations and notes."""

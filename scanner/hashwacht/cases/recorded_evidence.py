@@ -63,24 +63,37 @@ class RecordedFile:
             self.record = _text(facts, "record")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RecordedEvidence:
-    """Cases by number, files by content and number, and the findings that people accepted."""
+    """Cases by number, files by content and number, and the findings that people accepted.
 
+    *head* is the last entry that the storage knows (number and hash), None if it knows none;
+    *has_head*: the log has it.  *later_acts* counts the acts on cases and limits after it.
+    """
+
+    head: tuple[int, str] | None = None
+    has_head: bool = False
+    later_acts: int = 0
     cases: dict[int, RecordedCase] = field(default_factory=dict)
     files: dict[tuple[str, int], RecordedFile] = field(default_factory=dict)
     accepted: set[str] = field(default_factory=set)
 
     @classmethod
-    def replay(cls, entries: Iterable[AuditEntry]) -> RecordedEvidence:
+    def replay(
+        cls, entries: Iterable[AuditEntry], head: tuple[int, str] | None = None
+    ) -> RecordedEvidence:
         """Return what a log records, read from its first entry."""
-        evidence = cls()
+        evidence = cls(head)
         for entry in entries:
             evidence._add(entry)
         return evidence
 
     def _add(self, entry: AuditEntry) -> None:
         facts = entry.facts
+        if self.head == (entry.seq, entry.hash):
+            self.has_head = True
+        elif self.has_head and ("case" in facts or "limit" in facts):
+            self.later_acts += 1
         if entry.act == AuditEvent.EVIDENCE_ACCEPTED:
             findings = facts.get("findings")
             self.accepted.update(map(str, findings if isinstance(findings, list) else ()))

@@ -222,6 +222,19 @@ class Cases(DatabaseTable):
             )
             writer.execute("UPDATE cases SET updated = ? WHERE id = ?", (now, case))
 
+    def record_audit_head(self, seq: int, digest: str) -> None:
+        """Record the newest entry of the audit log, in the transaction that it is about."""
+        self._database.execute(
+            "INSERT INTO audit_heads VALUES (1, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash",
+            (seq, digest),
+        )
+
+    def load_audit_head(self) -> tuple[int, str] | None:
+        """Return number and hash of that entry; None if none was recorded yet."""
+        row = self._database.fetch_one("SELECT seq, hash FROM audit_heads")
+        return None if row is None else (int(row[0]), str(row[1]))
+
     def load_notes(self, case: int, limit: int) -> list[Note]:
         """Return the newest *limit* notes about a case, the oldest of them first."""
         rows = self._database.fetch_all(

@@ -53,6 +53,12 @@ def close(harness: CaseHarness) -> None:
     harness.decisions().close(case, WHY)
 
 
+def note(harness: CaseHarness) -> None:
+    case = harness.store.cases.load(3)
+    assert case is not None
+    harness.decisions().note(case, WHY)
+
+
 STEPS: tuple[Callable[[CaseHarness], None], ...] = (
     take,
     hold,
@@ -60,6 +66,7 @@ STEPS: tuple[Callable[[CaseHarness], None], ...] = (
     restore,
     destroy,
     close,
+    note,
 )
 PARTS = ("state.db", "audit.jsonl", "quarantine", "holds")
 
@@ -136,7 +143,7 @@ def test_an_older_copy_of_each_part_is_found(history: History, tmp_path: Path) -
                 replaced += 1
                 assert history.problems(), (part, copy.name)
                 replace_part(history.state, part, latest)
-    assert replaced >= 15
+    assert replaced >= 17
     assert history.problems() == []
 
 
@@ -210,3 +217,11 @@ def test_a_missing_storage_is_found(history: History) -> None:
     for path in history.state.glob("state.db*"):
         path.unlink()
     assert "case 1: it is in the audit log, not in the storage" in history.problems()
+
+
+def test_a_cut_end_of_the_log_is_found_without_a_checkpoint(history: History) -> None:
+    log = history.state / "audit.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join(lines[:-1]))
+    (problem,) = history.problems()
+    assert f"it lacks entry {len(lines)}" in problem

@@ -270,7 +270,27 @@ _VERSION_5: Step = (
         text TEXT NOT NULL) WITHOUT ROWID""",
 )
 
-STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6: Step = (
+    # The newest entry of the audit log that belongs to what is stored here.
+    """CREATE TABLE audit_heads (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        seq INTEGER NOT NULL,
+        hash TEXT NOT NULL)""",
+    # Action limits count accounts.
+    "DROP INDEX places_counted",
+    "DROP INDEX places_counted_by_key",
+    "CREATE INDEX places_counted ON places (root, uid, counted) WHERE counted IS NOT NULL",
+    "CREATE INDEX places_counted_by_key ON places (key, uid, counted) WHERE counted IS NOT NULL",
+)
+
+STEPS: tuple[Step, ...] = (
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_4,
+    _VERSION_5,
+    _VERSION_6,
+)
 """All steps in order; the version of a database is the number of its steps."""
 
 
