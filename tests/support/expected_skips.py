@@ -20,6 +20,7 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "user": lambda: os.geteuid() != 0,
     "no-sys-admin": lambda: not may_use_fanotify(),
     "no-boot": lambda: not os.environ.get("HASHWACHT_BOOT"),
+    "no-clients": lambda: not os.environ.get("HASHWACHT_CLIENTS"),
     "no-debian": lambda: shutil.which("dpkg-query") is None,
 }
 """Where a skip may be expected; ``make test`` installs missing programs on Debian only."""

@@ -21,6 +21,7 @@ from hashwacht_plugins.multipart.events import (
 )
 from hashwacht_plugins.multipart.framing import StreamSearch
 from hashwacht_plugins.multipart.multipart_reader import MultipartReader
+from hashwacht_plugins.multipart.urlencoded import UrlencodedReader
 from hashwacht_plugins.policy import ensure_collection
 from hashwacht_plugins.request_paths import any_form_matches
 
@@ -72,27 +73,28 @@ def body_reader_for(
     numbers = count()
     whole = any(rule.applies(request) for rule in raw)
     multipart = "multipart" in request.headers.get("content-type", "").lower()
-    if not whole and not multipart:
+    urlencoded = request.content_type == "application/x-www-form-urlencoded"
+    if not (whole or multipart or urlencoded):
         return None
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in _PLAIN and encoding not in _GZIP:
         return _Malformed(f"content encoding {encoding[:40]!r}")
-    readers: list[BodyReader] = []
-    if multipart:
-        kind = parse_content_type(request.headers["content-type"])
-        if isinstance(kind, str):
-            return _Malformed(kind)
-        readers.append(MultipartReader(kind.boundary, charset=kind.charset, numbers=numbers))
-        if encoding in _GZIP:
-            readers = [
-                CompressedBody(readers[0], max_decoded),
-                _WithoutForm(kind.boundary),
-            ]
-    if whole:
-        readers.append(_Whole(request, next(numbers)))
-        if encoding in _GZIP:
-            readers.append(CompressedBody(_Whole(request, next(numbers)), max_decoded))
-    return readers[0] if len(readers) == 1 else _Several(readers)
+    kind = parse_content_type(request.headers["content-type"]) if multipart else None
+    if isinstance(kind, str):
+        return _Malformed(kind)
+    plain: list[BodyReader] = []
+    decoded: list[BodyReader] = []
+    for readers in (plain, decoded) if encoding in _GZIP else (plain,):
+        if kind and readers is plain and encoding in _GZIP:
+            readers.append(_WithoutForm(kind.boundary))
+        elif kind:
+            readers.append(MultipartReader(kind.boundary, charset=kind.charset, numbers=numbers))
+        if urlencoded:
+            readers.append(UrlencodedReader(numbers))
+        if whole:
+            readers.append(_Whole(request, next(numbers)))
+    plain += [CompressedBody(reader, max_decoded) for reader in decoded]
+    return plain[0] if len(plain) == 1 else _Several(plain)
 
 
 class _Several:

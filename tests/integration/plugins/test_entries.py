@@ -208,3 +208,19 @@ def test_an_asgi_application_gets_no_listed_file(
     assert not asgi_site.holds(known.read_bytes())
     assert post(asgi_site, path, unknown.read_bytes()) in {200, 201}
     assert asgi_site.holds(unknown.read_bytes())
+
+
+@pytest.mark.skipif(not CLIENTS, reason="Wagtail is installed by `make test-clients`")
+def test_wagtail_stores_no_listed_image(program: Program, known: Path, unknown: Path) -> None:
+    module = "support.plugins.entries.wagtail_entries"
+    prepare = [sys.executable, "-c", f"import {module}"]  # its migrations take a while
+    subprocess.run(prepare, env=program.environment, timeout=250, check=True)
+    server = [*WAITRESS, f"{module}:app"]
+    with served(server, program) as address, httpx.Client(base_url=address, timeout=60) as editor:
+        site = Site(address, program.home / "stored")
+        site.clear()
+        for path, status in ((known, 403), (unknown, 302)):
+            files = {"file": (path.name, path.read_bytes(), "image/png")}
+            answer = editor.post("/images/add/", data={"title": "a", "collection": 1}, files=files)
+            assert answer.status_code == status, answer.text
+            assert site.holds(path.read_bytes()) == (status == 302)

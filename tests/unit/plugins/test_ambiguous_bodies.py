@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
+from urllib.parse import quote_plus, urlencode
 
 import pytest
 
@@ -26,6 +27,7 @@ GZIP = gzip.compress(b"<svg/>", mtime=0)
 DEFLATE = zlib.compress(b"<svg/>")
 LATIN = "GIF89a\0 \u00e4\u00f6\u00fc".encode()
 TYPE = "multipart/form-data; boundary="
+URLENCODED = "application/x-www-form-urlencoded"
 
 
 @pytest.fixture(scope="module")
@@ -217,3 +219,19 @@ def test_a_body_without_its_end_is_refused(driver: AsgiDriver) -> None:
         assert status(driver, body[:end]) == 400
     assert status(driver, edged(file_part(SMALL))[:-20]) == 403
     assert status(driver, body[:-2]) == 200
+
+
+@pytest.mark.parametrize("content", [KNOWN, SMALL, LATIN])
+def test_a_url_encoded_field_that_may_be_a_file_is_checked(
+    driver: AsgiDriver, content: bytes
+) -> None:
+    """FastAPI's ``bytes = File()`` accepts one."""
+    for body in (b"a=b&f=" + quote_plus(content).encode(), urlencode({"f": content}).encode()):
+        assert status(driver, body + b"&c=d", content_type=URLENCODED) == 403
+    assert status(driver, b"f=" + quote_plus(OTHER * 500).encode(), content_type=URLENCODED) == 200
+
+
+@pytest.mark.parametrize("field", [b"%00;x", b"%00\xc3\xa4", b"%00%FF", b"%00%C3"])
+def test_an_ambiguous_url_encoded_file_is_refused(driver: AsgiDriver, field: bytes) -> None:
+    assert status(driver, b"f=" + field, content_type=URLENCODED) == 400
+    assert status(driver, b"f=" + field.replace(b"%00", b"0"), content_type=URLENCODED) == 200

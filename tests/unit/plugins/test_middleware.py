@@ -342,9 +342,11 @@ def test_an_empty_multipart_without_boundary_is_accepted(make: Make) -> None:
 
 def test_requests_without_files_are_untouched(make: Make) -> None:
     driver = make()
-    for content_type in ("application/json", "application/x-www-form-urlencoded", "text/plain"):
+    for content_type in ("application/json", "text/plain"):
         found = driver.send([b"{}"], content_type)
         assert (found.status, found.received, found.findings) == (200, b"{}", None)
+    found = driver.send([b"password=secret"], "application/x-www-form-urlencoded")
+    assert (found.status, found.received, found.findings.files) == (200, b"password=secret", [])
 
 
 def test_raw_bodies_are_files_where_the_developer_says_so(make: Make) -> None:
