@@ -15,6 +15,9 @@ TAIL = 4096
 """Bytes of the body that are always held back: more than a delimiter and its padding."""
 
 WINDOW = 256 << 10
+"""Bytes beyond the end of a file that are read while it waits for its verdict."""
+
+IN_MEMORY = 128 << 10
 """Bytes that are held in memory; what arrives beyond them goes to the file."""
 
 STEP = 128 << 10
@@ -43,7 +46,7 @@ class HeldBytes:
             return
         self._pieces.append(piece)
         self.in_memory += len(piece)
-        if self._spooled and self.in_memory > WINDOW:
+        if self._spooled and self.in_memory > IN_MEMORY:
             self._spool()
 
     def take(self, keep: int) -> bytes:

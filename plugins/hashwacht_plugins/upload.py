@@ -4,9 +4,9 @@ No byte of a file is passed on before its verdict, because an application that w
 receives to its place would keep and serve it. With ``Policy.streaming`` a file is passed on as it
 arrives, except for its last :data:`TAIL` bytes. The end of the body always waits for all verdicts.
 
-Memory holds at most :data:`WINDOW` bytes, one chunk of the server, and as much again while it is
-parsed; what is held beyond that is in an unlinked file. :class:`hashwacht.UploadStream` bounds the
-memory for a file.
+Memory holds at most :data:`WINDOW` bytes (half of it if files are held), one chunk of the server,
+and as much again while it is parsed; what is held beyond that is in an unlinked file.
+:class:`hashwacht.UploadStream` bounds the memory for a file.
 """
 
 from __future__ import annotations

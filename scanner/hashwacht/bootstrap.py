@@ -15,7 +15,6 @@ from hashwacht.audit.log import AuditLog
 from hashwacht.core.notice import Notice
 from hashwacht.core.ports import CrashLog, Fingerprinter, Matcher
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
-from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.hashing.replanning import ReplanningFingerprinter
@@ -29,6 +28,7 @@ from hashwacht.pipeline import Pipeline
 from hashwacht.secrets import SecretSources
 from hashwacht.settings import HashlistSettings, Settings
 from hashwacht.storage.store import Store
+from hashwacht.storage.uploads import UploadQuota
 from hashwacht.uploads.backend import PartialUploadLog
 from hashwacht.walk.rules import BUILT_IN as BUILT_IN_RULES
 from hashwacht.walk.rules import ExclusionRules, literal_rule, parse_rules
@@ -52,9 +52,9 @@ def store(settings: Settings) -> Store:
     return Store.open(settings.state.path)
 
 
-def upload_contexts(settings: Settings) -> UploadContextStore:
-    """Return the store of what requests carried about uploads."""
-    return UploadContextStore(settings.state.path / "uploads")
+def upload_quota(settings: Settings) -> UploadQuota:
+    """Return how much is recorded on behalf of uploaders, and for how long."""
+    return UploadQuota(settings.uploads.max_records, settings.uploads.keep_records)
 
 
 def audit_log(settings: Settings) -> AuditLog:
@@ -92,9 +92,9 @@ def case_services(
     notify: Callable[[Notice], None] = partial(store.outbox.record, channels=channels)
     log_only: Callable[[Notice], None] = log_notice if logs else lambda _: None
     notify = with_logging(notify) if logs else notify
-    audit, uploads = audit_log(settings), upload_contexts(settings)
+    audit = audit_log(settings)
     return CaseServices(
-        ledger=Ledger(store, audit, notify, uploads, time.time, actor, log_only),
+        ledger=Ledger(store, audit, notify, store.uploads, time.time, actor, log_only),
         file_actions=FileActions(vault(settings), holder),
         lock=CaseLock(settings.state.path / LOCK_FILE_NAME),
         roots={root.name: root for root in settings.roots},

@@ -238,4 +238,4 @@ def _open_local_backend(settings: Settings) -> CheckBackend:
     except BaseException:
         store.close()
         raise
-    return LocalBackend(pipeline, ResultStorage(store, bootstrap.upload_contexts(foreground)))
+    return LocalBackend(pipeline, ResultStorage(store, bootstrap.upload_quota(foreground)))

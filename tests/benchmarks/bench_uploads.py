@@ -235,6 +235,38 @@ def bench_no_picture(kind: str, size: int, table: Table, checker: Checker) -> No
     )
 
 
+@pytest.mark.parametrize("kind", ["asgi", "wsgi"])
+@pytest.mark.parametrize(
+    ("name", "size"), [("12 MP picture", (4000, 3000)), ("100 MB, no picture", 100 * MB)]
+)
+def bench_held(
+    kind: str, name: str, size: int | tuple[int, int], table: Table, checker: Checker
+) -> None:
+    """Compare a file that is held until its verdict with one that is passed on as it arrives."""
+    middleware: Any = asgi.HashwachtMiddleware if kind == "asgi" else wsgi.HashwachtMiddleware
+
+    def streaming(app: Any) -> Any:
+        return middleware(app, checker=checker, policy=Policy(streaming=True))
+
+    content = no_picture(table, size) if isinstance(size, int) else picture(table, size)
+    body = chunks(content, UVICORN if kind == "asgi" else CHUNK)
+    with senders(ours(kind, checker), streaming, kind=kind) as (held, streamed):
+        held(body)
+        rounds = [  # alternating: the machine may be slower for a while
+            (timed(lambda: held(body)), timed(lambda: streamed(body)))
+            for _ in range(table.amount(9))
+        ]
+    whole, passed_on = (statistics.median(seconds) for seconds in zip(*rounds, strict=True))
+    table.note(
+        f"upload over {kind}, {name}: held until its verdict, of streaming",
+        whole / passed_on,
+        f"{duration(whole)} against {duration(passed_on)}",
+        against="the same middleware with Policy(streaming=True)",
+        target=at_most(1.5, "x"),
+        why=NEAR,
+    )
+
+
 def bench_memory(table: Table, checker: Checker) -> None:
     """Measure many uploads at once, each stopped when most of its body has been received."""
     count = table.amount(200, 3)

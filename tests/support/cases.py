@@ -30,7 +30,6 @@ from hashwacht.core.types import (
     Signal,
     Verdict,
 )
-from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.platform.accounts import Account, Accounts
 from hashwacht.quarantine.age import KeyPair, generate_key_pair
 from hashwacht.quarantine.hold import FileHolder
@@ -91,7 +90,7 @@ class CaseHarness:
         self.files.mkdir(exist_ok=True)
         self.store = Store.open(state)
         self.audit = AuditLog(state / AUDIT_FILE_NAME)
-        self.uploads = UploadContextStore(state / "uploads")
+        self.uploads = self.store.uploads
         self.holder = FileHolder(state / "holds", HoldKind.MODE)
         self.lock = CaseLock(state / LOCK_FILE_NAME)
         self.ledger = Ledger(

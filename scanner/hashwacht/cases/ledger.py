@@ -27,13 +27,13 @@ from hashwacht.core.errors import StorageBusy
 from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import to_json
-from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.platform.atomic import chown_like_directory
 from hashwacht.platform.locks import FileLock
 from hashwacht.storage.cases import Case
 from hashwacht.storage.locations import FileLocation
 from hashwacht.storage.sqlite.state_directory import open_error
 from hashwacht.storage.store import Store
+from hashwacht.storage.uploads import UploadRecords
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class Ledger:
     store: Store
     log: AuditLog
     notify: Callable[[Notice], None]
-    uploads: UploadContextStore
+    uploads: UploadRecords
     clock: Callable[[], float]
     who: str
     log_only: Callable[[Notice], None] = lambda _: None

@@ -147,7 +147,7 @@ class _Process:
     def upload_server(self, listeners: Sequence[socket.socket]) -> UploadServer:
         handler = UploadHandler(
             self._scanner,
-            ResultStorage(self._store, bootstrap.upload_contexts(self._settings)),
+            ResultStorage(self._store, bootstrap.upload_quota(self._settings)),
             bootstrap.partial_uploads(self._settings),
             lambda: self._settings.uploads.max_file_size,
         )

@@ -3,7 +3,7 @@
 An application is trusted with its own upload only.  The descriptor that it sends is reopened
 read-only, with a file offset of the daemon's own.  It must be a regular file that the application
 opened for reading; otherwise the application could have the daemon read a file that it may not.
-Size and content are those of the bytes read.
+Size and content are those of the bytes read; a file with more bytes than its size is CHANGED.
 """
 
 from __future__ import annotations
@@ -105,6 +105,7 @@ class UploadHandler:
 
     def _check(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
         if (refusal := self._refuse(fd)) is not None:
+            self._scanner.counters.count_refused_upload()
             return refusal
         own_fd = reopen_read_only(fd)
         try:
@@ -154,22 +155,24 @@ class UploadHandler:
     def _record(self, runtime: Runtime, upload: _Upload) -> tuple[Verdict, bool]:
         """Record the fingerprint, judge it, record the answers; pending ones are retried.
 
-        The context is recorded before the verdict, so that no crash leaves a match without the
-        data of its upload.
+        The context is recorded with the fingerprint, and removed if there is no match.
         """
         store, verdicts, now = self._storage.store, self._scanner.verdicts, self._clock()
         key, context = upload.fingerprint.key, upload.context
-        content = store.contents.record([upload.fingerprint], now)[key]
+        with store.transaction():  # no crash leaves a match without the data of its upload
+            content = store.contents.record([upload.fingerprint], now)[key]
+            quota, unknown = self._storage.quota, Outcome.UNDETERMINED
+            store.uploads.record(key, context, unknown, now, quota)
         earlier = {} if upload.earlier is None else {content.id: upload.earlier}
         judged = verdicts.judge_now(runtime, [content.id], {content.id: content}, earlier)
         if self.closing.is_set():  # the matchers are being closed
             raise Interrupted("the daemon was stopped while matchers were asked")
         verdict = judged[content.id].now.verdict
         keeps_context = verdict.outcome is not Outcome.NO_MATCH
-        if keeps_context and context is not None:
-            self._storage.uploads.record(key, context)
         pending = [PendingContent(content.id, Lane.UPLOAD, now, "", b"")]
-        verdicts.record(judged, pending if judged[content.id].is_pending else [])
+        with store.transaction():
+            verdicts.record(judged, pending if judged[content.id].is_pending else [])
+            store.uploads.record_outcome(key, verdict.outcome)
         return verdict, keeps_context
 
 

@@ -14,7 +14,6 @@ import selectors
 import socket
 import threading
 import time
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -24,6 +23,7 @@ from hashwacht.core.errors import HashwachtError, Interrupted
 from hashwacht.daemon.upload_handler import UploadHandler
 from hashwacht.ipc.codec import ProtocolError
 from hashwacht.ipc.sockets import peer_uid
+from hashwacht.uploads.fair_share import FairShare
 from hashwacht.uploads.protocol import (
     MAX_REQUEST_SIZE,
     AcceptedReply,
@@ -41,10 +41,11 @@ from hashwacht.uploads.protocol import (
 
 _log = logging.getLogger(__name__)
 
-MAX_CONNECTIONS, MAX_CONNECTIONS_PER_USER = 256, 128
+MAX_CONNECTIONS = 256
+"""A user has at most as many as are left free: 128 if there is no other."""
 
 RECEIVE_TIMEOUT, SEND_TIMEOUT = 10.0, 5.0
-"""Seconds for a whole request, and for a whole reply."""
+"""Seconds for a whole request, and for a whole reply: a silent connection ends."""
 
 _CLOSE_TIMEOUT = 0.8
 """Seconds that ``close`` waits for running requests."""
@@ -62,7 +63,7 @@ class UploadServer:
         self._accepting = threading.Thread(target=self._accept, name="upload-accept", daemon=True)
         self._lock = threading.Lock()
         self._open: dict[socket.socket, threading.Thread] = {}
-        self._users: Counter[int] = Counter()
+        self._share = FairShare(MAX_CONNECTIONS)
 
     @property
     def connection_count(self) -> int:
@@ -123,11 +124,9 @@ class UploadServer:
         work = partial(self._serve, connection, uid)
         thread = threading.Thread(target=work, name="upload", daemon=True)
         with self._lock:
-            has_room = len(self._open) < MAX_CONNECTIONS
-            accepted = has_room and self._users[uid] < MAX_CONNECTIONS_PER_USER
+            accepted = self._share.acquire(str(uid))
             if accepted:
                 self._open[connection] = thread
-                self._users[uid] += 1
         if accepted:
             thread.start()
         else:
@@ -151,7 +150,7 @@ class UploadServer:
                 os.close(fd)
             with self._lock:
                 del self._open[connection]
-                self._users -= Counter((uid,))
+                self._share.release(str(uid))
                 connection.close()
 
     def _answer(
@@ -184,4 +183,4 @@ def _refuse(connection: socket.socket) -> None:
     """Close a connection over the limit with a reply, without waiting."""
     with connection, suppress(ConnectionClosed, TimeoutError):
         channel = UploadChannel(connection, MAX_REQUEST_SIZE)
-        channel.send(UploadFailureReply("too many uploads at once"), 0.0)
+        channel.send(UploadFailureReply("too many uploads at once", overloaded=True), 0.0)

@@ -137,7 +137,9 @@ class ContentJudge:
         """Record new answers, verdicts and *pending* contents in one transaction."""
         store = self._store
         with store.transaction():
-            store.pending.record(pending)
+            removed = judged.keys() - store.contents.existing(judged)
+            judged = {number: judged[number] for number in judged if number not in removed}
+            store.pending.record(item for item in pending if item.content not in removed)
             ids = {content.knowledge_id for content in judged.values()}
             numbers = {name: store.knowledge_ids.resolve(name) for name in ids}
             store.answers.record(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import hashlib
 import io
+import math
 import os
+import stat
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from hashwacht.hashing.page_cache import CacheNeutralReader
+from hashwacht.platform.safe_open import FileChanged
 
 CHUNK = 1 << 20
 """Bytes per read: most pictures need one call."""
@@ -141,10 +144,13 @@ def read(
 ) -> ContentInfo:
     """Read *fd* to its end.  Raises OSError if the file system refuses.
 
+    Raises FileChanged for a file with more bytes than its size: it grows, or has no end, as files
+    of /proc have whose size is 0.
+
     *keep* decides from the first chunk whether to keep the bytes; beyond *at_most* bytes they are
     dropped, while the digests continue.
     """
-    digester = ContentDigester(sinks)
+    digester, size = ContentDigester(sinks), _announced_size(fd)
     kept: list[bytes] | None = None
     with CacheNeutralReader(fd) as reader:
         sparse = SparseReader(fd, reader) if _may_have_holes(fd) else None
@@ -152,11 +158,19 @@ def read(
             if not digester.size:
                 kept = [] if keep(chunk) else None
             digester.update(chunk)
+            if digester.size > size:
+                raise FileChanged("it has more bytes than its size says")
             if kept is not None:
                 kept = [*kept, chunk] if digester.size <= at_most else None
     if kept is None:
         return digester.content()
     return digester.content(EncodedPicture(kept[0] if len(kept) == 1 else b"".join(kept)))
+
+
+def _announced_size(fd: int) -> float:
+    """Return the size of a regular file; other files have none."""
+    status = os.fstat(fd)
+    return status.st_size if stat.S_ISREG(status.st_mode) else math.inf
 
 
 def _may_have_holes(fd: int) -> bool:

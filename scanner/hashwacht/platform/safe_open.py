@@ -171,9 +171,9 @@ def read_consistent(
     """Call *read* with *fd* at offset 0, and verify that nothing was written meanwhile.
 
     Returns the identity of exactly the bytes that were read, and the result of *read*.  If the
-    file changed it is read once more; then FileChanged is raised.  OSError and the errors of
-    *read* pass through.  A file that is unlinked or replaced by name is still read to its end:
-    only the descriptor counts.
+    file changed, or *read* raises FileChanged, it is read once more; then FileChanged is raised.
+    OSError and other errors of *read* pass through.  A file that is unlinked or replaced by name is
+    still read to its end: only the descriptor counts.
     """
     for _ in range(2):
         before = _identity(fd)
@@ -181,9 +181,10 @@ def read_consistent(
             pause(_TICK_NS / 1e9)
             before = _identity(fd)
         os.lseek(fd, 0, os.SEEK_SET)
-        value = read(fd)
-        if _identity(fd) == before:
-            return before, value
+        with suppress(FileChanged):
+            value = read(fd)
+            if _identity(fd) == before:
+                return before, value
     raise FileChanged("it was written to during both attempts to read it")
 
 

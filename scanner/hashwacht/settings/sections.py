@@ -73,6 +73,19 @@ class UploadSettings:
         " middleware has the same default.",
     )
 
+    max_records: int = setting(
+        Integer(100, 10_000_000),
+        20_000,
+        "Uploads whose circumstances are recorded at most, one in twenty of one client. Beyond that"
+        " the oldest of the same client are removed, but none that has a case.",
+    )
+    keep_records: float = setting(
+        Duration(3600, 10 * 365 * 86400),
+        90 * 86400.0,
+        "How long an undetermined upload is recorded, in case a list finds it later. Those of a"
+        " case stay with the case.",
+    )
+
     @property
     def path(self) -> Path:
         """The socket; never None once the settings are loaded."""

@@ -115,6 +115,12 @@ class Contents(DatabaseTable):
             ids = ((key, _load_id(connection, key)) for key in keys)
             return {key: number for key, number in ids if number is not None}
 
+    def existing(self, numbers: Iterable[int]) -> set[int]:
+        """Return which of these contents are still stored: those of old uploads are removed."""
+        query = "SELECT 1 FROM contents WHERE id = ?"
+        with self._database.read_connection() as connection:
+            return {n for n in numbers if connection.execute(query, (n,)).fetchone()}
+
     def load(self, numbers: Iterable[int]) -> dict[int, StoredContent]:
         """Return these contents with their answers, by number; unknown numbers are left out."""
         with self._database.snapshot() as connection:

@@ -23,6 +23,7 @@ from hashwacht.storage.runs import Runs
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.state_directory import DAEMON_LOCK, RunLock
 from hashwacht.storage.unchanged_directories import UnchangedDirectories, VerdictRequirement
+from hashwacht.storage.uploads import UploadRecords
 
 FILE_NAME = "state.db"
 """Name of the database in the state directory."""
@@ -48,11 +49,15 @@ class Store:
         self.gaps = Gaps(database)
         self.pending = PendingContents(database)
         self.accepted = AcceptedContents(database)
+        self.uploads = UploadRecords(database)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
         """Open the database in *directory*; create it if it is missing.  Raises StorageError."""
-        return cls(Database.open(directory / FILE_NAME))
+        store = cls(Database.open(directory / FILE_NAME))
+        if (former := directory / "uploads").is_dir():
+            store.uploads.take_over(former)
+        return store
 
     def unchanged_directories(self, requirement: VerdictRequirement) -> UnchangedDirectories:
         """Return the reader of unchanged directories for one walk."""

@@ -11,10 +11,11 @@ from functools import partial
 from hashwacht.core.errors import StorageError
 from hashwacht.core.ports import StreamHasher
 from hashwacht.core.types import Outcome
-from hashwacht.core.upload_context import UploadContext, UploadContextStore, client_of
+from hashwacht.core.upload_context import UploadContext, client_of
 from hashwacht.engine.judge import ContentJudge
 from hashwacht.pipeline import Judgement, Pipeline
 from hashwacht.storage.store import Store
+from hashwacht.storage.uploads import UploadQuota
 from hashwacht.uploads.backend import CheckResult, undetermined_on_error
 
 _log = logging.getLogger(__name__)
@@ -25,7 +26,7 @@ class ResultStorage:
     """The storage for matches and undetermined contents."""
 
     store: Store
-    uploads: UploadContextStore
+    quota: UploadQuota = field(default_factory=UploadQuota)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,12 @@ class LocalBackend:
         if self.state is None or judgement.verdict.outcome is Outcome.NO_MATCH:
             return False
         try:
-            if context is not None:
-                self.state.uploads.record(judgement.fingerprint.key, context)
-            judge = ContentJudge(self.state.store, self.clock)
-            judge.record_new(judgement, self.pipeline.matcher_set.knowledge_id)
+            store, outcome = self.state.store, judgement.verdict.outcome
+            with store.transaction():
+                judge = ContentJudge(store, self.clock)
+                judge.record_new(judgement, self.pipeline.matcher_set.knowledge_id)
+                key, now = judgement.fingerprint.key, self.clock()
+                store.uploads.record(key, context, outcome, now, self.state.quota)
         except StorageError as error:
             _log.error("a content cannot be recorded for a recheck: %s", error.message)
             return False

@@ -217,9 +217,10 @@ class DescribeDaemonReply(Message, frozen=True, tag="described"):
 
 
 class UploadFailureReply(Message, frozen=True, tag="failed"):
-    """The request failed."""
+    """The request failed; *overloaded*: there are too many at once."""
 
     problem: str
+    overloaded: bool = False
 
     def __post_init__(self) -> None:
         self._fit(MAX_LINE_LENGTH, "problem")

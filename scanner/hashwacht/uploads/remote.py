@@ -90,8 +90,10 @@ class DaemonBackend:
             os.close(read_only)
         if isinstance(reply, UploadCheckReply):
             return reply.to_result()
-        problem = reply.problem if isinstance(reply, UploadFailureReply) else "an unexpected reply"
-        return undetermined_result(Reason.UNANSWERED, f"from the daemon: {problem}")
+        if not isinstance(reply, UploadFailureReply):
+            return undetermined_result(Reason.UNANSWERED, "an unexpected reply of the daemon")
+        reason = Reason.OVERLOADED if reply.overloaded else Reason.UNANSWERED
+        return undetermined_result(reason, f"from the daemon: {reply.problem}")
 
     def record_partial_upload(self, protocol: str) -> None:
         """Request that the daemon records uploads in parts.  Raises DaemonUnreachable."""

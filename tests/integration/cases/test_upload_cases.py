@@ -26,7 +26,7 @@ def keep(harness: CaseHarness, content: bytes, outcome: Outcome, asked: float = 
     matches = outcome is Outcome.MATCH
     hits = (Match("hashlist", signal, 0, "csam", "police", "17"),) if matches else ()
     silent = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
-    harness.uploads.record(key, TOLD)
+    harness.uploads.record(key, TOLD, Outcome.UNDETERMINED, time.time())
     store = harness.store
     with store.transaction():
         number = store.contents.record([fingerprint], 1.0)[key].id
@@ -71,7 +71,7 @@ def test_reports_are_removed_once_the_content_is_unknown(
     keep(harness, b"unknown", Outcome.NO_MATCH)
     uploading = keep(harness, b"told before its verdict is kept", Outcome.NO_MATCH, EARLIER)
     elsewhere = sha256(b"the state does not know it").hexdigest()
-    harness.uploads.record(elsewhere, TOLD)
+    harness.uploads.record(elsewhere, TOLD, Outcome.UNDETERMINED, time.time())
     harness.retry()
     assert set(harness.uploads.keys()) == {key, silent, uploading, elsewhere}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import time
 from dataclasses import replace
 
 import pytest
@@ -210,9 +211,8 @@ def test_a_notice_contains_the_upload_request(harness: CaseHarness) -> None:
     fd = os.open(path, os.O_RDONLY)
     key = harness.judged(path, fd).key
     os.close(fd)
-    harness.uploads.record(
-        key, UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
-    )
+    context = UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
+    harness.uploads.record(key, context, Outcome.UNDETERMINED, time.time())
     harness.apply(path)
     (upload,) = json.loads(harness.notices[0].case)["uploads"]
     assert (upload["address"], upload["user"]) == ("192.0.2.7", "anna")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from hashwacht import Checker, CheckResult, Outcome, Reason, UploadContext
-from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
@@ -37,9 +36,8 @@ def checker(matcher: KnowingMatcher, tmp_path: Path) -> Iterator[Checker]:
     """Return a checker with one worker that misbehaves as contents demand, and a short queue."""
     pool = WorkerPool(PLAN, 1, task_factory="support.hostile.culprits:Culprits")
     store = Store.open(tmp_path / "state")
-    uploads = UploadContextStore(tmp_path / "state" / "uploads")
     pipeline = Pipeline(pool, MatcherSet([ConfiguredMatcher(matcher)]))
-    backend = LocalBackend(pipeline, ResultStorage(store, uploads))
+    backend = LocalBackend(pipeline, ResultStorage(store))
     with Checker(lambda: backend, max_pending=40) as current:
         yield current
         pool.close()  # does not wait for contents that hang

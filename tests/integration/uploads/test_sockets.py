@@ -18,12 +18,13 @@ from pathlib import Path
 import pytest
 
 from hashwacht import Checker, Outcome, Reason
-from hashwacht.daemon.upload_server import MAX_CONNECTIONS_PER_USER
+from hashwacht.daemon.upload_server import MAX_CONNECTIONS
 from hashwacht.ipc.sockets import listen
 from support.daemon.upload_daemon import UploadDaemon, known
 from support.program import PROGRAM
 
 NOBODY = 65534
+MAX_CONNECTIONS_PER_USER = MAX_CONNECTIONS // 2
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 
 CONNECT = """
@@ -110,7 +111,7 @@ def test_too_many_connections_are_refused_until_some_close(
             connected.connect(str(daemon.socket))
         daemon.wait_for(lambda: counted(daemon)[0] == MAX_CONNECTIONS_PER_USER, "all taken")
         refused = checker.scan_stream([b"one more"])
-        assert (refused.outcome, refused.reason) == (Outcome.UNDETERMINED, Reason.UNANSWERED)
+        assert (refused.outcome, refused.reason) == (Outcome.UNDETERMINED, Reason.OVERLOADED)
         assert "too many uploads" in refused.verdict.detail
     daemon.wait_for(
         lambda: checker.scan_stream([b"one more"]).outcome is Outcome.NO_MATCH, "served again"
@@ -169,3 +170,55 @@ def test_a_file_that_keeps_changing_is_undetermined(checker: Checker, tmp_path: 
         writer.join()
     assert (checked.outcome, checked.reason) == (Outcome.UNDETERMINED, Reason.CHANGED)
     assert checker.scan_file(changing).outcome is Outcome.NO_MATCH
+
+
+def test_descriptors_that_lie_about_their_size_hold_no_worker(
+    checker: Checker, tmp_path: Path
+) -> None:
+    growing = tmp_path / "growing"
+    growing.write_bytes(bytes(1 << 20))
+    grown = threading.Event()
+
+    def grow() -> None:
+        with growing.open("ab", buffering=0) as file:
+            while not grown.is_set():
+                file.write(bytes(1 << 16))
+                if file.tell() > 1 << 29:
+                    file.truncate(1 << 20)
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        lying: list[str | Path] = [f"/proc/{os.getpid()}/pagemap", "/proc/self/environ", growing]
+        for path in lying:
+            result = checker.scan_file(path)
+            assert (result.outcome, result.reason) == (Outcome.UNDETERMINED, Reason.CHANGED), path
+    finally:
+        grown.set()
+        writer.join()
+    assert checker.scan_stream([known()]).outcome is Outcome.MATCH
+
+
+def test_other_descriptors_are_refused_and_counted(daemon: UploadDaemon, checker: Checker) -> None:
+    reading, writing = os.pipe()
+    directory = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for number, fd in enumerate((reading, directory), start=1):
+            result = checker.scan_file(fd)
+            assert (result.outcome, result.reason) == (Outcome.UNDETERMINED, Reason.UNREADABLE)
+
+            def is_counted(expected: int = number) -> bool:
+                status = json.loads(daemon.run("status", "--json").stdout)
+                return bool(status["scanner"]["counts"]["refused_uploads"] == expected)
+
+            daemon.wait_for(is_counted, "refusal counted")
+    finally:
+        for fd in (reading, writing, directory):
+            os.close(fd)
+
+
+def test_a_silent_connection_ends(daemon: UploadDaemon) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(daemon.socket))
+        silent.settimeout(60)
+        assert silent.recv(1) == b""

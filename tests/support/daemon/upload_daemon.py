@@ -7,7 +7,7 @@ from pathlib import Path
 
 from demo.pictures import encode, photo
 from demo.sample_storage import KNOWN, known_list
-from hashwacht.bootstrap import upload_contexts
+from hashwacht import bootstrap
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.settings import load
 from support.daemon.daemon_program import DaemonProgram
@@ -37,7 +37,8 @@ class UploadDaemon(DaemonProgram):
 
     def upload_contexts(self, key: str) -> list[UploadContext]:
         """Return the stored contexts of the uploads of a content."""
-        return upload_contexts(load(self.environment, uid=os.geteuid()).settings).load(key)
+        with bootstrap.store(load(self.environment, uid=os.geteuid()).settings) as store:
+            return store.uploads.load(key)
 
 
 def known() -> bytes:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from hashwacht import Checker
-from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
 from hashwacht.storage.store import Store
+from hashwacht.storage.uploads import UploadRecords
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht.uploads.local import LocalBackend, ResultStorage
 
@@ -23,22 +23,21 @@ def matcher() -> KnowingMatcher:
 
 
 @pytest.fixture
-def uploads(tmp_path: Path) -> UploadContextStore:
+def uploads(tmp_path: Path) -> Iterator[UploadRecords]:
     """Return the storage of the checker's uploads."""
-    return UploadContextStore(tmp_path / "state" / "uploads")
+    with Store.open(tmp_path / "state") as store:
+        yield store.uploads
 
 
 @pytest.fixture
-def checker(
-    matcher: KnowingMatcher, uploads: UploadContextStore, tmp_path: Path
-) -> Iterator[Checker]:
+def checker(matcher: KnowingMatcher, tmp_path: Path) -> Iterator[Checker]:
     """Return a checker in this process with real storage and a fake matcher."""
 
     def opener() -> LocalBackend:
         pipeline = Pipeline(
             InProcessFingerprinter(Plan(("sha256",))), MatcherSet([ConfiguredMatcher(matcher)])
         )
-        return LocalBackend(pipeline, ResultStorage(Store.open(tmp_path / "state"), uploads))
+        return LocalBackend(pipeline, ResultStorage(Store.open(tmp_path / "state")))
 
     with Checker(opener, threads=2) as made:
         yield made

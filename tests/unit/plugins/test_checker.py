@@ -12,8 +12,8 @@ import pytest
 
 from hashwacht import CheckBackend, Checker, HashwachtError, Outcome, Reason, UploadContext
 from hashwacht.core.errors import StorageBusy
-from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.storage.store import Store
+from hashwacht.storage.uploads import UploadRecords
 from hashwacht.testing.fakes import KnowingMatcher
 from support.plugins.uploads import Gate, descriptors
 from support.scan_harness import ScanHarness
@@ -54,7 +54,7 @@ def test_what_is_no_regular_file_is_refused_without_blocking(
 
 
 def test_a_recheck_asks_again_and_keeps_the_origin(
-    checker: Checker, matcher: KnowingMatcher, uploads: UploadContextStore, tmp_path: Path
+    checker: Checker, matcher: KnowingMatcher, uploads: UploadRecords, tmp_path: Path
 ) -> None:
     matcher.silent = True
     first = checker.scan_stream([KNOWN], TOLD)
@@ -71,7 +71,7 @@ def test_a_recheck_asks_again_and_keeps_the_origin(
 
 
 def test_of_a_content_without_match_nothing_is_kept(
-    checker: Checker, uploads: UploadContextStore
+    checker: Checker, uploads: UploadRecords
 ) -> None:
     found = checker.scan_stream([b"harmless"], TOLD)
     assert (found.outcome, found.recorded) == (Outcome.NO_MATCH, False)
@@ -81,17 +81,14 @@ def test_of_a_content_without_match_nothing_is_kept(
 def test_a_failing_state_is_logged_and_changes_no_verdict(
     checker: Checker,
     matcher: KnowingMatcher,
-    uploads: UploadContextStore,
-    tmp_path: Path,
+    uploads: UploadRecords,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     matcher.known.add(KEY)
-    (tmp_path / "state").mkdir()
-    (tmp_path / "state" / "uploads").write_bytes(b"in the way")
+    uploads._database.execute("DROP TABLE uploads", ())
     found = checker.scan_stream([KNOWN], TOLD)
     assert (found.outcome, found.recorded) == (Outcome.MATCH, False)
     assert "cannot be recorded" in caplog.text
-    assert list(uploads.keys()) == []
 
 
 def test_a_backend_that_fails_to_open_is_tried_again() -> None:

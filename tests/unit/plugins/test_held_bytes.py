@@ -29,7 +29,7 @@ def test_bytes_leave_in_the_order_in_which_they_came(
             left += held.take(amount)
             assert not left or held.size >= amount or len(left) + held.size == len(came)
         assert held.size == len(came) - len(left)
-        assert not spooled or held.in_memory <= held_bytes.WINDOW
+        assert not spooled or held.in_memory <= held_bytes.IN_MEMORY
     while piece := held.take(0):
         left += piece
     held.close()
@@ -49,7 +49,7 @@ def test_the_tail_is_kept_in_memory_and_in_the_file() -> None:
 
 def test_the_file_has_no_name_and_ends_with_the_queue(tmp_path: Path) -> None:
     held = HeldBytes(str(tmp_path), spooled=True)
-    held.add(b"x" * (held_bytes.WINDOW + 1))
+    held.add(b"x" * (held_bytes.IN_MEMORY + 1))
     assert list(tmp_path.iterdir()) == []
     assert [name for name in opened() if name.startswith(str(tmp_path))]
     held.close()
@@ -59,6 +59,6 @@ def test_the_file_has_no_name_and_ends_with_the_queue(tmp_path: Path) -> None:
 
 def test_no_room_is_an_error(tmp_path: Path) -> None:
     held = HeldBytes(str(tmp_path / "missing"), spooled=True)
-    held.add(b"x" * held_bytes.WINDOW)
+    held.add(b"x" * held_bytes.IN_MEMORY)
     with pytest.raises(FileNotFoundError):
         held.add(b"x")

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from hashwacht import Checker, CheckResult, ConfigurationError, Outcome, Reason, UploadContext
-from hashwacht.core.upload_context import UploadContextStore
+from hashwacht.storage.uploads import UploadRecords
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht_plugins import asgi, held_bytes, upload, wsgi
 from hashwacht_plugins.context import ClientInfo
@@ -96,7 +96,7 @@ def test_on_hold_the_application_gets_content_and_findings(make: Make) -> None:
 
 
 def test_on_observe_it_is_logged_and_kept_and_nothing_else(
-    make: Make, caplog: pytest.LogCaptureFixture, uploads: UploadContextStore
+    make: Make, caplog: pytest.LogCaptureFixture, uploads: UploadRecords
 ) -> None:
     found = make(policy=Policy(on_match=OnMatch.OBSERVE)).send([form(file_part(KNOWN, b"secret"))])
     assert (found.status, found.findings.action) == (200, UploadAction.ALLOW)
@@ -116,7 +116,7 @@ def test_on_observe_it_is_logged_and_kept_and_nothing_else(
 def test_undetermined_uploads_follow_the_policy_and_are_kept(  # noqa: PLR0917  # a table
     make: Make,
     matcher: KnowingMatcher,
-    uploads: UploadContextStore,
+    uploads: UploadRecords,
     on_undetermined: OnUndetermined,
     status: int,
     action: UploadAction | None,
@@ -382,7 +382,7 @@ def test_partial_protocols_are_logged_once_and_pass_by_path(
     assert found.status == 403  # a header that any client can send disables nothing
 
 
-def test_the_upload_context_is_kept_with_the_case(make: Make, uploads: UploadContextStore) -> None:
+def test_the_upload_context_is_kept_with_the_case(make: Make, uploads: UploadRecords) -> None:
     client_info = ClientInfo(user=lambda surroundings: "alice" if surroundings else "")
     make(client_info=client_info).send(
         [form(file_part(KNOWN, b"my holiday.jpg", b"picture"))], path="/new"
@@ -419,7 +419,7 @@ def test_no_request_data_reaches_a_matcher(make: Make, matcher: KnowingMatcher) 
 )
 def test_forwarded_addresses_need_a_trusted_proxy(  # noqa: PLR0917  # a table
     make: Make,
-    uploads: UploadContextStore,
+    uploads: UploadRecords,
     trusted: tuple[str, ...],
     header: str,
     address: str,
@@ -433,7 +433,7 @@ def test_forwarded_addresses_need_a_trusted_proxy(  # noqa: PLR0917  # a table
 
 @pytest.mark.parametrize("trusted", [("unix",), ()])
 def test_over_a_unix_socket_a_proxy_is_trusted_by_that_word(
-    make: Make, uploads: UploadContextStore, trusted: tuple[str, ...]
+    make: Make, uploads: UploadRecords, trusted: tuple[str, ...]
 ) -> None:
     forwarded = [("X-Forwarded-For", "198.51.100.7")]
     driver = make(client_info=ClientInfo(trusted_proxies=trusted))
@@ -443,7 +443,7 @@ def test_over_a_unix_socket_a_proxy_is_trusted_by_that_word(
 
 
 def test_an_address_of_ipv4_is_one_on_an_ipv6_socket_too(
-    make: Make, uploads: UploadContextStore
+    make: Make, uploads: UploadRecords
 ) -> None:
     forwarded = [("X-Forwarded-For", "198.51.100.7")]
     driver = make(client_info=ClientInfo(trusted_proxies=["10.0.0.0/8"]))
@@ -454,7 +454,7 @@ def test_an_address_of_ipv4_is_one_on_an_ipv6_socket_too(
 
 @pytest.mark.parametrize(("user", "told"), [(None, ""), (7, "7"), ("", "")])
 def test_a_user_may_be_any_value_or_none(
-    make: Make, uploads: UploadContextStore, user: object, told: str
+    make: Make, uploads: UploadRecords, user: object, told: str
 ) -> None:
     make(client_info=ClientInfo(user=lambda _: user)).send([form(file_part(KNOWN))])
     assert [each.user for each in uploads.load(KEY)] == [told]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, field
 
 from hashwacht import bootstrap
@@ -15,10 +16,10 @@ from hashwacht.cli.render.case_text import upload_line
 from hashwacht.cli.run_session import exit_code, observer, stop_on_signal
 from hashwacht.core.errors import ExitCode
 from hashwacht.core.types import Outcome
-from hashwacht.core.upload_context import UploadContextStore
 from hashwacht.platform.process import lower_priority
 from hashwacht.scan.progress import Observer, Progress, ScanResult, Summary
 from hashwacht.scan.recheck_run import Recheck
+from hashwacht.storage.uploads import UploadRecords
 
 
 @command(
@@ -36,7 +37,6 @@ def recheck_command() -> ExitCode:
     """
     call = global_options()
     settings = call.configuration().settings
-    uploads = bootstrap.upload_contexts(settings)
     if settings.scan.low_priority:
         lower_priority()
     with (
@@ -45,19 +45,22 @@ def recheck_command() -> ExitCode:
         stop_on_signal() as stop,
         observer(as_json=call.as_json) as progress,
     ):
-        reporter = UploadContextObserver(progress, uploads, call.as_json)
+        reporter = UploadContextObserver(progress, store.uploads, call.as_json)
         summary = Recheck(store=store, matcher_set=matchers, observer=reporter, stop=stop).run()
         bootstrap.case_services(settings, store, invoking_user()).upload_cases().open_all()
-    reporter.print_contexts()
+        store.uploads.prune(time.time(), bootstrap.upload_quota(settings))
+        contexts = reporter.context_lines()
+    for text in contexts:
+        line(text)
     return exit_code(summary)
 
 
 @dataclass
 class UploadContextObserver:
-    """Adds the uploads of matching contents: as JSON at once, as text in ``print_contexts``."""
+    """Adds the uploads of matching contents: as JSON at once, as text in ``context_lines``."""
 
     inner: Observer
-    uploads: UploadContextStore
+    uploads: UploadRecords
     as_json: bool
     keys: list[str] = field(default_factory=list)
 
@@ -84,8 +87,8 @@ class UploadContextObserver:
         """Forward to the inner observer."""
         self.inner.finished(summary)
 
-    def print_contexts(self) -> None:
-        """Print the uploads as text, after a live display has ended."""
-        for key in self.keys:
-            for context in self.uploads.load(key):
-                line(upload_line(key, context))
+    def context_lines(self) -> list[str]:
+        """Return the uploads as text, to print after a live display has ended."""
+        return [
+            upload_line(key, context) for key in self.keys for context in self.uploads.load(key)
+        ]

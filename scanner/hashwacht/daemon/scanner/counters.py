@@ -26,7 +26,8 @@ class CounterValues:
     """Totals since the process started; they only grow.
 
     *verdicts* counts contents by outcome, *actions* files by action.  *verdict_latency* is the time
-    between the announcement of an upload and its verdict.  *uploads* were sent by web applications.
+    between the announcement of an upload and its verdict.  *uploads* were sent by web applications;
+    *refused_uploads* are those whose descriptor must not be read or was not fit for it.
     """
 
     announced_files: int = 0
@@ -38,6 +39,7 @@ class CounterValues:
     verdict_latency: LatencyHistogram = field(default_factory=LatencyHistogram)
     uploads: int = 0
     refused_connections: int = 0
+    refused_uploads: int = 0
 
 
 class Counters:
@@ -87,6 +89,10 @@ class Counters:
     def count_upload(self) -> None:
         """Count an upload from a web application that got its verdict."""
         self._add(uploads=1)
+
+    def count_refused_upload(self) -> None:
+        """Count an upload whose descriptor was refused."""
+        self._add(refused_uploads=1)
 
     def count_refused_connection(self) -> None:
         """Count a connection of a web application that exceeded the limit."""

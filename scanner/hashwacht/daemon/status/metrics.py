@@ -107,6 +107,7 @@ def _counter_metrics(counts: CounterValues) -> Iterator[Metric]:
     )
     yield _counter("uploads", "Uploads of web applications with a verdict.", counts.uploads)
     yield _counter("upload_connections_refused", "Connections over the limit.", refused)
+    yield _counter("uploads_refused", "Descriptors that were not read.", counts.refused_uploads)
 
 
 def _queue_metrics(storage: StorageStatus, now: float) -> Iterator[Metric]:

@@ -25,6 +25,7 @@ from hashwacht.hashing.workers.protocol import (
 )
 from hashwacht.hashing.workers.worker_client import WorkerDied, WorkerTimeout
 from hashwacht.ipc.codec import ProtocolError
+from hashwacht.platform.safe_open import FileChanged
 
 CRASH_REASONS = frozenset({Reason.WORKER_DIED, Reason.TIMED_OUT})
 
@@ -90,12 +91,14 @@ def picture_failure(reply: Reply) -> TaskFailure:
 
 
 def fingerprint_from_reply(reply: Reply) -> Fingerprint:
-    """Return the fingerprint in a reply.  Raises OSError if there is none."""
+    """Return the fingerprint in a reply.  Raises OSError, FileChanged if there is none."""
     match reply:
         case Fingerprint():
             return reply
         case Unreadable(errno=number):
             raise OSError(number, os.strerror(number))
+        case TaskFailure(reason=Reason.CHANGED, detail=detail):
+            raise FileChanged(detail)
         case TaskFailure(reason=Reason.TIMED_OUT):
             raise OSError(errno.ETIMEDOUT, "the file system does not respond")
         case TaskFailure(detail=detail):

@@ -26,6 +26,7 @@ from hashwacht.hashing.workers.protocol import (
 from hashwacht.hashing.workers.sandbox import WorkerBudget, WorkerLimits, confine
 from hashwacht.hashing.workers.tasks import WorkerTask
 from hashwacht.ipc.codec import encode as encode_message
+from hashwacht.platform.safe_open import FileChanged
 
 _OWN_LIMIT_ERRORS = frozenset({errno.ENOMEM, errno.EMFILE, errno.EAGAIN, errno.EFBIG})
 """Errors that the limits of :func:`confine` cause, not the file system."""
@@ -98,6 +99,8 @@ def _run_task(task: WorkerTask, fd: int) -> tuple[Reply, int | None]:
         return task.run(fd)
     except MemoryError:
         return TaskFailure(Reason.OVER_LIMIT, "more memory than a worker may have"), None
+    except FileChanged as error:
+        return TaskFailure(Reason.CHANGED, error.message), None
     except OSError as error:
         if error.errno is None or error.errno in _OWN_LIMIT_ERRORS:
             return TaskFailure(Reason.OVER_LIMIT, str(error)), None

@@ -283,6 +283,21 @@ _VERSION_6: Step = (
     "CREATE INDEX places_counted_by_key ON places (key, uid, counted) WHERE counted IS NOT NULL",
 )
 
+_VERSION_7: Step = (
+    # One row for each upload.  The outcome is 0 for no match, 1 for undetermined, 2 for a match;
+    # the context is empty for no match.
+    """CREATE TABLE uploads (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key BLOB NOT NULL,
+        client TEXT NOT NULL,
+        at REAL NOT NULL,
+        outcome INTEGER NOT NULL,
+        context TEXT NOT NULL)""",
+    "CREATE INDEX uploads_by_key ON uploads (key, client, id)",
+    "CREATE INDEX uploads_by_client ON uploads (client, outcome, id)",
+    "CREATE INDEX uploads_by_age ON uploads (at)",
+)
+
 STEPS: tuple[Step, ...] = (
     _VERSION_1,
     _VERSION_2,
@@ -290,6 +305,7 @@ STEPS: tuple[Step, ...] = (
     _VERSION_4,
     _VERSION_5,
     _VERSION_6,
+    _VERSION_7,
 )
 """All steps in order; the version of a database is the number of its steps."""
 
