@@ -120,7 +120,7 @@ def test_a_quick_hash_alone_is_certain_only_outside_the_band(tmp_path: Path, off
 
 
 def test_what_was_far_from_one_list_is_searched_again_in_another(tmp_path: Path) -> None:
-    matcher = install(tmp_path / "lists", [("pdq", "00" * 32)])
+    matcher = install(tmp_path / "lists", [("pdq", "5a" * 32)])
     signal = Signal("pdq", "ab" * 32, 100, "quick")
     assert not matcher.needs_exact_hash((signal,))
     assert [answer.outcome for answer in matcher.lookup([(signal,)] * 2)] == [Outcome.NO_MATCH] * 2
@@ -150,7 +150,7 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
     tree.mkdir()
     for path in paths:
         path.rename(tree / path.name)
-    install(lists, [("pdq", "00" * 32)])
+    install(lists, [("pdq", "5a" * 32)])
     counting = CountingFingerprinter(InProcessFingerprinter(Plan(TYPES, quick=True)))
 
     def panel() -> MatcherSet:
@@ -176,7 +176,7 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
 
     with Store.open(tmp_path / "state") as store:
         assert scan(store).summary.counts.matches == 0
-        install(lists, [("pdq", "00" * 32), ("pdq", near)])
+        install(lists, [("pdq", "5a" * 32), ("pdq", near)])
         if rechecked:
             assert recheck(store).reasons() == {bytes(tree / "3.jpg"): Reason.NEEDS_EXACT_HASH}
         assert scan(store).paths(Outcome.MATCH) == {bytes(tree / "3.jpg")}

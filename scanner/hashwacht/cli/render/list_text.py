@@ -105,6 +105,11 @@ def remark_lines(hash_list: HashList) -> Iterator[str]:
     """Yield what was not imported of a list, and what of it matches ordinary files."""
     for what, number in hash_list.left_out.items():
         yield f"  left out: {count(number)} {escape_text(what)}"
+    if not hash_list.screened and not hash_list.known_good:
+        yield (
+            "  imported by a version that did not look for entries that match ordinary files;"
+            " `hashwacht lists verify` names them, importing the list again leaves them out"
+        )
     for what, number in hash_list.ubiquitous.items():
         entries = plural(number, "entry", "entries")
         if hash_list.keeps_ubiquitous:
@@ -121,4 +126,5 @@ def ubiquitous_fields(hash_list: HashList) -> dict[str, object]:
     return {
         "ubiquitous": dict(hash_list.ubiquitous),
         "keeps_ubiquitous": hash_list.keeps_ubiquitous,
+        "screened": hash_list.screened,
     }

@@ -44,7 +44,7 @@ from hashwacht.matching.hashlists.manifest import (
     validate_radius,
 )
 from hashwacht.matching.hashlists.parser import ListFile, ParseOptions
-from hashwacht.matching.hashlists.readers.entries import ColumnUse
+from hashwacht.matching.hashlists.readers.entries import NO_TYPE, ColumnUse
 from hashwacht.matching.hashlists.verification import verify_lists
 from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
@@ -292,9 +292,17 @@ def _malformed(remarks: ImportRemarks, unit: str) -> ListError:
     return ListError(
         f"malformed lines: {remarks.malformed}; nothing was imported"
         f" ({reasons}{f'; {others} others' * bool(others)})",
-        advice="Correct them, or use --allow-malformed to import the others; for keys that are not"
-        " understood use --ignore-column.",
+        advice=_advice(remarks),
     )
+
+
+def _advice(remarks: ImportRemarks) -> str:
+    reasons = [lines.reason for lines in remarks.rejected]
+    if all(reason == NO_TYPE for reason in reasons):
+        return "Use --type with the signal type of the values, such as --type md5."
+    if any(reason.startswith("unknown key") for reason in reasons):
+        return "Leave the keys out with --ignore-column KEY (or '*' for all of them)."
+    return "Correct them, or use --allow-malformed to import the others."
 
 
 def _no_entries(remarks: ImportRemarks) -> ListError:

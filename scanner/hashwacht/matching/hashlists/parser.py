@@ -17,7 +17,6 @@ from hashwacht.matching.hashlists.readers.csv_rows import NSRL_2, CsvColumns, Cs
 from hashwacht.matching.hashlists.readers.entries import (
     ColumnUse,
     Item,
-    ListEntry,
     ListEntryBuilder,
     ListReader,
     RejectedLine,
@@ -129,11 +128,13 @@ class ListFile:
         self._reader = self._open()
         fruitful, rejected = False, 0
         for item in self._reader:
-            self.lines += isinstance(item, (ListEntry, RejectedLine))
-            fruitful = fruitful or not isinstance(item, RejectedLine)
-            rejected += isinstance(item, RejectedLine)
-            if rejected > _MAX_FRUITLESS and not fruitful:
-                break
+            if isinstance(item, RejectedLine):
+                rejected += 1
+                if rejected > _MAX_FRUITLESS and not fruitful:
+                    break
+            else:
+                fruitful = True
+            self.lines += 1
             yield item
         if rejected and not fruitful and (error := self._explanation()):
             raise error

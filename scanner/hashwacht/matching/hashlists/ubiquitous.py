@@ -16,6 +16,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
+from itertools import product
 from types import MappingProxyType
 
 from hashwacht.core.types import PDQ_MIN_QUALITY
@@ -31,7 +32,7 @@ _FLAT_SHARE = 16
 """A hash is flat if at most one bit in this many is set, or is not set."""
 
 _ONE_PIXEL = (
-    # transparent and white GIFs, as pages, trackers and themes embed them
+    # GIFs and PNGs beside those that _spacers yields
     "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7",
     "R0lGODlhAQABAIAAAP///wAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==",
     "R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==",
@@ -45,12 +46,24 @@ _ONE_PIXEL = (
     "R0lGODlhAQABAIAAAP///wAAACH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==",
     "R0lGODlhAQABAIAAAAAAAAAAACH5BAAAAAAALAAAAAABAAEAAAICTAEAOw==",
     "R0lGODlhAQABAIAAAAAAAAAAACH5BAEAAAAALAAAAAABAAEAAAICRAEAOw==",
-    # transparent PNGs
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==",
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg==",
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII=",
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAAC0lEQVR42mNgAAIAAAUAAen63NgAAAAASUVORK5CYII=",
+    "R0lGODlhAQABAID/AP///wAAACwAAAAAAQABAAACAkQBADs=",
+    "R0lGODlhAQABAAD/ACwAAAAAAQABAAACADs=",
+    "R0lGODlhAQABAAAAACw=",
+    "R0lGODlhAQABAPABAP///wAAACH5BAEKAAAALAAAAAABAAEAAAICRAEAOw==",
+    "R0lGODlhAQABAIAAAAAAAP///ywAAAAAAQABAAACAUwAOw==",
+    "R0lGODdhAQABAIEAAAAAAAAAAAAAAAAAACwAAAAAAQABAAAIBAABBAQAOw==",
+    "R0lGODdhAQABAIEAAP///wAAAAAAAAAAACwAAAAAAQABAAAIBAABBAQAOw==",
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGNgYGAAAAAEAAH2FzhVAAAAAElFTkSuQmCC",
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC",
+    "R0lGODlhAQABAIAAAMLCwgAAACH5BAAAAAAALAAAAAABAAEAAAICRAEAOw==",
 )
+_GIF_PALETTES = ("000000ffffff", "ffffff000000", "ffffffffffff", "000000000000")
+_GIF_CONTROLS = ("", "0100000000", "010a000100", "0000000000", "0510000000", "050a000000")
+_GIF_DATA = ("0202440100", "02024c0100", "02014400", "0202040100")
 FLAT_PDQ = frozenset(
     bytes.fromhex(digits)
     for digits in (
@@ -101,7 +114,7 @@ _ZERO_SIZES = (2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384
 def describe(entry: ListEntry) -> str:
     """Return what an entry would match everywhere, empty if it is specific."""
     if entry.type in DIGEST_TYPES:
-        name = ubiquitous_digests(entry.type).get(entry.value, "")
+        name = ubiquitous_digests(entry.type).get(entry.value)
         return f"{entry.type} of {name}" if name else ""
     if entry.quality is not None and entry.quality < PDQ_MIN_QUALITY:
         return LOW_QUALITY
@@ -138,5 +151,25 @@ def _contents() -> Iterator[tuple[bytes, str]]:
         yield bytes(size), f"{size} zero bytes"
     for picture in _ONE_PIXEL:
         yield base64.b64decode(picture), "a picture of one pixel"
+    for spacer in _spacers():
+        yield spacer, "a picture of one pixel"
     yield _EMPTY_ZIP, "an empty zip archive"
     yield b"", "the empty file"
+
+
+def _spacers() -> Iterator[bytes]:
+    """Yield one-pixel GIFs with two colours, as most programs write them."""
+    parts = product((b"\x80", b"\xf0"), (b"\0", b"\1"), _GIF_PALETTES, _GIF_CONTROLS, _GIF_DATA)
+    for flags, background, palette, control, data in parts:
+        extension = b"!\xf9\4" + bytes.fromhex(control) if control else b""
+        yield (
+            b"GIF89a\1\0\1\0"
+            + flags
+            + background
+            + b"\0"
+            + bytes.fromhex(palette)
+            + extension
+            + b",\0\0\0\0\1\0\1\0\0"
+            + bytes.fromhex(data)
+            + b";"
+        )

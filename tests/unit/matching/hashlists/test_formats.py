@@ -121,6 +121,14 @@ def test_text_table_or_json_is_understood(content: str, signals: list[tuple[str,
     assert _read(content) == signals
 
 
+def test_exchange_export_with_many_columns() -> None:
+    header = "id,indicator,type,owner,privacy_type,status,severity"
+    rows = [f"1,{MD5},HASH_MD5,7,VISIBLE,MALICIOUS,SEVERE", "2,abc,HASH_TMK,7,VISIBLE,UNKNOWN,INFO"]
+    items = _items("\n".join([header, *rows]).encode())
+    assert _signals(items) == ALL[:1]
+    assert _left_out(items) == {"tmk hashes (no such signal type here)": 1}
+
+
 def _vic(model: str, media: list[dict[str, Any]], *, in_case: bool = False) -> dict[str, Any]:
     key = "odata.metadata" if "1.3" in model else "@odata.context"
     value: list[dict[str, Any]] = [{"CaseID": "c1", "Media": media}] if in_case else media

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hashwacht.core.errors import ListError
@@ -25,6 +25,7 @@ from hashwacht.matching.hashlists.readers.entries import (
     MalformedLine,
     RejectedLine,
     hash_name,
+    left_out_hash,
     normal_form,
     quality_of,
     show_names,
@@ -47,6 +48,7 @@ ALL_OTHERS = "*"
 """As an excluded column: every column that is not understood."""
 
 NSRL_2 = frozenset({"sha1", "md5", "crc32", "filename", "filesize"})
+_INDICATORS = frozenset({"indicator", "rawindicator"})
 _VALUE = re.compile(r"[0-9a-fA-F]{8,}")
 _NSRL_CODES = frozenset({"productcode", "opsystemcode", "specialcode"})
 
@@ -118,6 +120,7 @@ class RowParser:
         self.columns = _uses(build, titles, mapped, excluded)
         uses = [column.use for column in self.columns]
         self._misp = {title.lower() for title in titles} >= MISP_COLUMNS and mapped is None
+        self._exchange = is_exchange(titles)
         self._values = [(use, at) for at, use in enumerate(uses) if use in build.types]
         self._values += [("", at) for at, use in enumerate(uses) if use == "value"]
         self._at = {use: at for at, use in enumerate(uses) if use in FIELDS}
@@ -152,12 +155,20 @@ class RowParser:
         pairs = [(name or kind, row[at]) for name, at in self._values if row[at].strip()]
         if not pairs:
             raise MalformedLine("contains no value")
+        if self._exchange and not self._build.resolve(kind) and (other := hash_name(kind)):
+            return (left_out_hash(other),)
         quality = quality_of(self._field(row, "quality"))
         return [self._build(name, value, label, category, quality) for name, value in pairs]
 
     def _field(self, row: list[str], use: str) -> str:
         at = self._at.get(use)
         return "" if at is None else row[at].strip()
+
+
+def is_exchange(titles: Iterable[str]) -> bool:
+    """Return whether columns are those of ThreatExchange, which has many more than are needed."""
+    forms = {normal_form(title) for title in titles}
+    return not (_INDICATORS.isdisjoint(forms) or FIELDS["type"].isdisjoint(forms))
 
 
 def csv_delimiter(header: str) -> str:
@@ -198,6 +209,7 @@ def _uses(
     if forms >= NSRL_2:
         described |= _NSRL_CODES | {"crc32"}
     misp = {title.lower() for title in titles} >= MISP_COLUMNS
+    exchange = is_exchange(titles)
     unknown = []
     for title in dict.fromkeys(titles):
         if title in uses:
@@ -206,7 +218,9 @@ def _uses(
         use = _use(build, title, form, mapped, misp=misp)
         if title in excluded:
             use = ""
-        elif not use and not misp and form not in described and ALL_OTHERS not in excluded:
+        elif not (use or misp or form in described or ALL_OTHERS in excluded) and (
+            hash_name(title) or not exchange
+        ):
             unknown.append(title)
         uses[title] = use
     if unknown:

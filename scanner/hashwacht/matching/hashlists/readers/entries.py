@@ -44,6 +44,9 @@ DESCRIPTIONS = frozenset(
 )
 """Columns and keys, in normal form, that describe an entry and cannot contain a hash."""
 
+NO_TYPE = "names no signal type, and there is no default type"
+"""The reason for rejecting a bare value."""
+
 _ALIASES = {"pdna": "photodna"}
 _DIGESTS = frozenset(DIGEST_DIGITS.values())
 _PREFIXES = ("hash", "file", "image", "photo", "media")
@@ -159,7 +162,7 @@ class ListEntryBuilder:
         """Build an entry from its parts.  Raises MalformedLine."""
         name = kind.strip().lower() or self.default_type
         if not name:
-            raise MalformedLine("names no signal type, and there is no default type")
+            raise MalformedLine(NO_TYPE)
         if (signal_type := self.types.get(name)) is None:
             signal_type = self.types.get(self.resolve(name))
         if signal_type is None:
@@ -174,8 +177,12 @@ class ListEntryBuilder:
 def hash_name(title: str) -> str:
     """Return the normal form of a hash that is no signal type here, empty for anything else."""
     form = normal_form(title)
-    form = _ALIASES.get(form, form)
-    return form if form in OTHER_HASHES else ""
+    for prefix in ("", "hash", "video", "image"):
+        inner = form.removeprefix(prefix)
+        inner = _ALIASES.get(inner, inner)
+        if inner in OTHER_HASHES:
+            return inner
+    return ""
 
 
 def left_out_hash(name: str) -> LeftOut:

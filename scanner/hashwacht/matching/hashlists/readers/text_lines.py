@@ -72,10 +72,10 @@ class LineParser:
             return () if line.startswith("##") or not line.strip() else self._row(line)
         if match := _CHECKSUM.match(line):
             return (self._digest(match[1]),)
-        if match := _TAGGED.fullmatch(line):
+        if "=" in line and (match := _TAGGED.fullmatch(line)):
             return self._tagged(_OPENSSL_3.sub("SHA", match[1]), match[2])
         text = line.partition("#")[0].strip()
-        if match := _CLAMAV.fullmatch(text):
+        if ":" in text and (match := _CLAMAV.fullmatch(text)):
             return (self._digest(match[1], match[2].strip()),)
         return (self._pair(text),) if text else ()
 
