@@ -55,6 +55,10 @@ class Browser:
         """Click the page's button."""
         self._on("button", "click")
 
+    def run(self, script: str) -> Any:
+        """Run a script in the page and return its result."""
+        return self._do("execute/sync", script=script, args=[])
+
     def answer(self) -> str:
         """Wait for a page without a form and return its text."""
         page = self._find("body:not(:has(form))")
@@ -66,7 +70,7 @@ class Browser:
     def _find(self, selector: str) -> str:
         return str(self._do("element", using="css selector", value=selector)[_ELEMENT])
 
-    def _do(self, command: str, **more: str) -> Any:
+    def _do(self, command: str, **more: object) -> Any:
         answer = self._session.post(command, json=more)
         assert answer.status_code == 200, answer.text
         return answer.json()["value"]

@@ -103,7 +103,7 @@ def build_report(
     """Return the report of a run that has ended.  Reads the storage and asks no matcher."""
     tally = Tally.loads(run.tally)
     kinds = [KindRow(*row) for root in run.roots for row in store.reports.count_kinds(root)]
-    results = list(reportable_files(store, matcher_set, run.roots))
+    results = list(reportable_files(store, matcher_set, run.roots, MAX_ROWS))
     return Report(
         run=RunInfo(
             id=str(run.id),
@@ -150,12 +150,15 @@ def _matcher_rows(tally: Tally, matcher_set: MatcherSet) -> tuple[MatcherRow, ..
 
 
 def reportable_files(
-    store: Store, matcher_set: MatcherSet, roots: Iterable[bytes]
+    store: Store, matcher_set: MatcherSet, roots: Iterable[bytes], limit: int | None = None
 ) -> Iterator[ScanResult]:
-    """Yield every file below *roots* that matches, was suppressed or is undetermined now."""
+    """Yield the files below *roots* that match, were suppressed or are undetermined now.
+
+    At most *limit* of each of these in every root; None for all.
+    """
     names = {configured.matcher.name for configured in matcher_set.matchers}
     for root in roots:
-        for file in store.reports.load_reportable_files(root, MAX_ROWS):
+        for file in store.reports.load_reportable_files(root, -1 if limit is None else limit):
             if file.content is None:
                 verdict = Verdict(Outcome.UNDETERMINED, reason=file.reason)
                 yield ScanResult((file.path,), verdict)

@@ -66,7 +66,7 @@ class StorageReports(DatabaseTable):
     def load_reportable_files(self, root: bytes, limit: int) -> list[ReportableFile]:
         """Return matching, suppressed and undetermined files below *root*, by their last verdict.
 
-        At most *limit* of each of these, matches first.
+        At most *limit* of each of these (-1: all), matches first.
         """
         conditions = (
             f"c.outcome = {MATCH}",

@@ -10,13 +10,14 @@ import click
 from hashwacht import bootstrap
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import exclude_option, file_systems_option, global_options
+from hashwacht.cli.render.csv_report import csv_path, write_csv
 from hashwacht.cli.render.html_report import report_file, write_report
 from hashwacht.cli.render.summary import print_profile
 from hashwacht.cli.run_session import exit_code, observer, stop_on_signal
 from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.platform.process import lower_priority
-from hashwacht.scan.report import build_report
+from hashwacht.scan.report import build_report, reportable_files
 from hashwacht.scan.scan import ScanRequest, ScanRun
 from hashwacht.settings import OptionValue, Settings
 from hashwacht.storage.runs import RunState
@@ -60,7 +61,8 @@ from hashwacht.storage.runs import RunState
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Write an HTML report with figures and charts, without any picture.",
+    help="Write an HTML report with figures and charts, without any picture, and beside it FILE.csv"
+    " with a row for each file.",
 )
 def scan_command(
     *,
@@ -140,6 +142,7 @@ def _run(
             run = store.runs.load_latest(1)[0]
             recipe = pipeline.fingerprinter.recipe
             write_report(build_report(store, pipeline.matcher_set, run, recipe), target)
+            write_csv(reportable_files(store, pipeline.matcher_set, run.roots), csv_path(target))
     if summary.state is RunState.FINISHED and not (summary.counts.files or summary.counts.errors):
         raise UsageError(
             "the scan saw no file",

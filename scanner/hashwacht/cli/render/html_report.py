@@ -1,7 +1,7 @@
 """The HTML report: one page that needs nothing else and shows no content.
 
 Names in it were chosen by strangers: they go through :func:`hashwacht.core.paths.show` and Jinja's
-escaping, and the page forbids itself scripts and outside resources by its own policy.
+escaping, and the page forbids itself outside resources and every script but its own by its policy.
 
 The geometry of the report's charts: values in, positions out.  Pure.
 """
@@ -9,8 +9,10 @@ The geometry of the report's charts: values in, positions out.  Pure.
 from __future__ import annotations
 
 import os
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from importlib.resources import files
 from math import ceil, floor, log10
 from pathlib import Path
@@ -19,7 +21,7 @@ from hashwacht.cli.render.findings import MEANING, describe_distance, describe_r
 from hashwacht.core import text
 from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
-from hashwacht.core.types import Outcome
+from hashwacht.core.types import Match, Outcome
 from hashwacht.scan.report import Report
 from hashwacht.secrets.sources import write_private
 
@@ -159,10 +161,14 @@ def render(report: Report) -> str:
         path=escape_path,
         near=describe_distance,
         why=describe_reason,
+        source=_source,
     )
     templates = files("hashwacht.cli").joinpath("templates")
+    script = templates.joinpath("report.js").read_text("utf-8")
     page = environment.from_string(templates.joinpath("report.html").read_text("utf-8"))
     return page.render(
+        script=script,
+        script_hash=f"sha256-{b64encode(sha256(script.encode()).digest()).decode()}",
         style=templates.joinpath("report.css").read_text("utf-8"),
         report=report,
         counts=report.counts,
@@ -177,6 +183,10 @@ def render(report: Report) -> str:
         files_curve=_files_curve(report),
         bytes_curve=_bytes_curve(report),
     )
+
+
+def _source(match: Match) -> str:
+    return f"{match.matcher} / {match.list}" if match.list else match.matcher
 
 
 def _verdicts(report: Report) -> list[tuple[str, int, str]]:
