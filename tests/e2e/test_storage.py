@@ -78,10 +78,10 @@ def imported(program: Program, generated: Path) -> Program:
     return program
 
 
-def by_path(told: list[dict[str, Any]], root: Path) -> dict[bytes, dict[str, Any]]:
+def by_path(findings: list[dict[str, Any]], root: Path) -> dict[bytes, dict[str, Any]]:
     """Return the JSON lines of files by their paths below the root."""
     lines: dict[bytes, dict[str, Any]] = {}
-    for line in told:
+    for line in findings:
         for path in line.get("paths", ()):
             below = from_json(path).removeprefix(bytes(root) + b"/")
             assert below not in lines, "reported once"

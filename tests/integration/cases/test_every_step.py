@@ -71,7 +71,7 @@ def killed(home: Path, keys: KeyPair, step: Step, work: Callable[[CaseHarness], 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("again", ["retry", "apply"])
 @pytest.mark.parametrize("act", ["hold", "quarantine"])
-def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: str) -> None:
+def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, after: str) -> None:
     root = HOLD if act == "hold" else QUARANTINE
     with opened(tmp_path, keys) as harness:
         path = harness.file("a.png")
@@ -79,7 +79,7 @@ def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, again: st
     with opened(tmp_path, keys) as harness:
         (location,) = harness.locations()
         assert location.state is LocationState.PENDING
-        if again == "apply" and at(path).exists():
+        if after == "apply" and at(path).exists():
             harness.apply(path, root=root)
         harness.retry(root=root)
         (location,) = harness.locations()

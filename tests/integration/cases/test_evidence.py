@@ -73,8 +73,8 @@ PARTS = ("state.db", "audit.jsonl", "quarantine", "holds")
 
 def locations(harness: CaseHarness, name: str) -> list[FileLocation]:
     cases = {case.key for case in harness.store.cases.load_all()}
-    found = [place for key in cases for place in harness.store.locations.load_by_content(key)]
-    return [place for place in found if place.path.endswith(name.encode())]
+    stored = [place for key in cases for place in harness.store.locations.load_by_content(key)]
+    return [place for place in stored if place.path.endswith(name.encode())]
 
 
 @dataclass

@@ -33,12 +33,12 @@ def test_a_list_that_is_cut_reports_it(three: Program, command: str, harness: Ca
     assert b"there are more" in text.stderr
     assert b"-n" in text.stderr
     document = three.run(*command.split(), "-n", "1", "--json")
-    *shown, cut = objects(document.stdout)
-    assert (cut["type"], cut["shown"], len(shown)) == ("cut", 1, 1)
+    *rows, cut = objects(document.stdout)
+    assert (cut["type"], cut["shown"], len(rows)) == ("cut", 1, 1)
     assert b"there are more" in document.stderr
-    whole = three.run(*command.split(), "-n", "1000", "--json")
-    assert whole.stderr == b""
-    assert "cut" not in {entry["type"] for entry in objects(whole.stdout)}
+    complete = three.run(*command.split(), "-n", "1000", "--json")
+    assert complete.stderr == b""
+    assert "cut" not in {entry["type"] for entry in objects(complete.stdout)}
 
 
 def test_only_the_nearest_option_is_suggested(program: Program) -> None:

@@ -20,8 +20,8 @@ def root(program: Program) -> Path:
     root.mkdir()
     (root / "picture.jp2").write_bytes(UNDECODABLE)
     lines = f"md5 {'ab' * 16}\npdq {'f1e2d3c4b5a69788' * 4}\n".encode()
-    done = program.run("lists", "import", "mixed", "-", given=lines)
-    assert done.returncode == 0, done.stderr
+    result = program.run("lists", "import", "mixed", "-", given=lines)
+    assert result.returncode == 0, result.stderr
     return root
 
 
@@ -31,8 +31,8 @@ def test_an_accepted_content_no_longer_counts_unless_it_matches(
     assert program.scan(root)[0] == 3
     (listed,) = objects(program.run("undetermined", "list", "--json").stdout)
     assert (listed["sha256"], listed["reason"], listed["accepted"]) == (KEY, "no-decoder", None)
-    done = program.run("undetermined", "accept", KEY, "--reason", "A manual of ours.")
-    assert done.returncode == 0, done.stderr
+    result = program.run("undetermined", "accept", KEY, "--reason", "A manual of ours.")
+    assert result.returncode == 0, result.stderr
     code, printed = program.scan(root)
     assert (code, [entry["type"] for entry in printed]) == (0, ["summary"])
     assert printed[0]["counts"]["accepted"] == 1
@@ -43,8 +43,8 @@ def test_an_accepted_content_no_longer_counts_unless_it_matches(
         "undetermined": "no-decoder",
         "reason": "A manual of ours.",
     }
-    done = program.run("lists", "import", "exact", "-", given=f"sha256 {KEY}\n".encode())
-    assert done.returncode == 0, done.stderr
+    result = program.run("lists", "import", "exact", "-", given=f"sha256 {KEY}\n".encode())
+    assert result.returncode == 0, result.stderr
     assert program.scan(root)[0] == 1
 
 

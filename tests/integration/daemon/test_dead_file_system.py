@@ -51,8 +51,8 @@ def die(tmp_path: Path) -> Iterator[Callable[[Path], Callable[[], None]]]:
         end()
 
 
-def open_causes(bench: DaemonHarness, root: str) -> set[Cause]:
-    return {gap.cause for gap in bench.store.gaps.load_open(root) if gap.ended is None}
+def open_causes(harness: DaemonHarness, root: str) -> set[Cause]:
+    return {gap.cause for gap in harness.store.gaps.load_open(root) if gap.ended is None}
 
 
 @pytest.mark.parametrize("below", ["", "mounted"])
@@ -63,21 +63,21 @@ def test_a_dead_file_system_stalls_only_its_own_root(
     for path in (local, remote, remote / below):
         path.mkdir(exist_ok=True)
     roots = RootSettings("local", local), RootSettings("remote", remote)
-    bench = DaemonHarness(tmp_path / "state", roots)
-    bench.matcher.known.add(digest(b"known"))
-    with bench.running():
-        bench.wait_until_done()
+    harness = DaemonHarness(tmp_path / "state", roots)
+    harness.matcher.known.add(digest(b"known"))
+    with harness.running():
+        harness.wait_until_done()
         end = die(remote / below)
-        bench.wait_for(lambda: Cause.UNMOUNTED in open_causes(bench, "remote"), "reported")
+        harness.wait_for(lambda: Cause.UNMOUNTED in open_causes(harness, "remote"), "reported")
         (local / "file").write_bytes(b"known")
-        found = {bytes(local / "file")}
-        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH) == found, "found")
-        beat = bench.store.gaps.load_heartbeats()["local"].at
-        bench.wait_for(lambda: bench.store.gaps.load_heartbeats()["local"].at > beat, "watched")
-        assert not open_causes(bench, "local")
+        expected = {bytes(local / "file")}
+        harness.wait_for(lambda: harness.casework.paths(Outcome.MATCH) == expected, "found")
+        beat = harness.store.gaps.load_heartbeats()["local"].at
+        harness.wait_for(lambda: harness.store.gaps.load_heartbeats()["local"].at > beat, "watched")
+        assert not open_causes(harness, "local")
         end()
-        bench.wait_for(lambda: Cause.UNMOUNTED not in open_causes(bench, "remote"), "recovered")
-    bench.close()
+        harness.wait_for(lambda: Cause.UNMOUNTED not in open_causes(harness, "remote"), "recovered")
+    harness.close()
 
 
 def test_a_scanner_starts_beside_a_dead_file_system(
@@ -88,12 +88,12 @@ def test_a_scanner_starts_beside_a_dead_file_system(
     remote.mkdir()
     end = die(remote)
     roots = RootSettings("local", local), RootSettings("remote", remote)
-    bench = DaemonHarness(tmp_path / "state", roots)
-    bench.matcher.known.add(digest(b"known"))
+    harness = DaemonHarness(tmp_path / "state", roots)
+    harness.matcher.known.add(digest(b"known"))
     (local / "file").write_bytes(b"known")
-    with bench.running():
-        found = {bytes(local / "file")}
-        bench.wait_for(lambda: bench.casework.paths(Outcome.MATCH) == found, "found")
-        assert Cause.UNMOUNTED in open_causes(bench, "remote")
+    with harness.running():
+        expected = {bytes(local / "file")}
+        harness.wait_for(lambda: harness.casework.paths(Outcome.MATCH) == expected, "found")
+        assert Cause.UNMOUNTED in open_causes(harness, "remote")
         end()
-    bench.close()
+    harness.close()

@@ -65,7 +65,7 @@ def fate(fingerprint: Fingerprint) -> Reason | None:
     return reasons[0] if reasons else HASHED
 
 
-@pytest.mark.parametrize("hostile", CORPUS, ids=lambda each: each.name)
+@pytest.mark.parametrize("hostile", CORPUS, ids=lambda hostile: hostile.name)
 def test_a_hostile_content_meets_its_expected_fate(pool: WorkerPool, hostile: Hostile) -> None:
     result = fingerprint(pool, hostile.make())
     assert fate(result) in hostile.expected, result.skipped

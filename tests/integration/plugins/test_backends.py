@@ -85,8 +85,8 @@ def undetermined() -> bytes:
 
 
 def starlette(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
-    async def take(asked: Request) -> Response:
-        async with asked.form() as form:
+    async def take(request: Request) -> Response:
+        async with request.form() as form:
             return PlainTextResponse(str(len(form)))
 
     app = Starlette(routes=[Route("/up", take, methods=["POST"])])
@@ -157,7 +157,7 @@ def _urls() -> Any:
     from django.urls import path  # type: ignore[import-untyped]  # Django ships no types
 
     module: Any = ModuleType("urls")
-    module.urlpatterns = [path("up", lambda asked: HttpResponse(str(len(asked.FILES))))]
+    module.urlpatterns = [path("up", lambda request: HttpResponse(str(len(request.FILES))))]
     module.handler403 = "hashwacht_plugins.django.verdicts.permission_denied"
     return module
 
@@ -165,10 +165,10 @@ def _urls() -> Any:
 def in_aiohttp(checker: Checker, policy: Policy, client_info: ClientInfo, content: bytes) -> int:
     scan = UploadScanner(checker, policy=policy, client_info=client_info)
 
-    async def take(asked: web.Request) -> web.Response:
-        async for part in await asked.multipart():
+    async def take(request: web.Request) -> web.Response:
+        async for part in await request.multipart():
             assert isinstance(part, aiohttp.BodyPartReader)
-            async with scan.part(asked, part) as picture:
+            async with scan.part(request, part) as picture:
                 async for _ in picture:
                     continue
         return web.Response()

@@ -42,8 +42,8 @@ def bits_apart(one: str, other: str) -> int:
     return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
-def by_type(fingerprint_found: Fingerprint) -> dict[str, str]:
-    return {signal.type: signal.value for signal in fingerprint_found.signals}
+def by_type(fingerprint: Fingerprint) -> dict[str, str]:
+    return {signal.type: signal.value for signal in fingerprint.signals}
 
 
 @pytest.mark.parametrize("name", STILL)

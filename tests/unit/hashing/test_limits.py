@@ -31,12 +31,12 @@ def plan(**limits: float) -> Plan:
     return Plan(types=TYPES, limits=Limits(**limits))  # type: ignore[arg-type]  # ints are floats
 
 
-def reasons(found: Fingerprint) -> set[tuple[str, Reason]]:
-    return {(skip.type, skip.reason) for skip in found.skipped}
+def reasons(fingerprint: Fingerprint) -> set[tuple[str, Reason]]:
+    return {(skip.type, skip.reason) for skip in fingerprint.skipped}
 
 
-def frames(found: Fingerprint) -> list[str]:
-    return [signal.variant for signal in found.signals if signal.type == "dhash64"]
+def frames(fingerprint: Fingerprint) -> list[str]:
+    return [signal.variant for signal in fingerprint.signals if signal.type == "dhash64"]
 
 
 OVER = {("pdq", Reason.OVER_LIMIT), ("dhash64", Reason.OVER_LIMIT)}

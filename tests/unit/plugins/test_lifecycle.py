@@ -294,8 +294,8 @@ def test_more_uploads_than_the_limits_are_all_answered(gate: Gate) -> None:
         return outcomes
 
     with Checker(lambda: gate, threads=1, max_pending=2) as checker:
-        told = asyncio.run(main(checker))
-    assert told == [Reason.OVERLOADED] * 18 + [None] * 2
+        all_outcomes = asyncio.run(main(checker))
+    assert all_outcomes == [Reason.OVERLOADED] * 18 + [None] * 2
 
 
 def test_a_checker_closed_during_an_upload_is_undetermined() -> None:
@@ -345,13 +345,13 @@ def call(app: Any, body: Any, **more: Any) -> tuple[list[str], bytes]:
         statuses.append(status)
         return chunks.append
 
-    given = app(environ, start_response)
+    response = app(environ, start_response)
     try:
-        for chunk in given:
+        for chunk in response:
             chunks.append(chunk)  # noqa: PERF402  # the one that is written to in between
     finally:
-        if hasattr(given, "close"):
-            given.close()
+        if hasattr(response, "close"):
+            response.close()
     return statuses, b"".join(chunks)
 
 
