@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
 import pytest
 
 from support.program import Program
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 
 COMMANDS = [
     *("status", "scans", "cases list", "cases list --json", "cases show 1", "limits list"),
