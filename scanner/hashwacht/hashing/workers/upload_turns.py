@@ -21,8 +21,9 @@ QUICK_SECONDS = 2.0
 MAX_QUICK_SIZE = 8 << 20
 """Bytes up to which an upload has a first turn: reading more may take longer."""
 
-PATIENCE = 4.0
-"""Seconds that a picture waits for a worker while its own client keeps the workers busy."""
+PATIENCE = 6.0
+"""Seconds that a picture waits for a worker while its own client keeps the workers busy: less than
+the time that a request waits, and more than workers need to start on a busy machine."""
 
 Attempt = Callable[[WorkerKind, int, float | None], tuple[Reply, int | None]]
 """Returns the reply of one worker and the copy that the caller must close.  Raises TurnOver if the
