@@ -14,14 +14,11 @@ from django.urls import include, path  # type: ignore[import-untyped]  # as abov
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 from support.plugins.entries.store import CHECKER, POLICY, directory
 
+DATABASE = directory().parent / "cms.sqlite"
+
 settings.configure(
     ALLOWED_HOSTS=["*"],
-    DATABASES={
-        "default": {
-            "ENGINE": "django.db.backends.sqlite3",
-            "NAME": directory().parent / "cms.sqlite",
-        }
-    },
+    DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": DATABASE}},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
     INSTALLED_APPS=[
         *(f"wagtail.{name}" for name in ("users", "images", "documents", "search", "admin")),
@@ -74,8 +71,8 @@ def _urls() -> list[Any]:
     from django.contrib.auth.models import User
     from wagtail.admin import urls
 
-    call_command("migrate", verbosity=0)
-    if not User.objects.exists():
+    if not DATABASE.exists():
+        call_command("migrate", verbosity=0)
         User.objects.create_superuser("editor", password="only for tests")
     return [path("", include(urls))]
 
