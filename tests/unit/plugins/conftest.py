@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,9 @@ from hashwacht.storage.store import Store
 from hashwacht.storage.uploads import UploadRecords
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht.uploads.local import LocalBackend, ResultStorage
+from hashwacht_plugins import asgi, wsgi
+from support.plugins.upload_drivers import AsgiDriver, WsgiDriver
+from support.plugins.uploads import KNOWN
 
 
 @pytest.fixture
@@ -41,3 +46,23 @@ def checker(matcher: KnowingMatcher, tmp_path: Path) -> Iterator[Checker]:
 
     with Checker(opener, threads=2) as made:
         yield made
+
+
+@pytest.fixture(params=["asgi", "wsgi"])
+def make(
+    request: pytest.FixtureRequest, checker: Checker, matcher: KnowingMatcher
+) -> Iterator[Callable[..., Any]]:
+    """Return a function that wraps an application in the middleware with these settings."""
+    matcher.known.add(hashlib.sha256(KNOWN).hexdigest())
+    loops: list[AsgiDriver] = []
+
+    def build(**settings: Any) -> AsgiDriver | WsgiDriver:
+        settings = {"checker": checker, **settings}
+        if request.param == "wsgi":
+            return WsgiDriver(lambda app: wsgi.HashwachtMiddleware(app, **settings))
+        loops.append(AsgiDriver(lambda app: asgi.HashwachtMiddleware(app, **settings)))
+        return loops[-1]
+
+    yield build
+    for loop in loops:
+        loop.close()
