@@ -181,10 +181,10 @@ def is_remote(path: bytes) -> bool:
 def mount_id(fd: int) -> int | None:
     """Return the number of the mount on which *fd* was opened, None without /proc."""
     try:
-        fields = Path(f"/proc/self/fdinfo/{fd}").read_text("ascii").split()
+        fields = Path(f"/proc/self/fdinfo/{fd}").read_bytes().split()
     except OSError:
         return None
-    return int(fields[fields.index("mnt_id:") + 1]) if "mnt_id:" in fields else None
+    return int(fields[fields.index(b"mnt_id:") + 1]) if b"mnt_id:" in fields else None
 
 
 def _unlisted_mount(path: bytes) -> Mount:
