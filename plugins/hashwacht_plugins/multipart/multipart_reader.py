@@ -19,6 +19,7 @@ from hashwacht_plugins.multipart.part_headers import PartHeaders
 from hashwacht_plugins.multipart.readings import (
     Base64Reading,
     DeclaredLength,
+    EndedLineReading,
     FileReading,
     Reading,
     ReencodedReading,
@@ -122,14 +123,16 @@ class MultipartReader:
         return [TextFieldReading(open_file) for open_file in readings]
 
     def _file(self) -> Reading:
+        return FileReading(self._start(), self._events.append)
+
+    def _start(self) -> FileStart:
         headers = self._headers
-        start = FileStart(
+        return FileStart(
             _text(headers.field),
             _text(headers.file_name),
             _text(headers.type),
             next(self._numbers),
         )
-        return FileReading(start, self._events.append)
 
     def _reencoded(self) -> Reading:
         return ReencodedReading(self._file(), utf8=self._charset == "utf-8")
@@ -138,7 +141,7 @@ class MultipartReader:
         headers = self._headers
         boundary = nested_boundary(headers.type_options)
         if headers.is_file and not headers.type_options.get(b"boundary"):
-            return []  # a saved web page, uploaded as a file
+            return [EndedLineReading(self._start(), self._events.append)]  # a saved web page
         if not boundary:
             raise FormParserError("a nested multipart without a plain boundary")
         if self._depth == MAX_DEPTH:

@@ -72,6 +72,18 @@ class FileReading:
             self._emit(FileDropped(self._reading))
 
 
+class EndedLineReading(FileReading):
+    """The bytes with the line break before the delimiter.
+
+    Python's ``email`` keeps it in a part that is a multipart without a boundary.
+    """
+
+    def finish(self) -> None:
+        """Add the line break, and end the file."""
+        self.write(b"\r\n")
+        super().finish()
+
+
 class TextFieldReading:
     """A part without a file name: a file if it is no short text.
 
