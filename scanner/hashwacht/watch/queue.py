@@ -22,6 +22,9 @@ OVERHEAD = 300
 WRITE_DELAY = 1.0
 """Seconds that writes to an open file wait for further ones, and for the file to be closed."""
 
+REPEAT_PERIOD = WRITE_DELAY / 2
+"""Seconds in which further writes to a file are not announced."""
+
 _Account = tuple[str, bytes]
 
 
@@ -41,6 +44,7 @@ class AnnouncementQueue:
         self._accounts: OrderedDict[_Account, OrderedDict[bytes, Announcement]] = OrderedDict()
         self._number = self._bytes = 0
         self._written: OrderedDict[bytes, tuple[float, Announcement]] = OrderedDict()
+        self._rewritten: set[bytes] = set()
         self._gaps: dict[tuple[str, Cause, bytes], MissedEvents] = {}
 
     def announce(self, announcement: Announcement) -> None:
@@ -107,12 +111,17 @@ class AnnouncementQueue:
         self._make_room()
 
     def _add_written(self, announcement: Announcement) -> None:
-        if announcement.path not in self._written:
+        """Hold a write; if writes may follow that are not announced, for a second time later."""
+        now, path = self._clock(), announcement.path
+        if path not in self._written:
             self._number_of_written(announcement, 1)
-            self._written[announcement.path] = self._clock() + WRITE_DELAY, announcement
+            self._written[path] = now + WRITE_DELAY, announcement
             self._make_room()
+        elif self._written[path][0] < now + REPEAT_PERIOD:
+            self._rewritten.add(path)
 
     def _forget_written(self, path: bytes) -> None:
+        self._rewritten.discard(path)
         if (written := self._written.pop(path, None)) is not None:
             self._number_of_written(written[1], -1)
 
@@ -125,8 +134,11 @@ class AnnouncementQueue:
             path, (due, announcement) = next(iter(self._written.items()))
             if due > now and not everything:
                 return
+            is_rewritten = path in self._rewritten and not everything
             self._forget_written(path)
             self._add(announcement)
+            if is_rewritten:
+                self._add_written(announcement)
 
     def _wait(self, timeout: float) -> float:
         if not self._written:
@@ -189,8 +201,8 @@ class RecentWrites:
     """Recognizes writes to a file that were announced a moment ago.  For one thread.
 
     A process that writes without a pause causes 100,000 events a second.  The first write of a
-    period is announced, and the queue holds it until the period is over, so the writes that are
-    dropped here came before the announcement is drained.
+    period is announced, and the queue drains an announcement of the file after the period, so the
+    writes that are dropped here came before one.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -202,7 +214,7 @@ class RecentWrites:
         """Return whether a write to this file need not be announced."""
         now, file = self._clock(), (directory, handle, name)
         if now >= self._ends:
-            self._ends = now + WRITE_DELAY / 2
+            self._ends = now + REPEAT_PERIOD
             self._files.clear()
         repeated = file in self._files
         self._files.add(file)

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hashwacht.core.watch_events import Announcement, Cause, Change, MissedEvents, account_directory
@@ -106,6 +106,7 @@ EVENTS = st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.6]), st.sampled_from(["
 
 
 @given(EVENTS)
+@example([(0.2, "write"), (0.6, "write"), (0.2, "write"), (0.2, "write")])
 def test_no_write_comes_after_its_announcement(events: list[tuple[float, str]]) -> None:
     """In any order of events, the last write is announced at or after its time."""
     clock = Clock()
@@ -123,10 +124,24 @@ def test_no_write_comes_after_its_announcement(events: list[tuple[float, str]]) 
                 queue.announce(file(b"a", change=Change.WRITTEN))
         if queue.drain(10, 0)[0]:
             announced = clock.now
-    clock.now += WRITE_DELAY
-    if queue.drain(10, 0)[0]:
-        announced = clock.now
+    for _ in range(2):
+        clock.now += WRITE_DELAY
+        if queue.drain(10, 0)[0]:
+            announced = clock.now
     assert announced >= last_write
+    assert queue.lag == 0
+
+
+def test_a_file_written_without_a_pause_is_announced_once_a_period() -> None:
+    clock = Clock()
+    queue, writes = AnnouncementQueue(10, clock), RecentWrites(clock)
+    announced = 0
+    for _ in range(1000):
+        clock.now += WRITE_DELAY / 100
+        if not writes.is_repeated(1, b"", b"a"):
+            queue.announce(file(b"a", change=Change.WRITTEN))
+        announced += len(queue.drain(10, 0)[0])
+    assert 9 <= announced <= 10
 
 
 def test_gaps_are_taken_whatever_number_of_files_is_asked_for() -> None:
