@@ -18,8 +18,12 @@ TEXT = (CHECKOUT / "docs" / "daemon.md").read_text()
 
 COMMANDS = sorted(
     {
-        command.strip()
-        for command in re.findall(r"(?:^[#$] |`|&& )hashwacht ((?:[a-z-]+ ?)+)", TEXT, re.MULTILINE)
+        " ".join(command.split())
+        for pattern in (
+            r"(?:^[#$] |&& )hashwacht ((?:[a-z-]+ ?)+)",
+            r"`hashwacht\s((?:[a-z-]+\s?)+)",
+        )
+        for command in re.findall(pattern, TEXT, re.MULTILINE)
     }
 )
 
@@ -38,7 +42,7 @@ def known(words: list[str]) -> bool:
 
 
 def test_the_commands_of_the_document_were_found() -> None:
-    assert {"status", "units", "limits list", "audit checkpoint"} <= set(COMMANDS)
+    assert {"status", "units", "limits list", "audit verify"} <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
