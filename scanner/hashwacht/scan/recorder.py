@@ -209,8 +209,9 @@ class ScanRecorder:
                 self._timings.add(ScanStage.FINGERPRINT, result.seconds, fingerprint.kind)
             else:
                 tally.unchanged += result.recorded
-            content = judged[recorded.content_of(result)]
-            results += self._count_verdict(result.file, content, is_new=not result.recorded)
+            number = recorded.content_of(result)
+            is_new = number != result.file.previous_content
+            results += self._count_verdict(result.file, judged[number], is_new=is_new)
         for failure in batch.failures:
             file = failure.file
             verdict = Verdict(Outcome.UNDETERMINED, reason=failure.reason, detail=failure.detail)

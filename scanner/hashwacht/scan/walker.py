@@ -58,12 +58,16 @@ class DirectoryProgress:
 
 @dataclass(frozen=True, slots=True)
 class WalkedFile:
-    """A name in a directory, and the file behind it when the directory was listed."""
+    """A name in a directory, and the file behind it when the directory was listed.
+
+    *previous_content* is the number of the content that the storage has for the name, if any.
+    """
 
     work: DirectoryProgress
     name: bytes
     id: FileId
     nlink: int
+    previous_content: int | None = None
 
     @property
     def directory(self) -> bytes:
@@ -268,8 +272,9 @@ class ScanWalker:
             self._check_stop()
             tally.files += 1
             tally.size += entry.size
-            file = WalkedFile(work, entry.name, entry.id, entry.nlink)
             stored = known.get(entry.name)
+            previous_content = stored.content if stored else None
+            file = WalkedFile(work, entry.name, entry.id, entry.nlink, previous_content)
             reusable = self._freshness.is_reusable(stored, file.id) and not reread
             if stored and reusable and self._freshness.is_settled(stored):
                 tally.unchanged += 1

@@ -153,7 +153,7 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
     for path in paths:
         path.rename(tree / path.name)
     install(lists, [("pdq", "5a" * 32)])
-    counting = CountingFingerprinter(InProcessFingerprinter(Plan(TYPES, quick=True)))
+    counting = CountingFingerprinter(InProcessFingerprinter(Plan(PLANNED, quick=True)))
 
     def panel() -> MatcherSet:
         return MatcherSet([ConfiguredMatcher(HashListMatcher(lists))])
@@ -163,7 +163,7 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
         request = ScanRequest((bytes(tree),), ExclusionRules([]), jobs=2)
         matchers = panel()
         fingerprinter = QuickThenExact(
-            counting, lambda: InProcessFingerprinter(Plan(TYPES)), matchers.needs_exact_hash
+            counting, lambda: InProcessFingerprinter(Plan(PLANNED)), matchers.needs_exact_hash
         )
         pipeline = Pipeline(fingerprinter, matchers)
         ScanRun(

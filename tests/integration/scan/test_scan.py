@@ -116,7 +116,33 @@ def test_only_what_did_not_match_before_the_run_is_a_new_match(
     (root / "z/a third").write_bytes(b"one")
     (root / "z/two").write_bytes(b"two")
     counts = harness.scan(root).summary.counts
-    assert (counts.matches, counts.new_matches) == (5, 2)
+    assert (counts.matches, counts.new_matches) == (5, 3), "one is new, two did not match"
+
+
+def test_a_new_file_with_known_content_is_a_new_match(harness: ScanHarness, root: Path) -> None:
+    harness.matcher.known = {sha256(b"two")}
+    harness.scan(root)
+    shutil.copyfile(root / "a/two", root / "copy")
+    (root / "link").hardlink_to(root / "copy")
+    (root / "a/one").write_bytes(b"two")
+    counts = harness.scan(root).summary.counts
+    assert (counts.matches, counts.new_matches) == (4, 3)
+    counts = harness.scan(root).summary.counts
+    assert (counts.matches, counts.new_matches) == (4, 0)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_touched_file_is_no_new_match(harness: ScanHarness, root: Path, *, full: bool) -> None:
+    """Nor is one that was written again with the same content, or is read in full."""
+    harness.matcher.known = {sha256(b"two")}
+    harness.scan(root)
+    os.utime(root / "a/two")
+    counts = harness.scan(root, full=full).summary.counts
+    assert (harness.read, counts.matches, counts.new_matches) == (3 if full else 1, 1, 0)
+    (root / "new").write_bytes(b"two")
+    (root / "new").replace(root / "a/two")
+    counts = harness.scan(root, full=full).summary.counts
+    assert (harness.read, counts.matches, counts.new_matches) == (3 if full else 1, 1, 0)
 
 
 def test_a_new_signal_type_makes_old_contents_be_read_again(
