@@ -103,8 +103,9 @@ def test_a_place_that_is_not_so_is_named(
     program: Program, harness: CaseHarness, key: Path, number: str
 ) -> None:
     """It is reported, and nothing is done to the others."""
-    for name in ("a.png", "b.png", "c.png"):
-        harness.apply(harness.file(name))
+    for uid, name in enumerate(("a.png", "b.png", "c.png"), 5000):
+        harness.apply(harness.file(name, uid=uid))
+    assert [location.state for location in harness.locations()][2:] == ["waiting"]
     words = ("cases", "restore", "1", "--identity", key, "--file", "1", "--file", number)
     result = program.run(*words)
     assert (result.returncode, f"file {number} of case 1".encode() in result.stderr) == (2, True)
@@ -158,7 +159,7 @@ def test_a_new_file_at_the_path_is_never_overwritten(
 def test_released_means_everything_is_back_and_left_alone(
     program: Program, harness: CaseHarness, key: Path
 ) -> None:
-    paths = [harness.file(f"{number}.png") for number in range(4)]
+    paths = [harness.file(f"{number}.png", uid=5000 + number) for number in range(4)]
     for path in paths:
         harness.apply(path)
     assert [location.state for location in harness.locations()] == [
