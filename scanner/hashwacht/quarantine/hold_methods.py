@@ -185,15 +185,17 @@ def block_access(fd: int, hold: HoldRecord) -> HoldRecord | ActionFailure:
     """Remove all permissions of an open file, and its owner, who could restore them.
 
     Returns the hold as it is in force: its *uid* is None if this process may not change the owner
-    (CAP_CHOWN), or the file system has none.
+    (CAP_CHOWN), or the file system has none.  A file without permissions is held even if a
+    failing disk does not record that: its record has the only copy of mode and owner.
     """
     try:
         os.fchmod(fd, 0)
-        if hold.uid is not None and not _take_from_owner(fd):
-            hold = replace(hold, uid=None, capability=b"")
-        os.fsync(fd)
     except OSError as error:
         return ActionFailure.from_error(error, "removing its permissions")
+    if hold.uid is not None and not _take_from_owner(fd):
+        hold = replace(hold, uid=None, capability=b"")
+    with suppress(OSError):
+        os.fsync(fd)
     return hold
 
 

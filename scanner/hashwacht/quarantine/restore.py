@@ -72,7 +72,8 @@ class RestoreOperation:
     def _restore_in(self, parent: OpenDirectory, path: bytes) -> EntryRecord | ActionFailure:
         """Record the intent, build the file, and name it.  Raises OSError.
 
-        What cannot be undone here is undone by the next recovery.
+        What cannot be undone here is undone by the next recovery.  A file that has its name is
+        restored, whether or not the disk has room to record that.
         """
         ending = Disposition(self.clock(), self.who, self.request.why, path)
         intent = replace(self.record, state=EntryState.RESTORING, ending=ending)
@@ -81,9 +82,9 @@ class RestoreOperation:
         if isinstance(restored, ActionFailure):
             self.entry.write(self.record)
             return restored
-        with suppress(OSError):
-            restored = complete_restore(self.entry, restored)
-        return restored
+        with suppress(OSError):  # the next recovery completes it
+            complete_restore(self.entry, restored)
+        return replace(restored, state=EntryState.RESTORED)
 
     def _build_and_name(
         self, parent: OpenDirectory, name: bytes, intent: EntryRecord

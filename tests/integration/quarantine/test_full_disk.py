@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,10 @@ import pytest
 from hashwacht.quarantine.age import KeyPair
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.record import EntryRecord, EntryState
+from hashwacht.quarantine.recovery import RecoveryOutcome
+from hashwacht.quarantine.restore import RestoreOperation, RestoreRequest
 from hashwacht.quarantine.vault import Vault
+from hashwacht.quarantine.vault_store import VaultEntry
 from support.vaults import Snapshot, dress, judge, names, restore, seal
 
 KIB = 1024
@@ -102,6 +106,38 @@ def test_a_restore_that_fails_leaves_it_sealed(
     assert vault.find(sealed.id) == sealed
     assert isinstance(restore(vault, sealed.id, [keys.secret], who="me"), EntryRecord)
     assert Snapshot.of(picture) == before
+
+
+class EntryOnFullDisk(VaultEntry):
+    """An entry whose disk fills up once the restored file has its name."""
+
+    __slots__ = ()
+
+    def write(self, record: EntryRecord) -> None:
+        if record.state is EntryState.RESTORED:
+            fill(self.path.parents[2], 0)
+        super().write(record)
+
+
+def test_a_file_is_restored_although_recording_that_fails(
+    small_disk: Path, keys: KeyPair, picture: Path
+) -> None:
+    vault, before = Vault(small_disk / "vault", [keys.public]), Snapshot.of(picture)
+    sealed = seal(vault, picture)
+    entry = EntryOnFullDisk(small_disk / "vault" / "entries" / sealed.id)
+    lock = vault._store.acquire(sealed.id)
+    assert lock is not None
+    with lock:
+        request = RestoreRequest("a false match", [keys.secret])
+        result = RestoreOperation(entry, sealed, request, "me", time.time).run()
+    assert isinstance(result, EntryRecord)
+    assert result.state is EntryState.RESTORED
+    assert Snapshot.of(picture) == before
+    assert entry.read().state is EntryState.RESTORING
+    (small_disk / "somebody else's").unlink()
+    assert [recovery.outcome for recovery in vault.recover()] == [RecoveryOutcome.RESTORED]
+    assert vault.find(sealed.id) == result
+    assert not entry.content.exists()
 
 
 def test_wherever_the_space_ends_it_is_in_exactly_one_place(

@@ -58,6 +58,27 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def test_a_hold_that_the_disk_cannot_store_is_still_recorded(
+    site: Path, by_mode: FileHolder
+) -> None:
+    """A named pipe represents a failing disk: its mode can be changed, and fsync fails."""
+    os.mkfifo(site / "pipe", 0o640)
+    fd = os.open(site / "pipe", os.O_RDWR)
+    try:
+        with pytest.raises(OSError, match="Invalid argument"):
+            os.fsync(fd)
+        result = by_mode.hold(fd, bytes(site / "pipe"), CASE)
+    finally:
+        os.close(fd)
+    assert isinstance(result, HoldRecord)
+    assert mode(site / "pipe") == 0
+    assert by_mode.find(number(site / "pipe")) == result
+    assert isinstance(
+        by_mode.release(bytes(site / "pipe"), number(site / "pipe"), CASE), ReleaseResult
+    )
+    assert mode(site / "pipe") == 0o640
+
+
 def test_no_other_user_can_open_a_held_file_until_released(
     by_mode: FileHolder, open_tree: Path, as_nobody: Callable[[], AbstractContextManager[None]]
 ) -> None:
