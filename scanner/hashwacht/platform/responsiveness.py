@@ -17,6 +17,9 @@ from hashwacht.platform.mounts import Mounts
 PATIENCE = 5.0
 """Seconds within which a file system must respond."""
 
+HANGING_RETRY = 10.0
+"""Seconds until a file is tried again whose file system does not respond."""
+
 
 class ResponseProbe:
     """Examines directories, and records which of them hang.  Thread-safe."""

@@ -6,7 +6,6 @@ was moved in is announced as a whole, and after an overflow all directories are 
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -37,7 +36,13 @@ from hashwacht.watch.inotify_api import (
 )
 from hashwacht.watch.inotify_tree import InotifyTree
 from hashwacht.watch.queue import RecentWrites
-from hashwacht.watch.root_state import RootState, network_mounts, read_root_state, root_change
+from hashwacht.watch.root_state import (
+    RootState,
+    network_mounts,
+    read_root_state,
+    root_change,
+    root_refused,
+)
 
 _FULL = "the kernel's queue was full (fs.inotify.max_queued_events)"
 _REST_FACTOR = 9
@@ -315,7 +320,7 @@ class InotifyWatch:
             try:
                 each.watch = InotifyRoot(each.root, now, self._listener)
             except OSError as error:
-                change = _refused(each.root, error)
+                change = root_refused(each.root, error)
         each.state = now
         if change is not None:
             self._listener.report_missed(change)
@@ -343,10 +348,3 @@ class InotifyWatch:
         if each.watch is not None:
             each.watch.close()
             each.watch = None
-
-
-def _refused(root: Root, error: OSError) -> MissedEvents:
-    if error.errno in {errno.ENOSPC, errno.EMFILE, errno.ENOMEM}:
-        limit = "fs.inotify.max_user_watches or max_user_instances"
-        return MissedEvents(root.name, Cause.WATCH_LIMIT, f"the root itself has no watch ({limit})")
-    return MissedEvents(root.name, Cause.UNLISTED, error.strerror or str(error))

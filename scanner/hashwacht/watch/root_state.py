@@ -6,6 +6,7 @@ descriptor is kept open: it would keep an administrator from unmounting the file
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
@@ -70,3 +71,11 @@ def network_mounts(root: Root, now: RootState) -> list[MissedEvents]:
             detail = f"{mount.kind}: what others write is not announced"
             missed.append(MissedEvents(root.name, Cause.REMOTE, detail, path))
     return missed
+
+
+def root_refused(root: Root, error: OSError) -> MissedEvents:
+    """Return the gap of a root that the kernel refuses to watch."""
+    if error.errno in {errno.ENOSPC, errno.EMFILE, errno.ENOMEM}:
+        limit = "fs.inotify.max_user_watches or max_user_instances"
+        return MissedEvents(root.name, Cause.WATCH_LIMIT, f"the root itself has no watch ({limit})")
+    return MissedEvents(root.name, Cause.UNLISTED, error.strerror or str(error))

@@ -17,6 +17,7 @@ from support.daemon.daemon_harness import DaemonHarness, digest
 from support.watch.watching import SilentWatch
 
 HOURS = 5 * 3600.0
+RECONCILER = "hashwacht.daemon.scanner.rescans.reconciler"
 
 set_to = pytest.mark.parametrize("by", [-HOURS, HOURS], ids=["back", "forward"])
 
@@ -154,7 +155,10 @@ def test_every_root_is_compared_in_its_time_and_no_more_often(
 ) -> None:
     harness.watch = SilentWatch
     harness.change(rescan_interval=3600.0, canary_interval=60.0)
-    with harness.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.scanner.reconciler"):
+    with (
+        harness.running(),
+        caplog.at_level(logging.INFO, RECONCILER),
+    ):
         harness.wait_until_done()
         (root / "unheard").write_bytes(b"unheard")
         clock.ahead = by
@@ -172,7 +176,10 @@ def test_an_unlistable_directory_is_retried_at_intervals(
     (root / "locked").mkdir(mode=0)
     harness.watch = SilentWatch
     harness.change(canary_interval=60.0)
-    with harness.running(), caplog.at_level(logging.INFO, "hashwacht.daemon.scanner.reconciler"):
+    with (
+        harness.running(),
+        caplog.at_level(logging.INFO, RECONCILER),
+    ):
         harness.wait_for(lambda: Cause.UNLISTED in harness.causes(), "recorded")
         harness.wait_until_done()
         clock.ahead = 1000.0

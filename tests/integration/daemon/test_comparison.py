@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from hashwacht.core.watch_events import Lane
-from hashwacht.daemon.scanner.trees import Comparison
+from hashwacht.daemon.scanner.rescans.trees import Comparison
 from hashwacht.engine.compare import required_freshness
 from support.daemon.daemon_harness import DaemonHarness
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hashwacht.core.watch_events import Announcement, Lane
 from hashwacht.daemon.scanner.dispatcher import MAX_OF_ACCOUNT
-from hashwacht.daemon.scanner.readers import BATCH
+from hashwacht.daemon.scanner.reader_threads import BATCH
 from support.daemon.daemon_harness import DaemonHarness
 from support.watch.watching import SilentWatch
 

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.daemon.scanner.rescans.trees import TreeWalker
 from hashwacht.daemon.scanner.runtime import RuntimeHandle
-from hashwacht.daemon.scanner.trees import TreeWalker
 from support.daemon.daemon_harness import DaemonHarness
 
 

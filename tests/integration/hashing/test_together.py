@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hashwacht.hashing import Limits, Plan
-from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
+from hashwacht.hashing.workers.forkserver.forkserver_protocol import ForkServerConfig
 from hashwacht.hashing.workers.pool import MAX_BATCHED_SIZE, WorkerPool
 from hashwacht.hashing.workers.protocol import ANSWER, MAX_BATCH, WorkerKind, max_answer
 from hashwacht.hashing.workers.sandbox import WorkerLimits

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
 from hashwacht.hashing import Limits, Plan
-from hashwacht.hashing.workers.forkserver_protocol import (
+from hashwacht.hashing.workers.forkserver.forkserver_protocol import (
     ForkServerConfig,
     LoadedReply,
     ReapReply,

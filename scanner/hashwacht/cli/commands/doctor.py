@@ -5,45 +5,31 @@ Nothing is changed; matchers only receive a harmless test query.
 
 from __future__ import annotations
 
-import io
 import os
 import resource
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from hashwacht import bootstrap
 from hashwacht.cli.case_session import existing_store
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import print_diagnostic, print_text
+from hashwacht.cli.worker_checks import check_workers
 from hashwacht.core.errors import ExitCode, HashwachtError
 from hashwacht.core.paths import escape_path
-from hashwacht.core.ports import Fingerprinter
 from hashwacht.core.text import escape_text, plural
-from hashwacht.core.types import Diagnostic, Fingerprint, Skip
+from hashwacht.core.types import Diagnostic
 from hashwacht.secrets import locate_credential
 from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
 from hashwacht.settings.units import duration_to_text, size_to_text
 from hashwacht.storage.runs import RunState
 
-if TYPE_CHECKING:
-    from hashwacht.hashing.workers.pool import WorkerPool
-
 GIB = 1 << 30
 
 MIN_FREE_SPACE = GIB
 """Free space for the state below which a scan of millions of files may fail half-way."""
-
-TEST_FORMATS = ("jpeg", "png", "gif", "webp", "avif", "tiff", "bmp")
-"""The formats that every installation decodes; HEIC is an extra."""
-
-_SANDBOX_ADVICE = (
-    "Use a kernel that supports it (Landlock: 5.13 or newer, listed in /sys/kernel/security/lsm;"
-    " containers must allow its system calls). Without it, only the other layers protect."
-)
 
 
 @command(
@@ -83,7 +69,7 @@ def run_checks(
     yield from _credentials(settings, environment)
     yield from _matchers(settings, environment)
     yield from _uploads(settings)
-    yield from _workers(settings)
+    yield from check_workers(settings)
 
 
 def _state(settings: Settings) -> Iterator[Diagnostic]:
@@ -305,64 +291,3 @@ def _by_daemon(settings: Settings) -> Diagnostic:
         f" {size_to_text(daemon.max_size)}"
     )
     return Diagnostic("uploads", ok=True, detail=detail)
-
-
-def _workers(settings: Settings) -> Iterator[Diagnostic]:
-    """Start a worker that decodes a generated picture in every format."""
-    try:
-        fingerprinter = bootstrap.fingerprinter(settings, ("sha256", "pdq"))
-    except HashwachtError as error:
-        yield Diagnostic("workers", ok=False, detail=error.message, advice=error.advice)
-        return
-    try:
-        yield from _sandbox(fingerprinter)
-        for name in TEST_FORMATS:
-            yield _decoder(fingerprinter, name, _sample(name))
-    finally:
-        fingerprinter.close()
-
-
-def _sample(name: str) -> bytes:
-    """Return a small generated picture."""
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.radial_gradient("L").convert("RGB").save(file, name)
-    return file.getvalue()
-
-
-def _sandbox(pool: WorkerPool) -> Iterator[Diagnostic]:
-    """Report which sandbox layers confine the decoders."""
-    try:
-        layers = pool.layers
-    except HashwachtError as error:
-        yield Diagnostic("sandbox", ok=False, detail=error.message, advice=error.advice)
-        return
-    for name, problem in layers.items():
-        yield Diagnostic(
-            f"sandbox {name}",
-            ok=not problem,
-            detail=problem or "active for every decoder process",
-            advice=_SANDBOX_ADVICE if problem else "",
-        )
-
-
-def _decoder(fingerprinter: Fingerprinter, name: str, content: bytes) -> Diagnostic:
-    subject = f"decoder {name}"
-    advice = "Reinstall Pillow (`pip install --force-reinstall pillow`)."
-    with tempfile.TemporaryFile() as file:
-        file.write(content)
-        file.seek(0)
-        try:
-            fingerprint = fingerprinter.fingerprint(file.fileno())
-        except (OSError, HashwachtError) as error:
-            return Diagnostic(subject, ok=False, detail=str(error), advice=advice)
-    problem = _problem(fingerprint)
-    if problem:
-        detail = f"{problem.reason}: {problem.detail}"
-        return Diagnostic(subject, ok=False, detail=detail, advice=advice)
-    return Diagnostic(subject, ok=True, detail=f"{fingerprint.kind}, in a worker process")
-
-
-def _problem(fingerprint: Fingerprint) -> Skip | None:
-    return next((skip for skip in fingerprint.skipped if skip.reason.undetermined), None)

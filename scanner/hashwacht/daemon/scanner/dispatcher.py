@@ -25,7 +25,7 @@ from hashwacht.engine.compare import Freshness, required_freshness
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
 from hashwacht.pipeline import Pipeline
 from hashwacht.platform.backoff import Backoff
-from hashwacht.platform.responsiveness import RESPONSE_PROBE
+from hashwacht.platform.responsiveness import HANGING_RETRY, RESPONSE_PROBE
 from hashwacht.settings import DaemonSettings
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry
@@ -66,9 +66,6 @@ OPEN_FACTOR = 10
 
 MAX_REST = 3600.0
 """The most seconds between two readings of a file that takes long to read."""
-
-HANGING_RETRY = 10.0
-"""Seconds until a file is tried again whose file system does not respond."""
 
 IDLE = 1.0
 """Seconds after which the journal is queried without a signal."""

@@ -28,13 +28,14 @@ from hashwacht.daemon.scanner.batch_recorder import BatchRecorder, VerdictProces
 from hashwacht.daemon.scanner.counters import Counters
 from hashwacht.daemon.scanner.dispatcher import Dispatcher
 from hashwacht.daemon.scanner.journaler import Journaler
-from hashwacht.daemon.scanner.readers import FileReader, ReaderThreads
+from hashwacht.daemon.scanner.reader_threads import ReaderThreads
+from hashwacht.daemon.scanner.readers import FileReader
 from hashwacht.daemon.scanner.recheck_loop import RecheckLoop
-from hashwacht.daemon.scanner.reconciler import Reconciler
+from hashwacht.daemon.scanner.rescans.reconciler import Reconciler
+from hashwacht.daemon.scanner.rescans.trees import TreeWalker
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.second_looks import SecondLooks
 from hashwacht.daemon.scanner.threads import SupervisedThreads
-from hashwacht.daemon.scanner.trees import TreeWalker
 from hashwacht.daemon.scanner.watch_monitor import WatchMonitor
 from hashwacht.storage.store import Store
 from hashwacht.watch.queue import AnnouncementQueue

@@ -11,9 +11,8 @@ sockets, and all of them unpickle what a worker sends.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -21,35 +20,31 @@ from hashwacht.core.ports import CrashLog, UploadTurn
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import Fingerprint, Reason, Skip
 from hashwacht.hashing import Plan
-from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
+from hashwacht.hashing.workers.forkserver.forkserver_protocol import ForkServerConfig
 from hashwacht.hashing.workers.large_contents import LARGE_SIZE, MAX_LARGE, LargeContents
 from hashwacht.hashing.workers.outcomes import (
     BLOCKED_DETAIL,
     CRASH_REASONS,
     MemoryCrashLog,
     combine,
-    crash_failure,
     decoder_id,
     fingerprint_from_reply,
     picture_failure,
     planned_signal_types,
-    reply_decoders,
 )
 from hashwacht.hashing.workers.protocol import (
     MAX_BATCH,
     PictureResult,
     Reply,
-    ReplyDecoder,
     TaskFailure,
     WorkerKind,
 )
+from hashwacht.hashing.workers.requests import BatchFailed, WorkerRequests
 from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.hashing.workers.scheduler import ClientBusy, FairScheduler, SchedulerLane
 from hashwacht.hashing.workers.tasks import DigestTask, PoolStreamHasher
-from hashwacht.hashing.workers.upload_turns import PATIENCE, TurnOver, UploadTurns, slow_jobs
-from hashwacht.hashing.workers.worker_client import WorkerClient, WorkerDied, WorkerTimeout
+from hashwacht.hashing.workers.upload_turns import PATIENCE, UploadTurns, slow_jobs
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
-from hashwacht.ipc.codec import ProtocolError
 from hashwacht.platform.process import SandboxLayers
 from hashwacht.platform.safe_open import reopen_read_only
 
@@ -69,10 +64,6 @@ UNBATCHED_AFTER_CRASH = 64
 _OVERLOADED = TaskFailure(
     Reason.OVERLOADED, "its client has sent more pictures than are decoded in time"
 )
-
-
-class _BatchFailed(Exception):
-    """A worker was lost to one content of a batch; which one is unknown."""
 
 
 class WorkerPool:
@@ -103,7 +94,7 @@ class WorkerPool:
         workers.  *require_sandbox*: refuse workers that lack a layer of the sandbox.
         """
         self._plan = plan
-        self._types = planned_signal_types(plan)
+        types = planned_signal_types(plan)
         self._decoding_kinds = (
             (WorkerKind.COMMANDS, WorkerKind.PICTURE) if plan.commands else (WorkerKind.PICTURE,)
         )
@@ -115,14 +106,14 @@ class WorkerPool:
             plan, task_factory, max_workers, background, limits or WorkerLimits()
         )
         self._registry = WorkerRegistry(config, require_sandbox=require_sandbox)
-        self._decoders: Mapping[WorkerKind, ReplyDecoder] = {}
+        self._requests = WorkerRequests(self._registry, plan, types)
         self._streaming: tuple[DigestTask | None, tuple[str, ...]] | None = None
         self._scheduler: FairScheduler[int, Fingerprint] = FairScheduler(jobs, MAX_BATCH)
         limit = plan.limits.max_read_time
         self._large = LargeContents(
-            self._registry, lambda worker, fd: self._request(worker, [fd], limit)[0], limit
+            self._registry, lambda worker, fd: self._requests.send(worker, [fd], limit)[0], limit
         )
-        self._turns = UploadTurns(self._scheduler, jobs, self._attempt)
+        self._turns = UploadTurns(self._scheduler, jobs, self._requests.attempt)
         self._unbatched_left = 0
 
     @property
@@ -199,7 +190,7 @@ class WorkerPool:
         copies: dict[int, int] = {}
         try:
             return self._run_batch(fds, copies)
-        except (_BatchFailed, OSError):
+        except (BatchFailed, OSError):
             self._unbatched_left = UNBATCHED_AFTER_CRASH
             return []
         finally:
@@ -207,54 +198,21 @@ class WorkerPool:
                 os.close(copy)
 
     def _run_batch(self, fds: Sequence[int], copies: dict[int, int]) -> list[Fingerprint]:
-        """Digest and decode; add to *copies* what the caller must close.  Raises _BatchFailed."""
-        replies = self._request_batch(WorkerKind.DIGESTS, fds)
+        """Digest and decode; add to *copies* what the caller must close.  Raises BatchFailed."""
+        replies = self._requests.send_batch(WorkerKind.DIGESTS, fds)
         copies.update((at, copy) for at, (_, copy) in enumerate(replies) if copy is not None)
         digests = [reply for reply, _ in replies if isinstance(reply, Fingerprint)]
         if len(digests) < len(replies):
-            raise _BatchFailed
+            raise BatchFailed
         results = {at: self._blocked_result(digests[at].key) for at in copies}
         allowed = [at for at, blocked in results.items() if blocked is None]
-        pictures = self._request_batch(WorkerKind.PICTURE, [copies[at] for at in allowed])
+        pictures = self._requests.send_batch(WorkerKind.PICTURE, [copies[at] for at in allowed])
         for at, (reply, _) in zip(allowed, pictures, strict=True):
             results[at] = self._picture_result(WorkerKind.PICTURE, reply, digests[at].key)
         return [
             combine(digest, [result]) if (result := results.get(at)) else digest
             for at, digest in enumerate(digests)
         ]
-
-    def _request_batch(
-        self, worker_kind: WorkerKind, fds: Sequence[int]
-    ) -> list[tuple[Reply, int | None]]:
-        """Send one request for all contents.  Raises _BatchFailed, OSError, WorkerError."""
-        if not fds:
-            return []
-        with self._registry.checkout(worker_kind) as worker:
-            try:
-                return self._request(worker, fds)
-            except (WorkerDied, WorkerTimeout, ProtocolError) as error:
-                self._registry.kill(worker)
-                self._registry.check_open(error)
-                raise _BatchFailed from error
-
-    def _request(
-        self,
-        worker: WorkerClient,
-        fds: Sequence[int],
-        max_read_time: float = math.inf,
-        seconds: float | None = None,
-    ) -> list[tuple[Reply, int | None]]:
-        """Return the replies of *worker* and the copies, which the caller must close.
-
-        Raises WorkerDied, WorkerTimeout, ProtocolError; the worker must then be killed.
-        """
-        answer = worker.request(fds, max_read_time, seconds)
-        try:
-            replies = self._decoder(worker.worker_kind).decode(answer.body, len(fds))
-            return list(zip(replies, answer.copies, strict=True))
-        except BaseException:
-            answer.close()
-            raise
 
     def open_stream(self) -> PoolStreamHasher | None:
         """Return a hasher for a content that is still arriving.  Raises WorkerError.
@@ -335,16 +293,16 @@ class WorkerPool:
 
         A dead worker may have had another cause than the content, so there is a second attempt.
         """
-        reply, copy = self._attempt(WorkerKind.DIGESTS, fd)
+        reply, copy = self._requests.attempt(WorkerKind.DIGESTS, fd)
         if isinstance(reply, TaskFailure) and reply.reason is Reason.WORKER_DIED:
             os.lseek(fd, 0, os.SEEK_SET)
-            reply, copy = self._attempt(WorkerKind.DIGESTS, fd)
+            reply, copy = self._requests.attempt(WorkerKind.DIGESTS, fd)
         return fingerprint_from_reply(reply), copy
 
     def _decode(self, worker_kind: WorkerKind, copy: int, key: str) -> PictureResult:
         if worker_kind is WorkerKind.PICTURE and (blocked := self._blocked_result(key)) is not None:
             return blocked
-        reply, _ = self._attempt(worker_kind, copy)
+        reply, _ = self._requests.attempt(worker_kind, copy)
         return self._picture_result(worker_kind, reply, key)
 
     def _blocked_result(self, key: str) -> PictureResult | None:
@@ -353,7 +311,7 @@ class WorkerPool:
         return self._skipped_result(WorkerKind.PICTURE, TaskFailure(reason, BLOCKED_DETAIL))
 
     def _skipped_result(self, worker_kind: WorkerKind, failure: TaskFailure) -> PictureResult:
-        types = self._decoder(worker_kind).types
+        types = self._requests.decoder(worker_kind).types
         skipped = tuple(Skip(name, failure.reason, failure.detail) for name in types)
         return PictureResult((), skipped, damaged=False)
 
@@ -365,34 +323,6 @@ class WorkerPool:
             self._unbatched_left = UNBATCHED_AFTER_CRASH
             self._crash_log.record_crash(key, min(crashes))
         return reply
-
-    def _attempt(
-        self, worker_kind: WorkerKind, fd: int, seconds: float | None = None
-    ) -> tuple[Reply, int | None]:
-        """Return the reply of one worker, or why it failed; the caller must close the copy.
-
-        Raises TurnOver after *seconds*, if they are given and less than the budget.
-        """
-        if seconds is not None and seconds >= self._plan.limits.timeout:
-            seconds = None
-        while True:
-            with self._registry.checkout(worker_kind) as worker:
-                try:
-                    return self._request(worker, [fd], seconds=seconds)[0]
-                except (WorkerDied, WorkerTimeout, ProtocolError) as error:
-                    status = self._registry.kill(worker)
-                    self._registry.check_open(error)
-                    if seconds is not None and isinstance(error, WorkerTimeout):
-                        raise TurnOver from error
-                    if worker.accepted:
-                        return crash_failure(error, status), None
-
-    def _decoder(self, worker_kind: WorkerKind) -> ReplyDecoder:
-        """Return the decoder of a kind's replies; the first call waits for the fork server."""
-        if not self._decoders:
-            recipe, digests = self._registry.server_info()
-            self._decoders = reply_decoders(self._plan, self._types, recipe, digests)
-        return self._decoders[worker_kind]
 
     def close(self) -> None:
         """Kill the workers, whatever they are doing; pending calls raise WorkerError."""

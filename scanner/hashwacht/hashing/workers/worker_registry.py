@@ -10,8 +10,8 @@ from threading import Lock
 from typing import TypeVar
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing.workers.forkserver_client import ForkServerClient, ForkServerDied
-from hashwacht.hashing.workers.forkserver_protocol import ForkServerConfig
+from hashwacht.hashing.workers.forkserver.forkserver_client import ForkServerClient, ForkServerDied
+from hashwacht.hashing.workers.forkserver.forkserver_protocol import ForkServerConfig
 from hashwacht.hashing.workers.protocol import WorkerKind
 from hashwacht.hashing.workers.worker_client import WorkerClient
 

@@ -1,9 +1,8 @@
 """The schema, as numbered steps from an empty file to the present version.
 
 A *file* name maps to a content; a *content* has one fingerprint; a pair of content and matcher has
-one dated *answer* with its *matches*.  ``contents`` is narrow and holds what decides about an
-unchanged file, so that this query stays cheap; ``fingerprints`` is wide and read only for another
-lookup.  ``words``, ``recipes``, ``signal_sets`` and ``epochs`` intern texts that repeat.
+one dated *answer* with its *matches*.  ``contents`` is narrow, so that an unchanged file is cheap.
+``words``, ``recipes``, ``signal_sets`` and ``epochs`` intern texts that repeat.
 
 A released step is never changed; every change is a new step at the end.  Some tables and columns
 therefore have other names than in Python: ``epochs`` and ``contents.epoch`` are knowledge ids,

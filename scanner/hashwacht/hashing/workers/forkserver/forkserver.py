@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from hashwacht.hashing.in_process import InProcessFingerprinter, trim_memory
-from hashwacht.hashing.workers.forkserver_protocol import (
+from hashwacht.hashing.workers.forkserver.forkserver_protocol import (
     MAX_CONTROL_MESSAGE,
     ControlReply,
     ForkServerConfig,

@@ -16,10 +16,10 @@ from functools import partial
 from queue import SimpleQueue
 
 from hashwacht.core.watch_events import Cause, Lane, MissedEvents
+from hashwacht.daemon.scanner.rescans.trees import CompareResult, Comparison
 from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
-from hashwacht.daemon.scanner.trees import CompareResult, Comparison
 from hashwacht.daemon.scanner.watch_monitor import directory_id
 from hashwacht.engine.compare import StillPresent, required_freshness
 from hashwacht.engine.rereads import walk_schedule

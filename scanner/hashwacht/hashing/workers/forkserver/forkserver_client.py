@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from hashwacht.core.errors import WorkerError
-from hashwacht.hashing.workers.forkserver_protocol import (
+from hashwacht.hashing.workers.forkserver.forkserver_protocol import (
     MAX_CONTROL_MESSAGE,
     ControlReply,
     ControlRequest,
@@ -30,7 +30,7 @@ from hashwacht.ipc.codec import ProtocolError, encode
 
 _PROGRAM = (
     "import sys; sys.path[:] = sys.argv[3:];"
-    "from hashwacht.hashing.workers.forkserver import main;"
+    "from hashwacht.hashing.workers.forkserver.forkserver import main;"
     "main(int(sys.argv[1]), int(sys.argv[2]))"
 )
 """With ``-I`` neither the environment nor the working directory decides what is imported."""

@@ -18,13 +18,12 @@ from hashwacht.core.errors import Interrupted, UsageError
 from hashwacht.core.paths import escape_path
 from hashwacht.core.types import FileId, Outcome
 from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents, account_directory
-from hashwacht.daemon.scanner.dispatcher import HANGING_RETRY
 from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.engine.compare import DirectoryComparer, Freshness, required_freshness, unscanned
 from hashwacht.platform.mounts import FileSystemScope
-from hashwacht.platform.responsiveness import RESPONSE_PROBE
+from hashwacht.platform.responsiveness import HANGING_RETRY, RESPONSE_PROBE
 from hashwacht.settings import UndeterminedAction
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry

@@ -1,0 +1,1 @@
+"""The process from which workers are forked, its client, and their protocol."""
