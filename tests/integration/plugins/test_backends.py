@@ -37,7 +37,9 @@ from support.hostile.hostile_files import png
 pytestmark = pytest.mark.usefixtures("django_project")
 
 STORED, REFUSED, UNAVAILABLE = 200, 403, 503
-REJECTING = Policy(on_undetermined=OnUndetermined.REJECT)
+ALLOWING = Policy(timeout=120)
+REJECTING = replace(ALLOWING, on_undetermined=OnUndetermined.REJECT)
+"""Both wait until the workers have started, however busy the machine is."""
 HANDLERS = [
     "hashwacht_plugins.django.uploadhandler.HashwachtUploadHandler",
     "django.core.files.uploadhandler.MemoryFileUploadHandler",
@@ -193,13 +195,13 @@ FRAMEWORKS: list[Post] = [starlette, fastapi, flask, django, in_aiohttp]
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
 def test_a_known_picture_is_refused_and_an_unknown_one_passed(backend: Backend, post: Post) -> None:
-    assert post(backend.checker, Policy(), ClientInfo(), known()) == REFUSED
-    assert post(backend.checker, Policy(), ClientInfo(), encode(photo(7))) == STORED
+    assert post(backend.checker, ALLOWING, ClientInfo(), known()) == REFUSED
+    assert post(backend.checker, ALLOWING, ClientInfo(), encode(photo(7))) == STORED
 
 
 @pytest.mark.parametrize("post", FRAMEWORKS)
 def test_the_policy_decides_about_undetermined_uploads(backend: Backend, post: Post) -> None:
-    assert post(backend.checker, Policy(), ClientInfo(), undetermined()) == STORED
+    assert post(backend.checker, ALLOWING, ClientInfo(), undetermined()) == STORED
     assert post(backend.checker, REJECTING, ClientInfo(), undetermined()) == UNAVAILABLE
 
 
@@ -209,7 +211,7 @@ def test_the_origin_is_kept_only_for_matches(backend: Backend, post: Post) -> No
     client_info = ClientInfo(user=lambda _: name)
     picture = encode(photo(7))
     for content in (known(), undetermined(), picture):
-        post(backend.checker, Policy(), client_info, content)
+        post(backend.checker, ALLOWING, client_info, content)
     for content in (known(), undetermined()):
         of = backend.program.upload_contexts(hashlib.sha256(content).hexdigest())
         (context,) = [context for context in of if context.user == name]
