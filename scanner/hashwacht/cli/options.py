@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from hashwacht.core.errors import CredentialError, UsageError
-from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.platform.safe_open import open_regular
 from hashwacht.settings import Configuration, OptionValue, load
 from hashwacht.settings.units import parse_duration

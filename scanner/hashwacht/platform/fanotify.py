@@ -13,7 +13,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hashwacht.platform.file_handles import open_handle
+from hashwacht.platform.filesystems.file_handles import open_handle
 from hashwacht.platform.process import check_call, libc
 
 MODIFY = 0x0000_0002

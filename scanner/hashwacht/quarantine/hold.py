@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from hashwacht.platform.file_handles import open_handle, read_handle
+from hashwacht.platform.filesystems.file_handles import open_handle, read_handle
 from hashwacht.platform.safe_open import find_file, reopen_read_only
 from hashwacht.platform.syscalls import inode_generation, is_immutable
 from hashwacht.quarantine.failures import ActionFailure, FailureReason

@@ -27,7 +27,7 @@ from hashwacht.engine.judge import ContentJudge
 from hashwacht.engine.read import read_files
 from hashwacht.engine.rereads import scan_schedule
 from hashwacht.pipeline import Pipeline
-from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.scan.progress import Observer, RunMonitor, ScanResult, Summary
 from hashwacht.scan.recorder import ScanRecorder
 from hashwacht.scan.tally import Tally, Timings

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.settings.alerts import AlertSettings
 from hashwacht.settings.daemon import (
     ActionLimitSettings,

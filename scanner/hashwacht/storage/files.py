@@ -2,7 +2,7 @@
 
 Directories are numbered in the order in which they are first recorded; a name belongs to one.
 Names and paths are bytes, paths are absolute.  Instead of a device number that of the volume is
-stored, where the file system has one (:mod:`hashwacht.platform.volumes`).
+stored, where the file system has one (:mod:`hashwacht.platform.filesystems.volumes`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from itertools import groupby
 from typing import Any
 
 from hashwacht.core.types import FileId, Outcome, Reason
-from hashwacht.platform.volumes import VOLUMES
+from hashwacht.platform.filesystems.volumes import VOLUMES
 from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.encoding import OUTCOMES, encode_int
 

@@ -14,7 +14,7 @@ from itertools import accumulate
 from operator import itemgetter
 from typing import NamedTuple
 
-from hashwacht.platform.volumes import VOLUMES
+from hashwacht.platform.filesystems.volumes import VOLUMES
 from hashwacht.storage.sqlite.database import Database
 from hashwacht.storage.sqlite.encoding import NO_MATCH
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import closing, suppress
 
-from hashwacht.platform.mounts import FileSystemScope, Mount, Mounts, mount_id
+from hashwacht.platform.filesystems.mounts import FileSystemScope, Mount, Mounts, mount_id
 from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.walk.listing import ListingProblem, SkipReason
 

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
-from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.walk.boundary import WalkBoundary
 from hashwacht.walk.rules import ExclusionRule, ExclusionRules

@@ -15,9 +15,9 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 
 from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path
-from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.filesystems.mounts import FileSystemScope
+from hashwacht.platform.filesystems.volumes import VOLUMES
 from hashwacht.platform.safe_open import OpenDirectory
-from hashwacht.platform.volumes import VOLUMES
 from hashwacht.walk.boundary import WalkBoundary
 from hashwacht.walk.listing import (
     FileEntry,

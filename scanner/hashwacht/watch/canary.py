@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from hashwacht.core.paths import escape_path
 from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root
-from hashwacht.platform.responsiveness import RESPONSE_PROBE
+from hashwacht.platform.filesystems.responsiveness import RESPONSE_PROBE
 
 NAME = b".hashwacht-canary"
 

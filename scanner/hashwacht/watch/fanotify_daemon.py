@@ -27,7 +27,7 @@ from hashwacht.ipc.codec import FrameSplitter, ProtocolError
 from hashwacht.ipc.sockets import listen, peer_uid
 from hashwacht.platform import fanotify
 from hashwacht.platform.fanotify import FanotifyEvent
-from hashwacht.platform.mounts import Mounts
+from hashwacht.platform.filesystems.mounts import Mounts
 from hashwacht.platform.network import FILTER, leave_network
 from hashwacht.platform.process import (
     CAP_DAC_READ_SEARCH,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.platform import fanotify
-from hashwacht.platform.mounts import Mount, Mounts
+from hashwacht.platform.filesystems.mounts import Mount, Mounts
 from hashwacht.watch.fanotify_paths import WatchedMount
 from hashwacht.watch.root_state import RootState, network_mounts, read_root_state, root_change
 

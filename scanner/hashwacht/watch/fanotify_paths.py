@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from hashwacht.platform.fanotify import open_directory
-from hashwacht.platform.mounts import Mount
+from hashwacht.platform.filesystems.mounts import Mount
 
 _DELETED = b" (deleted)"
 _GONE = frozenset({errno.ESTALE, errno.ENOENT, errno.ENOTDIR, errno.ELOOP})

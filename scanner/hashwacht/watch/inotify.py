@@ -20,8 +20,8 @@ from hashwacht.core.watch_events import (
     WatchListener,
 )
 from hashwacht.platform.backoff import Backoff
-from hashwacht.platform.mounts import Mounts
-from hashwacht.platform.responsiveness import RESPONSE_PROBE
+from hashwacht.platform.filesystems.mounts import Mounts
+from hashwacht.platform.filesystems.responsiveness import RESPONSE_PROBE
 from hashwacht.watch.directory_tree import WatchedDirectory
 from hashwacht.watch.inotify_api import (
     ATTRIBUTES,

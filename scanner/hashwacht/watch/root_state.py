@@ -12,7 +12,7 @@ import stat
 from dataclasses import dataclass
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.platform.mounts import Mount, Mounts
+from hashwacht.platform.filesystems.mounts import Mount, Mounts
 
 
 @dataclass(frozen=True, slots=True)

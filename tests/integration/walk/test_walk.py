@@ -343,7 +343,7 @@ MOUNTED = """
 import json, os, subprocess, sys
 from hashwacht.walk.explain import explain
 from hashwacht.walk.rules import ExclusionRules
-from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.walk.walk import Walker
 root = sys.argv[1]
 def mount(*arguments):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Announcement, Root
-from hashwacht.platform.mounts import Mounts
+from hashwacht.platform.filesystems.mounts import Mounts
 from hashwacht.watch.inotify import InotifyRoot, InotifyWatch
 from hashwacht.watch.inotify_api import InotifyInstance
 from hashwacht.watch.root_state import read_root_state

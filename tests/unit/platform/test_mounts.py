@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.platform.mounts import Mounts
+from hashwacht.platform.filesystems.mounts import Mounts
 from hashwacht.watch.root_state import RootState, network_mounts, read_root_state
 
 LINES = r"""22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.platform.mounts import Mounts
+from hashwacht.platform.filesystems.mounts import Mounts
 from hashwacht.watch.fanotify_marks import MARK_REPEAT, FanotifyMarks
 from support.clock import Clock
 

@@ -10,7 +10,7 @@ from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import exclude_option, file_systems_option, global_options
 from hashwacht.cli.output import print_result
 from hashwacht.core.paths import escape_path, to_json
-from hashwacht.platform.mounts import FileSystemScope
+from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.settings import Configuration
 from hashwacht.walk.explain import Explanation
 

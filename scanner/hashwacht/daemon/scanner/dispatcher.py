@@ -25,7 +25,7 @@ from hashwacht.engine.compare import Freshness, required_freshness
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished
 from hashwacht.pipeline import Pipeline
 from hashwacht.platform.backoff import Backoff
-from hashwacht.platform.responsiveness import HANGING_RETRY, RESPONSE_PROBE
+from hashwacht.platform.filesystems.responsiveness import HANGING_RETRY, RESPONSE_PROBE
 from hashwacht.settings import DaemonSettings
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry

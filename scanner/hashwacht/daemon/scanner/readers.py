@@ -43,9 +43,9 @@ from hashwacht.engine.read import (
     unreadable,
 )
 from hashwacht.hashing.workers.large_contents import LARGE_SIZE, MAX_LARGE
+from hashwacht.platform.filesystems.volumes import VOLUMES
 from hashwacht.platform.safe_open import FileChanged, OpenDirectory
 from hashwacht.platform.syscalls import has_writer
-from hashwacht.platform.volumes import VOLUMES
 from hashwacht.settings import DaemonSettings
 from hashwacht.storage.journal import JournalEntry
 from hashwacht.storage.store import Store

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hashwacht.core.errors import UsageError
-from hashwacht.platform.responsiveness import examine_roots
+from hashwacht.platform.filesystems.responsiveness import examine_roots
 from hashwacht.settings import OptionValue, RootSettings
 from hashwacht.walk.rules import ExclusionRule, ExclusionRules, literal_rule, parse_rules
 

@@ -19,8 +19,8 @@ from hashwacht.core.watch_events import (
     WatchListener,
 )
 from hashwacht.daemon.scanner.roots import Roots
-from hashwacht.platform.mounts import is_remote
-from hashwacht.platform.responsiveness import examine_roots
+from hashwacht.platform.filesystems.mounts import is_remote
+from hashwacht.platform.filesystems.responsiveness import examine_roots
 from hashwacht.storage.gaps import Gap, RootHeartbeat
 from hashwacht.storage.store import Store
 

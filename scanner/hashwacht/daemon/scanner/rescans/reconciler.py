@@ -23,7 +23,7 @@ from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.daemon.scanner.watch_monitor import directory_id
 from hashwacht.engine.compare import StillPresent, required_freshness
 from hashwacht.engine.rereads import walk_schedule
-from hashwacht.platform.responsiveness import RESPONSE_PROBE
+from hashwacht.platform.filesystems.responsiveness import RESPONSE_PROBE
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 

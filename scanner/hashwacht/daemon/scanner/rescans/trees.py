@@ -22,8 +22,8 @@ from hashwacht.daemon.scanner.roots import WatchedRoot
 from hashwacht.daemon.scanner.runtime import Runtime, RuntimeHandle
 from hashwacht.daemon.scanner.threads import Backpressure, retry_until
 from hashwacht.engine.compare import DirectoryComparer, Freshness, required_freshness, unscanned
-from hashwacht.platform.mounts import FileSystemScope
-from hashwacht.platform.responsiveness import HANGING_RETRY, RESPONSE_PROBE
+from hashwacht.platform.filesystems.mounts import FileSystemScope
+from hashwacht.platform.filesystems.responsiveness import HANGING_RETRY, RESPONSE_PROBE
 from hashwacht.settings import UndeterminedAction
 from hashwacht.storage.files import KnownFile
 from hashwacht.storage.journal import JournalEntry

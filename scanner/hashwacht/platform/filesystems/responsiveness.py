@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 
-from hashwacht.platform.mounts import Mounts
+from hashwacht.platform.filesystems.mounts import Mounts
 
 PATIENCE = 5.0
 """Seconds within which a file system must respond."""
