@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Path:
     for number in range(FILES):
         path = tmp_path / f"storage/{number % 40}/{number}"
         path.parent.mkdir(exist_ok=True, parents=True)
-        path.write_bytes(b"%d" % number)
+        path.write_bytes(b"file %d" % number)
     return tmp_path / "storage"
 
 
@@ -44,7 +44,7 @@ def leave(disk: Path, space: int) -> Path:
 
 def known_numbers(program: Program) -> None:
     """Import a list that contains every hundredth file."""
-    digests = (hashlib.sha256(b"%d" % number).hexdigest() for number in range(0, FILES, 100))
+    digests = (hashlib.sha256(b"file %d" % number).hexdigest() for number in range(0, FILES, 100))
     source = program.home / "list"
     source.write_text("".join(f"sha256 {digest}\n" for digest in digests))
     assert program.run("lists", "import", "known", source).returncode == 0
@@ -55,8 +55,9 @@ def test_a_scan_ends_with_advice_and_resumes_when_there_is_space(
 ) -> None:
     program.environment["HASHWACHT_STATE_DIR"] = str(small_disk / "state")
     known_numbers(program)
-    (program.home / "empty").mkdir()
-    assert program.scan(program.home / "empty")[0] == 0
+    (program.home / "other").mkdir()
+    (program.home / "other/file").write_bytes(b"text")
+    assert program.scan(program.home / "other")[0] == 0
     ballast = leave(small_disk, 700_000)
     full = program.run("scan", "--json", "--normal-priority", root)
     assert full.returncode == 2
@@ -88,7 +89,7 @@ def test_a_list_is_not_imported_by_halves(program: Program, small_disk: Path) ->
     known_numbers(program)
     ballast = leave(small_disk, 300_000)
     source = program.home / "large"
-    digests = (hashlib.sha256(b"%d" % number).hexdigest() for number in range(50_000))
+    digests = (hashlib.sha256(b"file %d" % number).hexdigest() for number in range(50_000))
     source.write_text("".join(f"sha256 {digest}\n" for digest in digests))
     full = program.run("lists", "import", "large", source)
     assert full.returncode == 2

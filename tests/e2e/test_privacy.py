@@ -125,7 +125,7 @@ def arachnid_request(port: int, hashes_looked_up: list[str]) -> bytes:
     body = json.dumps(
         {"hashes": [base64.b64encode(bytes.fromhex(h)).decode() for h in hashes_looked_up]}
     )
-    more = ("content-type: application/json", f"content-length: {len(body)}")
+    more = ("accept: */*", "content-type: application/json", f"content-length: {len(body)}")
     return wire(port, "POST /v1/pdq/", f"authorization: {BASIC}", *more, body=body)
 
 

@@ -192,7 +192,7 @@ def test_the_scanner_has_no_network_and_writes_to_its_roots_only(machine: Machin
         assert "Read-only file system" in inside(machine, "scanner", f"touch {path}")
     assert inside(machine, "scanner", "touch /srv/www/.x") == ""
     capabilities = machine.run(f"grep CapBnd /proc/{process(machine, 'scanner')}/status").split()[1]
-    names = {1: "DAC_OVERRIDE", 2: "DAC_READ_SEARCH", 3: "FOWNER", 28: "LEASE"}
+    names = {0: "CHOWN", 1: "DAC_OVERRIDE", 2: "DAC_READ_SEARCH", 3: "FOWNER", 28: "LEASE"}
     numbers = {number for number in range(64) if int(capabilities, 16) >> number & 1}
     assert numbers == names.keys()
 

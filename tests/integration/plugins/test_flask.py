@@ -29,9 +29,9 @@ def site(hashwacht: Hashwacht, **settings: object) -> Flask:
         outcomes = [file_result.result.outcome for file_result in findings.files]
         return {"size": size, "action": findings.action, "known": outcomes}
 
-    @app.post("/text")
+    @app.get("/text")
     def text() -> ResponseReturnValue:
-        return {"found": hashwacht.findings is not None, "text": request.form["text"]}
+        return {"found": hashwacht.findings is not None, "text": request.args["text"]}
 
     hashwacht.init_app(app)
     return app
@@ -88,7 +88,7 @@ def test_the_configuration_overrides_the_code(checker: Checker) -> None:
 
 def test_an_unchecked_request_has_no_findings(checker: Checker) -> None:
     app = site(Hashwacht(checker=checker))
-    answer = app.test_client().post("/text", data={"text": "x"})
+    answer = app.test_client().get("/text?text=x")
     assert answer.json == {"found": False, "text": "x"}
 
 
