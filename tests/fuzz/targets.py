@@ -25,13 +25,13 @@ from hashwacht.ipc.messages import (
 )
 from hashwacht.matching.hashlists.parser import ListFile, ParseOptions
 from hashwacht.matching.hashlists.readers.csv_rows import RowParser
+from hashwacht.matching.hashlists.readers.detection import ListFormat
 from hashwacht.matching.hashlists.readers.entries import (
     Item,
     ListEntry,
     ListEntryBuilder,
     MalformedLine,
 )
-from hashwacht.matching.hashlists.readers.sniff import ListFormat
 from hashwacht.matching.services.arachnid import ArachnidProtocol
 from hashwacht.matching.services.base import ServiceProtocol
 from hashwacht.matching.services.eokm import EokmProtocol

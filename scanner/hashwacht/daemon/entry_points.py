@@ -22,7 +22,7 @@ from hashwacht.ipc.sockets import listen
 from hashwacht.platform.locks import FileLock
 from hashwacht.platform.network import leave_network
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
-from hashwacht.settings import Configuration, UploadMode, WatchKind
+from hashwacht.settings import Configuration, Settings, UploadMode, WatchKind
 
 _log = logging.getLogger(__name__)
 
@@ -100,12 +100,7 @@ class DaemonRunner:
         *report* prints one line for the user.  Raises ConfigurationError without a root,
         StorageBusy if another daemon runs.
         """
-        settings = self._load().settings
-        if not settings.roots:
-            raise ConfigurationError(
-                "there is no directory to watch",
-                advice="Give --root DIRECTORY, or configure one as [roots.NAME].",
-            )
+        settings = _require_roots(self._load().settings)
         runtime, uploads = settings.daemon.runtime_path, settings.uploads
         with ExitStack() as stack:
             stack.enter_context(_single_instance(runtime))
@@ -152,6 +147,15 @@ class DaemonRunner:
 
     def _notifier(self) -> SystemdNotifier:
         return SystemdNotifier.from_environment(self._environ)
+
+
+def _require_roots(settings: Settings) -> Settings:
+    if not settings.roots:
+        raise ConfigurationError(
+            "there is no directory to watch",
+            advice="Give --root DIRECTORY, or configure one as [roots.NAME].",
+        )
+    return settings
 
 
 def _adopt(fd: int) -> socket.socket:

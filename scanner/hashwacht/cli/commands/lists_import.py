@@ -208,7 +208,7 @@ def _parse_options(
 ) -> ParseOptions:
     from hashwacht.matching.hashlists.parser import ParseOptions
     from hashwacht.matching.hashlists.readers.csv_rows import CsvColumns
-    from hashwacht.matching.hashlists.readers.sniff import ListFormat
+    from hashwacht.matching.hashlists.readers.detection import ListFormat
 
     if unknown := sorted(set(columns) - {"value", "type", "id", "category"}):
         raise UsageError(

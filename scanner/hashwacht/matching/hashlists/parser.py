@@ -14,6 +14,12 @@ from typing import BinaryIO, cast
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
 from hashwacht.matching.hashlists.readers.csv_rows import NSRL_2, CsvColumns, CsvReader
+from hashwacht.matching.hashlists.readers.detection import (
+    ListFormat,
+    detect_format,
+    explain_rejection,
+    refuse_bare_values,
+)
 from hashwacht.matching.hashlists.readers.entries import (
     ColumnUse,
     Item,
@@ -29,12 +35,6 @@ from hashwacht.matching.hashlists.readers.json_records import (
 )
 from hashwacht.matching.hashlists.readers.ncmec_xml import NcmecReader
 from hashwacht.matching.hashlists.readers.project_vic import ILLEGAL, NOT_PERTINENT
-from hashwacht.matching.hashlists.readers.sniff import (
-    ListFormat,
-    detect_format,
-    explain_rejection,
-    refuse_bare_values,
-)
 from hashwacht.matching.hashlists.readers.source import ListSource
 from hashwacht.matching.hashlists.readers.sqlite_tables import SqliteReader
 from hashwacht.matching.hashlists.readers.text_lines import TextReader

@@ -17,8 +17,8 @@ from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN, HexSignalType
 from hashwacht.matching.hashlists.parser import ListFile, ParseOptions
 from hashwacht.matching.hashlists.readers.csv_rows import CsvColumns
+from hashwacht.matching.hashlists.readers.detection import ListFormat
 from hashwacht.matching.hashlists.readers.entries import ListEntry, RejectedLine
-from hashwacht.matching.hashlists.readers.sniff import ListFormat
 from hashwacht.matching.hashlists.readers.source import MAX_LINE
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
