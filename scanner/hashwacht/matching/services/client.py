@@ -15,7 +15,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -72,9 +72,7 @@ class ServiceMatcher:
         """Close the connections and stop the thread.  A second call does nothing."""
         if not self._closed:
             self._closed = True
-            if self._session is not None:
-                self._loop.run(self._close_session(self._session))
-            self._loop.close()
+            self._loop.close(self._close_session)
 
     def _ask(self, signals: Batch) -> dict[SignalKey, ServiceAnswer]:
         if self._closed:
@@ -101,9 +99,9 @@ class ServiceMatcher:
             self._session = ServiceSession(self._config, self._protocol, exchange)
         return self._session
 
-    async def _close_session(self, session: ServiceSession) -> None:
-        if session.loop is asyncio.get_running_loop():
-            await session.aclose()
+    async def _close_session(self) -> None:
+        if self._session is not None and self._session.loop is asyncio.get_running_loop():
+            await self._session.aclose()
 
 
 class ServiceSession:
@@ -272,13 +270,15 @@ class LoopThread:
             future.cancel()
             raise
 
-    def close(self) -> None:
-        """Stop the thread, after all matchers were closed.  Further use is an error."""
+    def close(self, finish: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run *finish* behind everything that was begun, then stop; further use is an error."""
         with self._lock():
             self._closed = True
             running, self._running = self._running, None
-        if running is None or running.pid != os.getpid():
-            return
+            if running is None or running.pid != os.getpid():
+                return
+            finished = asyncio.run_coroutine_threadsafe(finish(), running.loop)
+        finished.result()
         running.loop.call_soon_threadsafe(running.loop.stop)
         running.thread.join()
 

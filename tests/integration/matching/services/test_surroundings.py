@@ -64,6 +64,28 @@ def test_a_silent_service_does_not_delay_another_one() -> None:
         assert answer.outcome is Outcome.UNDETERMINED
 
 
+def test_closing_ends_a_lookup_that_another_thread_begins() -> None:
+    with faults.FaultServer(faults.black_hole()) as dead, ThreadPoolExecutor(1) as executor:
+        for _ in range(20):
+            matcher = ServiceMatcher("eokm", ServiceConfig(dead.url), EokmProtocol())
+            begun = threading.Event()
+
+            def look_up(
+                matcher: ServiceMatcher = matcher, begun: threading.Event = begun
+            ) -> Outcome:
+                begun.set()
+                try:
+                    [answer] = matcher.lookup([(MD5,)])
+                except RuntimeError:  # it began after the end
+                    return Outcome.UNDETERMINED
+                return answer.outcome
+
+            result = executor.submit(look_up)
+            assert begun.wait(20)
+            matcher.close()
+            assert result.result(20) is Outcome.UNDETERMINED
+
+
 class _BusyProtocol(EokmProtocol):
     """A protocol whose parser does not return before *released* is set."""
 
