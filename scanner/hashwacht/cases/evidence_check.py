@@ -11,6 +11,7 @@ is kept elsewhere (see :mod:`hashwacht.audit.log`).
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -142,7 +143,7 @@ class EvidenceCheck:
     ) -> Iterator[EvidenceFinding]:
         hold = self._holder.find((location.file.dev, location.file.ino))
         if hold is None:
-            if _is_at_path(location):  # else it was moved, and released where it is now
+            if _is_blocked(location):  # else it was released, perhaps under another name
                 yield EvidenceFinding(subject, "the record of its hold is missing or damaged")
         elif file.mode and f"{hold.mode:04o}" != file.mode:
             problem = f"its hold would restore mode {hold.mode:04o}, in the log it is {file.mode}"
@@ -205,12 +206,15 @@ def _is_consistent(act: str, state: LocationState) -> bool:
     return not act or required is None or required == act
 
 
-def _is_at_path(location: FileLocation) -> bool:
+def _is_blocked(location: FileLocation) -> bool:
+    """Return whether the file is still at its path, without any permission."""
     try:
-        current = FileId.from_stat(os.lstat(location.path))
+        status = os.lstat(location.path)
     except OSError:
         return False
-    return (current.dev, current.ino) == (location.file.dev, location.file.ino)
+    current = FileId.from_stat(status)
+    same = (current.dev, current.ino) == (location.file.dev, location.file.ino)
+    return same and stat.S_IMODE(status.st_mode) == 0
 
 
 def _is_removed(file: RecordedFile) -> bool:

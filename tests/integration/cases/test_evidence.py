@@ -213,6 +213,15 @@ def test_a_removed_and_a_forged_hold_are_found(history: History) -> None:
     assert "the record of its hold is missing" in problem
 
 
+def test_a_hold_released_under_another_name_is_no_contradiction(harness: CaseHarness) -> None:
+    path = harness.file(HELD, b"held")
+    harness.apply(path, NEAR)
+    moved = at(path).rename(at(path).with_name("moved.png"))
+    assert harness.apply(bytes(moved), NO_MATCH) is Action.ALLOW
+    moved.rename(at(path))
+    assert harness.evidence() == []
+
+
 def test_a_missing_storage_is_found(history: History) -> None:
     for path in history.state.glob("state.db*"):
         path.unlink()
