@@ -69,7 +69,7 @@ def killed(home: Path, keys: KeyPair, step: Step, work: Callable[[CaseHarness], 
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("again", ["retry", "apply"])
+@pytest.mark.parametrize("after", ["retry", "apply"])
 @pytest.mark.parametrize("act", ["hold", "quarantine"])
 def test_an_action(tmp_path: Path, keys: KeyPair, act: str, when: str, after: str) -> None:
     root = HOLD if act == "hold" else QUARANTINE
