@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.pipeline import Pipeline
+from hashwacht.platform.filesystems.volumes import VOLUMES
+from hashwacht.platform.safe_open import OpenDirectory
 from hashwacht.settings import DaemonSettings, RootSettings
 from hashwacht.storage.store import Store
 from hashwacht.testing.fakes import CountingFingerprinter, KnowingMatcher
@@ -228,6 +230,8 @@ class DaemonHarness:
 def unjudged_files(store: Store, root: Path) -> set[bytes]:
     """Return the files below *root* without a verdict for their present state."""
     unjudged = set()
+    with suppress(FileNotFoundError), OpenDirectory.at(bytes(root)) as directory:
+        VOLUMES.examine(directory.fd)  # the daemon may be another process
     for folder, _, names in os.walk(bytes(root)):
         entries = store.files.load_directory(folder)
         for name in names:
