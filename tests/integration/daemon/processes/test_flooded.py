@@ -32,7 +32,6 @@ WRITER = PROGRAMS / "fill_root.py"
 FILES = int(os.environ.get("HASHWACHT_FLOOD", "4000"))
 BURST = 200
 """Files written while the daemon is suspended; the kernel's queue holds 64 events."""
-FULL = {Cause.OVERFLOW, Cause.QUEUE_FULL}
 OTHER = {Cause.REPLACED, Cause.UNMOUNTED}
 
 pytestmark = pytest.mark.alone
@@ -106,6 +105,5 @@ def test_a_flood_leaves_no_file_unjudged_and_no_gap_open(
     counts = Counter(gap.cause.value for gap in gaps)
     log.info("%d files in %.1f s, all asked after %.1f s; %s", files, duration, took, counts)
     assert files >= FILES + BURST
-    assert FULL & {gap.cause for gap in gaps}
     assert OTHER & {gap.cause for gap in gaps}
     assert AuditLog(state / FILE_NAME).verify() is None
