@@ -32,6 +32,7 @@ WRITER = PROGRAMS / "fill_root.py"
 FILES = int(os.environ.get("HASHWACHT_FLOOD", "4000"))
 BURST = 200
 """Files written while the daemon is suspended; the kernel's queue holds 64 events."""
+FULL = {Cause.OVERFLOW, Cause.QUEUE_FULL}
 OTHER = {Cause.REPLACED, Cause.UNMOUNTED}
 
 pytestmark = pytest.mark.alone
@@ -65,6 +66,10 @@ def suspended(pid: int) -> Iterator[None]:
             process.resume()
 
 
+def causes(store: Store) -> set[Cause]:
+    return {gap.cause for gap in store.gaps.load_latest(9999)}
+
+
 def settled(store: Store) -> bool:
     """Return whether all work is done."""
     return not any(store.journal.count().values()) and not store.gaps.load_open()
@@ -89,10 +94,12 @@ def test_a_flood_leaves_no_file_unjudged_and_no_gap_open(
             with closing(Store.open(state)) as store:
                 wait_for(lambda: bool(store.gaps.load_last_walk("web")), 60)
                 began = time.monotonic()
-                subprocess.run([sys.executable, WRITER, root, str(FILES)], check=True)
+                # Before the root is replaced: its watch, which holds the events, ends then.
                 with suspended(daemon.pid):
                     for number in range(BURST):
                         (root / f"burst-{number}").write_bytes(b"burst %d" % number)
+                wait_for(lambda: FULL & causes(store), 60)
+                subprocess.run([sys.executable, WRITER, root, str(FILES)], check=True)
                 duration = time.monotonic() - began
                 wait_for(
                     lambda: settled(store) and not unjudged_files(store, root), 60 + FILES / 200
@@ -105,5 +112,6 @@ def test_a_flood_leaves_no_file_unjudged_and_no_gap_open(
     counts = Counter(gap.cause.value for gap in gaps)
     log.info("%d files in %.1f s, all asked after %.1f s; %s", files, duration, took, counts)
     assert files >= FILES + BURST
+    assert FULL & {gap.cause for gap in gaps}
     assert OTHER & {gap.cause for gap in gaps}
     assert AuditLog(state / FILE_NAME).verify() is None
