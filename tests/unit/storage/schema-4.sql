@@ -193,8 +193,8 @@ CREATE INDEX places_by_account ON places (key, root, uid);
 CREATE INDEX places_due ON places (due) WHERE due IS NOT NULL;
 CREATE INDEX places_by_flood ON places (flood, id) WHERE flood IS NOT NULL;
 CREATE INDEX places_sealed ON places (acted) WHERE state = 'quarantined';
-CREATE INDEX places_counted ON places (root, counted) WHERE counted IS NOT NULL;
-CREATE INDEX places_counted_by_key ON places (key, counted) WHERE counted IS NOT NULL;
+CREATE INDEX places_counted ON places (root, uid, counted) WHERE counted IS NOT NULL;
+CREATE INDEX places_counted_by_key ON places (key, uid, counted) WHERE counted IS NOT NULL;
 CREATE TABLE notes (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         "case" INTEGER NOT NULL REFERENCES cases (id),
@@ -234,3 +234,23 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_waiting ON alerts (channel, due) WHERE state = 'waiting';
 CREATE INDEX alerts_ended ON alerts (channel, ended) WHERE ended IS NOT NULL;
 CREATE INDEX contents_undetermined ON contents (id) WHERE outcome = 2;
+CREATE TABLE accepted (
+        key BLOB PRIMARY KEY,
+        reason TEXT NOT NULL,
+        at REAL NOT NULL,
+        who TEXT NOT NULL,
+        text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE audit_heads (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        seq INTEGER NOT NULL,
+        hash TEXT NOT NULL);
+CREATE TABLE uploads (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        key BLOB NOT NULL,
+        client TEXT NOT NULL,
+        at REAL NOT NULL,
+        outcome INTEGER NOT NULL,
+        context TEXT NOT NULL);
+CREATE INDEX uploads_by_key ON uploads (key, client, id);
+CREATE INDEX uploads_by_client ON uploads (client, outcome, id);
+CREATE INDEX uploads_by_age ON uploads (at);

@@ -257,9 +257,6 @@ _VERSION_4: Step = (
     "CREATE INDEX journal_files ON journal (lane, account, due, id) WHERE tree = 0",
     "CREATE INDEX journal_trees ON journal (lane, account, due, id) WHERE tree = 1",
     "CREATE INDEX journal_due ON journal (tree, lane, due)",
-)
-
-_VERSION_5: Step = (
     # Undetermined contents that a person accepted, for the reason that they had then.
     """CREATE TABLE accepted (
         key BLOB PRIMARY KEY,
@@ -267,9 +264,6 @@ _VERSION_5: Step = (
         at REAL NOT NULL,
         who TEXT NOT NULL,
         text TEXT NOT NULL) WITHOUT ROWID""",
-)
-
-_VERSION_6: Step = (
     # The newest entry of the audit log that belongs to what is stored here.
     """CREATE TABLE audit_heads (
         id INTEGER PRIMARY KEY CHECK (id = 1),
@@ -280,9 +274,6 @@ _VERSION_6: Step = (
     "DROP INDEX places_counted_by_key",
     "CREATE INDEX places_counted ON places (root, uid, counted) WHERE counted IS NOT NULL",
     "CREATE INDEX places_counted_by_key ON places (key, uid, counted) WHERE counted IS NOT NULL",
-)
-
-_VERSION_7: Step = (
     # One row for each upload.  The outcome is 0 for no match, 1 for undetermined, 2 for a match;
     # the context is empty for no match.
     """CREATE TABLE uploads (
@@ -297,15 +288,7 @@ _VERSION_7: Step = (
     "CREATE INDEX uploads_by_age ON uploads (at)",
 )
 
-STEPS: tuple[Step, ...] = (
-    _VERSION_1,
-    _VERSION_2,
-    _VERSION_3,
-    _VERSION_4,
-    _VERSION_5,
-    _VERSION_6,
-    _VERSION_7,
-)
+STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """All steps in order; the version of a database is the number of its steps."""
 
 
