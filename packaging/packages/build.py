@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from hashwacht import __version__
@@ -30,6 +31,7 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 PREFIX = Path("usr/lib/hashwacht")
 UNITS = Path("usr/lib/systemd/system")
+DOCUMENTS = Path("usr/share/doc/hashwacht")
 
 TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_17", "manylinux2014")
 """Wheels that run with the C library of the oldest target, EL8 (glibc 2.28)."""
@@ -104,7 +106,7 @@ def main(directory: Path, names: Sequence[str]) -> None:
                     payloads[key] = work / f"payload-{'-'.join(key)}"
                     _install_wheels(payloads[key], wheel, *key)
                 root = work / f"{target.name}-{architecture}"
-                _lay_out(root, payloads[key], target)
+                _lay_out(root, payloads[key], target, int(epoch))
                 _set_times(root, int(epoch))
                 print(_package(root, target, architecture, directory))
                 shutil.rmtree(root)
@@ -141,7 +143,7 @@ def _install_wheels(payload: Path, wheel: Path, python: str, architecture: str) 
             (record / name).unlink(missing_ok=True)
 
 
-def _lay_out(root: Path, payload: Path, target: Target) -> None:
+def _lay_out(root: Path, payload: Path, target: Target, epoch: int) -> None:
     """Create the file tree of a package."""
     prefix = root / PREFIX
     packages = prefix / "lib" / target.package / "site-packages"
@@ -159,12 +161,14 @@ def _lay_out(root: Path, payload: Path, target: Target) -> None:
         "import sys\n\nfrom hashwacht.cli import main\n\nsys.exit(main())\n",
         mode=0o755,
     )
+    _write(root / DOCUMENTS / "copyright", _copyright(packages))
+    _write(root / DOCUMENTS / "sbom.cdx.json", _bill_of_materials())
     (root / "usr/bin").mkdir()
     (root / "usr/bin/hashwacht").symlink_to("../lib/hashwacht/bin/hashwacht")
-    _lay_out_system(root, target)
+    _lay_out_system(root, target, epoch)
 
 
-def _lay_out_system(root: Path, target: Target) -> None:
+def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
     """Create units, directories, configuration, manual pages and completion scripts."""
     for unit in sorted((PACKAGING / "systemd").glob("hashwacht*")):
         text = unit.read_text().replace("/opt/hashwacht/bin/hashwacht", "/usr/bin/hashwacht")
@@ -177,16 +181,16 @@ def _lay_out_system(root: Path, target: Target) -> None:
     _write(
         root / "etc/hashwacht/hashwacht.toml", (REPOSITORY / "config/hashwacht.toml").read_text()
     )
-    documents = root / "usr/share/doc/hashwacht"
+    documents = root / DOCUMENTS
     for name in ("README.md", "SECURITY.md", *_names("docs", "*.md")):
         _write(documents / Path(name).name, (REPOSITORY / name).read_text())
     _compress(documents / "changelog.gz", (REPOSITORY / "CHANGELOG.md").read_text())
-    _compress(documents / "changelog.Debian.gz", CHANGELOG.format(target=target, date=_date()))
+    _compress(
+        documents / "changelog.Debian.gz", CHANGELOG.format(target=target, date=formatdate(epoch))
+    )
     if target.packager == "deb":
         overrides = (PACKAGING / "packages/lintian-overrides").read_text()
         _write(root / "usr/share/lintian/overrides/hashwacht", overrides)
-    _write(documents / "copyright", _copyright(root / PREFIX))
-    _write(documents / "sbom.cdx.json", _bill_of_materials())
     for name, page in _manual_pages():
         _compress(root / f"usr/share/man/man{name[-1]}/{name}.gz", page)
     for shell, path in (
@@ -195,10 +199,6 @@ def _lay_out_system(root: Path, target: Target) -> None:
         ("fish", "usr/share/fish/vendor_completions.d/hashwacht.fish"),
     ):
         _write(root / path, _output(str(SCRIPTS / "hashwacht"), "completion", shell) + "\n")
-
-
-def _date() -> str:
-    return formatdate(int(os.environ["SOURCE_DATE_EPOCH"]))
 
 
 def _names(directory: str, pattern: str) -> list[str]:
@@ -212,7 +212,7 @@ def _manual_pages() -> Iterable[tuple[str, str]]:
         return [(path.name, path.read_text()) for path in sorted(Path(directory).iterdir())]
 
 
-def _copyright(prefix: Path) -> str:
+def _copyright(packages: Path) -> str:
     """Return our licence and the licence that each bundled package declares."""
     lines = [
         "Hashwacht is licensed under the Apache License, version 2.0; on Debian the text is in",
@@ -221,17 +221,17 @@ def _copyright(prefix: Path) -> str:
         "Bundled packages and their licences:",
         "",
     ]
-    for metadata in sorted(prefix.glob("lib/*/site-packages/*.dist-info/METADATA")):
-        fields: dict[str, str] = {}
-        for line in metadata.read_text(errors="replace").split("\n\n")[0].splitlines():
-            name, _, value = line.partition(": ")
-            if name == "Classifier" and value.startswith("License ::"):
-                name, value = "License-Classifier", value.rpartition(":: ")[2]
-            fields.setdefault(name, value)
-        keys = ("License-Expression", "License-Classifier", "License")
-        license_ = next((fields[key] for key in keys if fields.get(key)), "see its directory")
-        lines.append(f"{fields['Name']} {fields['Version']}: {license_}")
-    return "\n".join(lines) + "\n"
+    bundled = distributions(path=[str(packages)])
+    return "\n".join([*lines, *sorted(map(_licence, bundled), key=str.casefold)]) + "\n"
+
+
+def _licence(package: Distribution) -> str:
+    metadata = package.metadata
+    classifiers = metadata.get_all("Classifier") or []
+    declared = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License ::")]
+    expression, name = metadata.get("License-Expression"), metadata.get("License", "")
+    licence = expression or ", ".join(declared) or name.partition("\n")[0] or "see its directory"
+    return f"{package.name} {package.version}: {licence}"
 
 
 def _bill_of_materials() -> str:
@@ -245,19 +245,27 @@ def _bill_of_materials() -> str:
 
 def _package(root: Path, target: Target, architecture: str, directory: Path) -> Path:
     """Run nfpm; return the package's path."""
-    scripts = PACKAGING / "packages"
-    contents: list[dict[str, object]] = [
-        {"src": f"{root}/usr", "dst": "/usr", "type": "tree"},
-        {
-            "src": f"{root}/etc/hashwacht/hashwacht.toml",
-            "dst": "/etc/hashwacht/hashwacht.toml",
-            "type": "config|noreplace",
-        },
-        {"dst": "/etc/hashwacht/credentials", "type": "dir", "file_info": {"mode": 0o700}},
-    ]
-    description = {
+    scripts = ("postinstall", "preremove", "postremove")
+    configuration = root.with_suffix(".json")
+    configuration.write_text(
+        json.dumps(
+            {
+                **_description(target),
+                "arch": architecture,
+                "contents": _contents(root),
+                "scripts": {name: str(PACKAGING / "packages" / name) for name in scripts},
+            }
+        )
+    )
+    command = [SCRIPTS / "nfpm", "package", "--config", configuration]
+    command += ["--packager", target.packager, "--target", directory]
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return Path(text.strip().rpartition(": ")[2])
+
+
+def _description(target: Target) -> dict[str, object]:
+    return {
         "name": "hashwacht",
-        "arch": architecture,
         "version": __version__,
         "version_schema": "none",
         "release": f"1{target.suffix}",
@@ -272,20 +280,17 @@ def _package(root: Path, target: Target, architecture: str, directory: Path) -> 
         "section": "admin",
         "depends": [target.package, *target.libraries],
         "recommends": ["systemd"],
-        "contents": contents,
-        "scripts": {
-            "postinstall": str(scripts / "postinstall"),
-            "preremove": str(scripts / "preremove"),
-            "postremove": str(scripts / "postremove"),
-        },
         "rpm": {"group": "System Environment/Daemons", "buildhost": "localhost"},
     }
-    configuration = root.with_suffix(".json")
-    configuration.write_text(json.dumps(description))
-    command = [SCRIPTS / "nfpm", "package", "--config", configuration]
-    command += ["--packager", target.packager, "--target", directory]
-    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    return Path(text.strip().rpartition(": ")[2])
+
+
+def _contents(root: Path) -> list[dict[str, object]]:
+    configuration = "/etc/hashwacht/hashwacht.toml"
+    return [
+        {"src": f"{root}/usr", "dst": "/usr", "type": "tree"},
+        {"src": f"{root}{configuration}", "dst": configuration, "type": "config|noreplace"},
+        {"dst": "/etc/hashwacht/credentials", "type": "dir", "file_info": {"mode": 0o700}},
+    ]
 
 
 def _set_times(root: Path, epoch: int) -> None:

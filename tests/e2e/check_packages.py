@@ -19,7 +19,7 @@ from support.machine import Machine, tree
 
 CHECKOUT = Path(__file__).parents[2]
 KNOWN = encode(photo(1, (200, 200)), "jpeg")
-MAX_INSTALLED = 130 * 1024
+MAX_INSTALLED = 120 * 1024
 """Kilobytes of all files of the package."""
 
 
@@ -94,14 +94,17 @@ def test_install_watch_upgrade_remove_and_purge(machine: Machine) -> None:
     assert machine.property("hashwacht-scanner.service", "MainPID") not in {before, "0"}
     machine.wait_for(is_protected, what="protection after the upgrade")
 
-    machine.run("mkdir -p /var/lib/hashwacht/quarantine && touch /var/lib/hashwacht/quarantine/e")
     machine.run("dpkg --remove hashwacht")
     assert machine.run("systemctl is-active hashwacht-scanner.service", ok=False) == "inactive"
     machine.run("test ! -e /usr/lib/hashwacht && test -e /etc/hashwacht/hashwacht.toml")
-    machine.run("dpkg --purge hashwacht")
-    machine.run("test -e /var/lib/hashwacht/quarantine/e && test ! -e /etc/hashwacht")
 
-    machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
-    machine.run("rm -r /var/lib/hashwacht/quarantine && dpkg --purge hashwacht")
+    for kept in ("quarantine", "holds"):
+        machine.run(f"mkdir -p /var/lib/hashwacht/{kept} && touch /var/lib/hashwacht/{kept}/record")
+        machine.run("dpkg --purge hashwacht")
+        machine.run(f"test -e /var/lib/hashwacht/{kept}/record && test ! -e /etc/hashwacht")
+        machine.run(f"rm -r /var/lib/hashwacht/{kept}")
+        machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
+
+    machine.run("dpkg --purge hashwacht")
     left = machine.run("find /etc /usr /var/lib -xdev -name '*hashwacht*' -not -path '*/dpkg/*'")
     assert left == ""

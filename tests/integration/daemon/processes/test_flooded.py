@@ -98,7 +98,7 @@ def test_a_flood_leaves_no_file_unjudged_and_no_gap_open(
                 with suspended(daemon.pid):
                     for number in range(BURST):
                         (root / f"burst-{number}").write_bytes(b"burst %d" % number)
-                wait_for(lambda: FULL & causes(store), 60)
+                wait_for(lambda: bool(FULL & causes(store)), 60)
                 subprocess.run([sys.executable, WRITER, root, str(FILES)], check=True)
                 duration = time.monotonic() - began
                 wait_for(
