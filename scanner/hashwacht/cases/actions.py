@@ -27,6 +27,7 @@ from hashwacht.cases.policy import PolicyDecision, RootPolicies, decide
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, FileId, Outcome, Reason, Verdict
 from hashwacht.platform.backoff import Backoff
+from hashwacht.platform.filesystems.volumes import VOLUMES
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import FileLocation, LocationState
@@ -77,6 +78,7 @@ class ActionRunner:
             os.close(opened)
 
     def _act(self, location: FileLocation, fd: int) -> FileLocation:
+        VOLUMES.examine(fd)  # the other names of the file are looked up in the storage
         case = self._case_json(location)
         if location.action is not Action.QUARANTINE:
             result = self.file_actions.hold(fd, location, case)

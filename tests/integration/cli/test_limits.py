@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import stat
 from pathlib import Path
 
+from hashwacht.core.types import FileId
+from hashwacht.core.watch_events import Lane
+from hashwacht.platform.filesystems.volumes import VOLUMES
 from support.cases import CaseHarness, at
 from support.program import Program, objects
 
@@ -23,6 +28,25 @@ def test_a_flood_is_let_go(program: Program, harness: CaseHarness) -> None:
     assert not any(at(path).exists() for path in paths)
     assert program.run("limits", "list", "--json").stdout == b""
     assert program.run("limits", "approve", "1", *REASON).returncode == 2
+
+
+def test_other_names_of_an_approved_file_are_journaled(
+    program: Program, harness: CaseHarness
+) -> None:
+    paths = [harness.file(f"{number}.png", uid=5000 + number) for number in range(4)]
+    for path in paths:
+        harness.apply(path)
+    second = harness.files / "second.png"
+    second.hardlink_to(at(paths[-1]))
+    fd = os.open(harness.files, os.O_RDONLY)
+    VOLUMES.examine(fd)  # as a walk of another process than the command does
+    os.close(fd)
+    status = second.stat()
+    row = (os.fsencode(second.name), FileId.from_stat(status), status.st_nlink, None, None)
+    harness.store.files.record(os.fsencode(harness.files), 1, [row])
+    assert program.run("limits", "approve", "1", *REASON).returncode == 0
+    (entry,) = harness.store.journal.load_due(Lane.UPLOAD, math.inf, 9)
+    assert entry.path == os.fsencode(second)
 
 
 def test_what_fails_when_a_flood_is_let_go_is_said(program: Program, harness: CaseHarness) -> None:
