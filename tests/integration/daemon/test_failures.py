@@ -9,13 +9,21 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
+from hashwacht.core.types import FileId
+from hashwacht.core.watch_events import Announcement, Lane
+from hashwacht.daemon.scanner.dispatcher import JournaledFile, ReadContext
+from hashwacht.daemon.scanner.readers import MAX_TRIES, FileReader
+from hashwacht.engine.compare import required_freshness
+from hashwacht.engine.read import FileUnreadable
 from hashwacht.quarantine.age import generate_key_pair
 from hashwacht.settings import RootSettings
+from hashwacht.storage.files import KnownFile
 from hashwacht.storage.locations import LocationState
 from support.daemon.daemon_harness import DaemonHarness, unjudged_files
 from support.daemon.daemon_program import DaemonProgram
@@ -67,6 +75,30 @@ def test_a_state_that_another_process_holds_is_waited_for(
             connection.execute("ROLLBACK")
         harness.wait_for(lambda: not harness.unjudged_files(root), "looked up")
         harness.wait_until_done()
+
+
+def test_a_known_file_that_cannot_be_read_any_more_fails(harness: DaemonHarness) -> None:
+    """A read of the first byte of /proc/self/mem, a regular file, fails like that of a bad disk."""
+    store, now, runtime = harness.store, time.time(), harness.parts()
+    path = f"/proc/{os.getpid()}/mem".encode()
+    with Path(os.devnull).open("rb") as nothing:
+        empty = runtime.pipeline.fingerprint(nothing.fileno())
+    content = store.contents.record([empty], now)[empty.key].id
+    store.journal.record([Announcement("uploads", path)], Lane.UPLOAD, now)
+    (entry,) = store.journal.load_due(Lane.UPLOAD, now, 1)
+    known = KnownFile(
+        FileId.from_stat(os.lstat(path)), content, None, empty.recipe, None, None, None, 0
+    )
+    context = ReadContext(
+        runtime.pipeline, required_freshness(store, runtime.pipeline, now), runtime.roots
+    )
+    reader = FileReader(store, lambda: harness.settings)
+    for attempts, is_retried in ((0, True), (MAX_TRIES, False)):
+        attempt = replace(entry, attempts=attempts)
+        directory, name = os.path.split(path)
+        result = reader.read(JournaledFile(attempt, "uploads", directory, name, known), context)
+        assert isinstance(result, FileUnreadable)
+        assert (result.retry_at is not None) is is_retried
 
 
 @pytest.fixture

@@ -152,6 +152,8 @@ class FileReader:
         except HashwachtError as error:  # no worker or no storage, for the time being
             _log.warning("a file cannot be read now, it is tried again: %s", error.message)
             result = self._postpone(file)
+        except OSError as error:  # the file system failed
+            result = self._failure(unreadable(file, NOT_OPENED, 1, error), patient=True)
         finally:
             if not isinstance(result, FileContent):
                 os.close(fd)
