@@ -43,15 +43,17 @@ def client_of(context: UploadContext | None) -> str:
     """Return who sent an upload, as far as shares and quotas are concerned; "" if unknown.
 
     That is the application's user ID, where the kernel reports it, and the client's address, of
-    which one client has 64 bits under IPv6 (RFC 6177).
+    which one client has 64 bits under IPv6 (RFC 6177).  An IPv4-mapped address, as a socket for
+    both families reports it, is that IPv4 address.
     """
     if context is None:
         return ""
     address = context.address[:MAX_TEXT_CHARACTERS]
     with suppress(ValueError):
         parsed = ipaddress.ip_address(address)
-        if parsed.version == 6:  # noqa: PLR2004  # the protocol's number
-            address = str(ipaddress.ip_network((parsed, 64), strict=False))
+        if isinstance(parsed, ipaddress.IPv6Address):
+            mapped = parsed.ipv4_mapped
+            address = str(mapped or ipaddress.ip_network((parsed, 64), strict=False))
     return address if context.submitter_uid is None else f"{context.submitter_uid} {address}"
 
 

@@ -133,6 +133,12 @@ def test_one_client_is_an_address_or_an_ipv6_network() -> None:
     assert client_of(None) == ""
 
 
+def test_an_ipv4_mapped_address_is_the_client_of_its_ipv4_address() -> None:
+    for address in ("192.0.2.1", "192.0.2.2"):
+        mapped = UploadContext(NOW, f"::ffff:{address}")
+        assert client_of(mapped) == client_of(UploadContext(NOW, address))
+
+
 def test_files_of_an_earlier_version_are_taken_over(tmp_path: Path) -> None:
     directory = tmp_path / "uploads"
     directory.mkdir()
