@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hashwacht.audit.chain import decode_entry
 from hashwacht.audit.log import AuditLog
 from hashwacht.core.errors import StorageError
 from hashwacht.platform import atomic
@@ -41,8 +40,12 @@ def exported_segments(directory: Path) -> list[ExportedSegment]:
     return sorted(segments, key=lambda segment: segment.first)
 
 
-def export_new(log: AuditLog, directory: Path) -> list[ExportedSegment]:
+def export_new(
+    log: AuditLog, directory: Path, *, max_bytes: int = MAX_SEGMENT_BYTES
+) -> list[ExportedSegment]:
     """Write the entries that *directory* does not have yet; return the new files.
+
+    A file that has *max_bytes* is followed by another one.
 
     Raises StorageError, also if the log does not continue what was exported: it was replaced.
     """
@@ -54,7 +57,7 @@ def export_new(log: AuditLog, directory: Path) -> list[ExportedSegment]:
             _require_continued(log, known[-1])
         return [
             _write(directory, first, final, content)
-            for first, final, content in _segments(log, last)
+            for first, final, content in _segments(log, last, max_bytes)
         ]
     except OSError as error:
         raise open_error(error, directory) from error
@@ -68,10 +71,10 @@ def remove_oldest(directory: Path, keep: int) -> list[ExportedSegment]:
     return removed
 
 
-def _segments(log: AuditLog, last: int) -> Iterator[tuple[int, int, bytes]]:
+def _segments(log: AuditLog, last: int, max_bytes: int) -> Iterator[tuple[int, int, bytes]]:
     first, number, content = 0, last, b""
     for seq, line in log.lines_after(last):
-        if seq != number and len(content) >= MAX_SEGMENT_BYTES:
+        if len(content) >= max_bytes:
             yield first, number, content
             first, content = 0, b""
         first, number = first or seq, seq
@@ -89,8 +92,7 @@ def _write(directory: Path, first: int, last: int, content: bytes) -> ExportedSe
 def _require_continued(log: AuditLog, newest: ExportedSegment) -> None:
     """Raise StorageError if the log has another entry in the place of the last exported one."""
     _, line = next(log.lines_after(newest.last - 1), (0, b""))
-    present, exported = decode_entry(line), newest.path.read_bytes().rsplit(b"\n", 2)
-    if present is None or line.rstrip(b"\n") not in exported:
+    if not line or not newest.path.read_bytes().endswith(line):
         raise StorageError(
             f"the audit log does not continue {newest.path.name}: it was replaced or cut",
             advice="Run `hashwacht audit verify --checkpoint`; export to a new directory.",

@@ -157,23 +157,31 @@ class AuditLog:
                 with os.fdopen(os.open(target, _NEW, 0o600), "wb") as file:
                     offset = 0
                     while offset < size:
-                        offset += file.write(os.pread(fd, min(_PIECE, size - offset), offset))
+                        piece = os.pread(fd, min(_PIECE, size - offset), offset)
+                        if not piece:
+                            raise StorageError(
+                                f"the audit log {self.path} was cut while it was copied",
+                                advice="Run `hashwacht audit verify`.",
+                            )
+                        offset += file.write(piece)
                     file.flush()
                     os.fsync(file.fileno())
             except OSError as error:
                 raise open_error(error, target) from error
 
     def lines_after(self, seq: int) -> Iterator[tuple[int, bytes]]:
-        """Yield each present line behind the entry *seq*, with the number of its entry.
+        """Yield each present entry behind the entry *seq*: its number and its line.
 
-        A line that is no entry has the number of the one before it.
+        What a crash left before an entry is part of its line; what has no entry behind it may be
+        completed by the next one, and is not yielded.
         """
-        number = 0
+        content = b""
         for line in self._lines():
-            link = parse_link(line)
-            number = link.seq if link is not None else number
-            if number > seq:
-                yield number, line
+            content += line
+            if (link := parse_link(line)) is not None:
+                if link.seq > seq:
+                    yield link.seq, content
+                content = b""
 
     def verify(self, checkpoint: Checkpoint | None = None) -> ChainBreak | None:
         """Check the whole chain; return None if it is intact.  Raises StorageError.
