@@ -15,6 +15,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 COMMANDS = [
     *("status", "scans", "cases list", "cases list --json", "cases show 1", "limits list"),
+    "undetermined list",
     *("alerts list", "quarantine list", "quarantine verify", "lists show", "lists verify"),
     *("audit show", "audit verify", "audit checkpoint", "config show", "config check", "units"),
 ]

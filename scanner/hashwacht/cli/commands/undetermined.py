@@ -12,7 +12,7 @@ import click
 from hashwacht.cli.case_session import existing_store, invoking_user, record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.options import global_options, number_option, reason_option
-from hashwacht.cli.output import print_result, print_text
+from hashwacht.cli.output import print_cut, print_result, print_text
 from hashwacht.core.errors import UsageError
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.text import escape_text, format_time
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile("[0-9a-f]{64}")
 _MAX_PATHS = 3
+"""Paths that are shown of a content."""
 
 
 @click.group(
@@ -53,19 +54,21 @@ def undetermined_command() -> None:
 @number_option(50, "contents")
 def list_undetermined(*, number: int) -> None:
     """List contents whose last verdict is undetermined, newest first."""
-    contents: list[StoredContent] = []
+    numbers: list[int] = []
     with existing_store() as store:
         if store is not None:
-            numbers = store.reports.load_undetermined(number)
-            contents = [*store.contents.load(numbers).values()]
+            numbers = store.reports.load_undetermined(number + 1)
+            contents = store.contents.load(numbers[:number]).values()
             accepted = store.accepted.load(content.fingerprint.key for content in contents)
             for content in contents:
                 acceptance = accepted.get(content.fingerprint.key)
-                paths = store.files.load_paths(content.id, _MAX_PATHS)
+                paths = store.files.load_paths(content.id, _MAX_PATHS + 1)
                 fields = _fields(content, paths, acceptance)
                 print_result("undetermined", fields, *_lines(content, paths, acceptance))
-    if not contents:
+    if not numbers:
         print_text("No content is undetermined.")
+    if len(numbers) > number:
+        print_cut(number, "contents")
 
 
 def _fields(
@@ -82,7 +85,8 @@ def _fields(
         "reason": content.reason,
         "kind": content.fingerprint.kind,
         "size": content.fingerprint.size,
-        "paths": [to_json(path) for path in paths],
+        "paths": [to_json(path) for path in paths[:_MAX_PATHS]],
+        "has_more_paths": len(paths) > _MAX_PATHS,
         "accepted": accepted,
     }
 
@@ -91,8 +95,10 @@ def _lines(
     content: StoredContent, paths: list[bytes], acceptance: Acceptance | None
 ) -> Iterator[str]:
     yield f"{content.fingerprint.key}  {content.reason}  {escape_text(content.fingerprint.kind)}"
-    for path in paths:
+    for path in paths[:_MAX_PATHS]:
         yield f"  {escape_path(path)}"
+    if len(paths) > _MAX_PATHS:
+        yield "  and more paths"
     if acceptance is not None:
         yield (
             f"  accepted as {acceptance.reason} {format_time(acceptance.at)} by"
