@@ -37,14 +37,6 @@ def is_misp_attribute(record: dict[str, Any]) -> bool:
     return "type" in record and "value" in record and not _SPECIFIC.isdisjoint(record)
 
 
-def is_warning_list(record: dict[str, Any]) -> bool:
-    """Return whether an object is a warning list."""
-    return isinstance(record.get("list"), list) and not {
-        "matching_attributes",
-        "version",
-    }.isdisjoint(record)
-
-
 def attribute_items(
     build: ListEntryBuilder, record: dict[str, Any]
 ) -> Sequence[ListEntry | LeftOut]:
