@@ -264,7 +264,7 @@ def test_a_reload_with_a_mistake_fails_and_changes_nothing(machine: Machine) -> 
     assert [process(machine, name) for name in ("scanner", "courier")] == before
     machine.run(reload)
     machine.wait_for(
-        lambda: process(machine, "courier") not in {0, before[1]}, what="a courier that begins anew"
+        lambda: process(machine, "courier") not in {0, before[1]}, what="a restarted courier"
     )
     assert process(machine, "scanner") == before[0]
 

@@ -310,7 +310,7 @@ def _no_entries(remarks: ImportRemarks) -> ListError:
     found = ", ".join(f"{number} {what}" for what, number in counts.items())
     advice = "Check that this is the right file."
     if remarks.ubiquitous:
-        advice = "Use --keep-ubiquitous if they shall match nevertheless."
+        advice = "Use --keep-ubiquitous to import them anyway."
     return ListError(
         f"the list has no entries{f'; left out: {found}' * bool(found)}", advice=advice
     )
