@@ -54,6 +54,7 @@ _VIDEO = "video"
 _SUFFIXES = ("hash", "sum", "digest", "hex", "base64", "value")
 _SAFE_TO_QUOTE = re.compile(r"(?![0-9a-f]+$)[a-z][a-z0-9_]{1,15}")
 _MAX_RESOLVED = 4096
+_MAX_NAME = 20
 
 
 class ListEntry(NamedTuple):
@@ -172,6 +173,17 @@ class ListEntryBuilder:
         if label or category:
             label, category = _text(label, "id", MAX_ID), _text(category, "category", MAX_CATEGORY)
         return ListEntry(signal_type.name, raw, label, category, quality)
+
+    def from_name(
+        self, name: str, value: str, label: str = "", category: str = ""
+    ) -> ListEntry | LeftOut:
+        """Build an entry whose type is named in any spelling; a hash of no known type is left out.
+
+        Raises MalformedLine.
+        """
+        if kind := self.resolve(name):
+            return self(kind, value, label, category)
+        return left_out_hash(truncate(normal_form(name), _MAX_NAME))
 
 
 def hash_name(title: str) -> str:

@@ -22,7 +22,6 @@ from hashwacht.matching.hashlists.readers.entries import (
     ListEntryBuilder,
     MalformedLine,
     RejectedLine,
-    left_out_hash,
     normal_form,
 )
 from hashwacht.matching.hashlists.readers.source import ListSource
@@ -116,12 +115,7 @@ class NcmecReader:
         label = "/".join(part for part in (fields.get("member"), fields.get("id")) if part)
         category = normal_form(fields.get("classification", ""))
         category = f"ncmec-{category}" if category else ""
-        items: list[ListEntry | LeftOut] = []
-        for name, value in hashes:
-            if resolved := self._build.resolve(name):
-                items.append(self._build(resolved, value, label, category))
-            else:
-                items.append(left_out_hash(normal_form(name)[:20]))
+        items = [self._build.from_name(name, value, label, category) for name, value in hashes]
         if not items:
             raise MalformedLine("contains no value")
         return items

@@ -14,8 +14,6 @@ from hashwacht.matching.hashlists.readers.entries import (
     ListEntry,
     ListEntryBuilder,
     MalformedLine,
-    left_out_hash,
-    normal_form,
     scalar_text,
 )
 
@@ -50,7 +48,7 @@ def stix_items(build: ListEntryBuilder, record: dict[str, Any]) -> Sequence[List
     hashes = record.get("hashes")
     if not isinstance(hashes, dict) or not hashes:
         return (LeftOut("files without a hash"),)
-    return [_item(build, str(name), scalar_text(value), label) for name, value in hashes.items()]
+    return [build.from_name(name, scalar_text(value), label) for name, value in hashes.items()]
 
 
 def _indicator(
@@ -64,7 +62,7 @@ def _indicator(
     comparisons = list(_comparisons(pattern))
     if len(comparisons) != mentioned:
         raise MalformedLine("the pattern compares a hash in a way that is not understood")
-    return [_item(build, name, value, label) for name, values in comparisons for value in values]
+    return [build.from_name(name, value, label) for name, values in comparisons for value in values]
 
 
 def _comparisons(pattern: str) -> Iterator[tuple[str, list[str]]]:
@@ -73,9 +71,3 @@ def _comparisons(pattern: str) -> Iterator[tuple[str, list[str]]]:
         yield match[1] or match[2] or match[3] or "", [match[4]]
     for match in _IN.finditer(pattern):
         yield match[1] or match[2] or match[3] or "", _QUOTED.findall(match[4])
-
-
-def _item(build: ListEntryBuilder, name: str, value: str, label: str) -> ListEntry | LeftOut:
-    if kind := build.resolve(name):
-        return build(kind, value, label)
-    return left_out_hash(normal_form(name)[:20])

@@ -25,8 +25,6 @@ from hashwacht.matching.hashlists.readers.entries import (
     ListEntryBuilder,
     MalformedLine,
     RejectedLine,
-    left_out_hash,
-    normal_form,
 )
 from hashwacht.matching.hashlists.readers.source import ListSource, complete_line
 
@@ -73,7 +71,7 @@ class LineParser:
         if match := _CHECKSUM.match(line):
             return (self._digest(match[1]),)
         if "=" in line and (match := _TAGGED.fullmatch(line)):
-            return self._tagged(_OPENSSL_3.sub("SHA", match[1]), match[2])
+            return (self._build.from_name(_OPENSSL_3.sub("SHA", match[1]), match[2]),)
         text = line.partition("#")[0].strip()
         if ":" in text and (match := _CLAMAV.fullmatch(text)):
             return (self._digest(match[1], match[2].strip()),)
@@ -94,11 +92,6 @@ class LineParser:
             raise MalformedLine(f"no digest of a known type has {len(value)} hexadecimal digits")
         return self._build(kind, value, label)
 
-    def _tagged(self, kind: str, value: str) -> Sequence[ListEntry | LeftOut]:
-        """Return the digest of a named type; files may contain several types for each file."""
-        name = self._build.resolve(kind)
-        return (self._build(name, value) if name else left_out_hash(normal_form(kind)),)
-
     def _header(self, text: str) -> Sequence[ListEntry | LeftOut]:
         if not text.upper().startswith("HASHDEEP-"):
             self._hashdeep = [title.strip().lower() for title in text.split(",")]
@@ -110,12 +103,11 @@ class LineParser:
         fields = line.split(",", len(self._hashdeep) - 1)  # names may contain commas
         if len(fields) != len(self._hashdeep):
             raise MalformedLine(f"{len(fields)} fields where the header names several more")
-        items: list[ListEntry | LeftOut] = []
-        for title, value in zip(self._hashdeep, fields, strict=True):
-            if title in _HASHDEEP_FIELDS:
-                continue
-            name = self._build.resolve(title)
-            items.append(self._build(name, value) if name else left_out_hash(normal_form(title)))
+        items = [
+            self._build.from_name(title, value)
+            for title, value in zip(self._hashdeep, fields, strict=True)
+            if title not in _HASHDEEP_FIELDS
+        ]
         if not items:
             raise MalformedLine("the header names no hash")
         return items
