@@ -297,6 +297,25 @@ def test_ncmec_answer(encoding: str) -> None:
     }
 
 
+def test_ncmec_entry_with_too_many_hashes_is_refused() -> None:
+    one = f"<md5>{MD5}</md5>"
+    assert len(_signals(_items(NCMEC.replace(one, one * 61).encode()))) == 124
+    with pytest.raises(ListError, match="more than 64 hashes"):
+        _items(NCMEC.replace(one, one * 65).encode())
+
+
+@pytest.mark.parametrize("form", ["", "\n"])
+@pytest.mark.parametrize("inner", [[f"md5 {SHA1}"], {"a": [{"sha1": SHA1}]}])
+def test_json_nested_too_deeply_is_not_left_out_unnoticed(inner: object, form: str) -> None:
+    for _ in range(40):
+        inner = [inner]
+    one = json.dumps({"md5": MD5})
+    deep = json.dumps({"x": inner})
+    content = f"{one}{form}{deep}\n" if form else f"[{one}, {deep}]"
+    items = _items(content.encode())
+    assert [type(item) for item in items] == [ListEntry, RejectedLine]
+
+
 def test_xml_with_entities_is_refused() -> None:
     bomb = '<!DOCTYPE q [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;&a;&a;">]>'
     document = NCMEC.replace("<queryResult", bomb + "<queryResult", 1)

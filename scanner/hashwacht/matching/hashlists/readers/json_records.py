@@ -80,9 +80,11 @@ class JsonRecords:
 
     def candidates(self, found: JsonValue, depth: int = 0) -> Iterator[JsonValue]:
         """Yield the objects and strings of a value that are entries, or should be."""
-        if found.key in _NO_ENTRIES or depth > MAX_DEPTH:
+        if found.key in _NO_ENTRIES:
             return
-        if isinstance(found.value, list):
+        if depth > MAX_DEPTH:
+            yield found  # what is in it is not looked for, and must not be missing unnoticed
+        elif isinstance(found.value, list):
             for child in found.value:
                 inside = JsonValue(found.key, child, found.top, listed=True)
                 yield from self.candidates(inside, depth + 1)

@@ -99,7 +99,12 @@ class NcmecReader:
     def _end(self, _: str) -> None:
         local = self._path.pop()
         outer = self._path[-1] if self._path else ""
-        if outer == _FINGERPRINTS and len(self._hashes) < _MAX_HASHES:
+        if outer == _FINGERPRINTS:
+            if len(self._hashes) == _MAX_HASHES:
+                raise ListError(
+                    f"an entry of the XML has more than {_MAX_HASHES} hashes",
+                    advice="Get the file again.",
+                )
             self._hashes.append((local, self._text.strip()))
         elif outer in _ENTRIES and local in {"id", "classification"}:
             self._fields[local] = self._text.strip()
