@@ -28,13 +28,15 @@ os.execv(sys.argv[1], sys.argv[1:])
 """Starts a program that ignores and blocks what a program can."""
 
 CHILD_TEST = """
+import signal
 import subprocess
 
 def test_it():
     status = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True).stdout
     fields = dict(line.split(":", 1) for line in status.splitlines())
-    assert int(fields["SigIgn"], 16) == 0
-    assert int(fields["SigBlk"], 16) == 0
+    settable = sum(1 << number - 1 for number in signal.valid_signals())  # without those of libc
+    assert int(fields["SigIgn"], 16) & settable == 0
+    assert int(fields["SigBlk"], 16) & settable == 0
 """
 
 
