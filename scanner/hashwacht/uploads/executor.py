@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import IO, Self
@@ -33,9 +33,8 @@ from hashwacht.uploads.fair_share import FairShare
 BackendFactory = Callable[[], CheckBackend]
 Task = Callable[[CheckBackend], CheckResult]
 
-
 _CLOSE_TIMEOUT, _CLOSE_TICK = 30.0, 0.02
-"""Seconds that ``close`` waits for running tasks, and between two looks."""
+"""Seconds that ``close`` waits for running tasks, and between its looks at them."""
 
 MAX_PENDING_DIGESTS = 512
 """Uploads over the share of their client whose digests may wait to be looked up."""
@@ -76,6 +75,7 @@ class CheckExecutor:
         )
         self._digest_share = FairShare(MAX_PENDING_DIGESTS)
         self._lock = threading.Lock()
+        self._closed = False
         self._backend: CheckBackend | None = None
         self._warm_backend: CheckBackend | None = None
 
@@ -106,11 +106,15 @@ class CheckExecutor:
     def _start(
         self, task: CheckTask, work: Task, pool: ThreadPoolExecutor, share: FairShare
     ) -> Future[CheckResult]:
+        claim = threading.Lock()  # acquired once, by the thread that releases the task
+
         def release() -> None:
             _close(task.fd)
             share.release(task.client)
 
         def run() -> CheckResult:
+            if not claim.acquire(blocking=False):
+                raise CancelledError
             try:
                 return self._run(work)
             finally:
@@ -118,8 +122,9 @@ class CheckExecutor:
 
         try:
             future = pool.submit(run)
-        except BaseException:
-            release()
+        except BaseException:  # if no thread could be started, it stays in the pool's queue
+            if claim.acquire(blocking=False):
+                release()
             raise
         future.add_done_callback(lambda ended: release() if ended.cancelled() else None)
         return future
@@ -143,6 +148,8 @@ class CheckExecutor:
     def _open_backend(self) -> CheckBackend:
         with self._lock:
             if self._backend is None:
+                if self._closed:
+                    raise HashwachtError("the checker is closed", advice="Create a new one.")
                 self._backend = self._factory()
             return self._backend
 
@@ -150,9 +157,11 @@ class CheckExecutor:
         """Cancel what has not begun; let the rest end, for a while, and close the backend."""
         for pool in (self._pool, self._digest_pool):
             pool.shutdown(wait=False, cancel_futures=True)
-        if self._backend is not None:
+        with self._lock:  # waits for a task that opens the backend
+            self._closed, backend = True, self._backend
+        if backend is not None:
             self._await_idle()
-            self._backend.close()
+            backend.close()
         for pool in (self._pool, self._digest_pool):
             pool.shutdown()
 
@@ -194,8 +203,8 @@ class UploadStream:
             return
         undecided, self._undecided = self._undecided, []
         if keep:
-            for each in (*undecided, chunk):
-                self._spool(each)
+            for piece in (*undecided, chunk):
+                self._spool(piece)
         elif self._file is not None:
             self.close()
 
