@@ -27,6 +27,7 @@ from hashwacht.cases.policy import PolicyDecision, RootPolicies, decide
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, FileId, Outcome, Reason, Verdict
 from hashwacht.platform.backoff import Backoff
+from hashwacht.platform.filesystems.responsiveness import HANGING_RETRY, RESPONSE_PROBE
 from hashwacht.platform.filesystems.volumes import VOLUMES
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.storage.cases import CaseState
@@ -257,7 +258,11 @@ class ActionRetrier:
         for due in self._store.locations.load_due(now, now + RETRY.longest, RETRY_BATCH):
             with self._lock.acquire():
                 location = self._store.locations.load(due.id)
-                if location is not None and location.due == due.due:
+                if location is None or location.due != due.due:
+                    continue
+                if RESPONSE_PROBE.is_hanging(location.path):
+                    self._store.locations.record(replace(location, due=now + HANGING_RETRY))
+                else:
                     self._retry(location)
 
     def _recover(self) -> None:

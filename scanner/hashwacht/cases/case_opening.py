@@ -7,6 +7,7 @@ requests reported (Regulation (EU) 2022/2065, article 18).
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -17,6 +18,7 @@ from hashwacht.cases.ledger import CaseLock, Ledger, LedgerTransaction
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Answer, FileId, Fingerprint, Outcome, Verdict
 from hashwacht.core.verdict import judge
+from hashwacht.platform.filesystems.responsiveness import RESPONSE_PROBE
 from hashwacht.platform.safe_open import FileChanged, OpenDirectory, read_consistent
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.quarantine.staging import file_id
@@ -56,6 +58,8 @@ def reopen(path: bytes, key: str, file: FileId) -> int | ActionFailure:
     """
     directory, _, name = path.rpartition(b"/")
     try:
+        if RESPONSE_PROBE.is_hanging(path):
+            raise TimeoutError(errno.ETIMEDOUT, "its file system does not respond")
         with OpenDirectory.at(directory or b"/", listable=False) as parent:
             if (current := file_id(parent, name)) is None:
                 return ActionFailure(FailureReason.GONE)

@@ -14,6 +14,7 @@ from hashwacht.cases.case_rendering import links_summary
 from hashwacht.cases.ledger import Ledger, LedgerTransaction
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.watch_events import Announcement, Change, Lane
+from hashwacht.platform.filesystems.responsiveness import resolve_roots
 from hashwacht.settings import RootSettings
 from hashwacht.storage.locations import FileLocation
 
@@ -33,8 +34,8 @@ class LinkedNames:
     def __init__(self, ledger: Ledger, roots: Mapping[str, RootSettings]) -> None:
         self._ledger, self._walked_at = ledger, 0.0
         self._reported: set[tuple[int, int]] = set()
-        paths = {os.path.realpath(root.path): name for name, root in roots.items() if root.path}
-        self._roots = {os.fsencode(path): name for path, name in paths.items()}
+        names = {os.fsencode(root.path): name for name, root in roots.items() if root.path}
+        self._roots = {path: names[root] for root, path in resolve_roots(names).items()}
 
     def announce(self, location: FileLocation, links: int) -> None:
         """Journal the *links* other names of a file.  Raises StorageError."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hashwacht.core.errors import UsageError
-from hashwacht.platform.filesystems.responsiveness import examine_roots
+from hashwacht.platform.filesystems.responsiveness import examine_roots, resolve_roots
 from hashwacht.settings import OptionValue, RootSettings
 from hashwacht.walk.rules import ExclusionRule, ExclusionRules, literal_rule, parse_rules
 
@@ -69,11 +69,8 @@ class Roots:
         self._arguments, self._in_hand = (roots, rules, own, in_hand), in_hand
         self._configured = {root.name: os.fsencode(root.directory) for root in roots}
         self._lock = threading.Lock()
-        hanging = examine_roots(self._configured.values())
-        paths = {
-            name: path if path in hanging else os.path.realpath(path)
-            for name, path in self._configured.items()
-        }
+        resolved_paths = resolve_roots(self._configured.values())
+        paths = {name: resolved_paths[path] for name, path in self._configured.items()}
         if len(set(paths.values())) < len(paths):
             raise UsageError(
                 "two roots are the same directory",

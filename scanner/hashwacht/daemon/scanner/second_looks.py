@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -22,6 +22,7 @@ from hashwacht.daemon.scanner.dispatcher import JournaledFile
 from hashwacht.daemon.scanner.runtime import RuntimeHandle
 from hashwacht.daemon.scanner.threads import retry_until
 from hashwacht.engine.read import FileContent
+from hashwacht.platform.filesystems.mounts import Mounts
 from hashwacht.storage.store import Store
 
 TICK = 1.0
@@ -68,17 +69,25 @@ class SecondLooks:
 
     def run(self) -> None:
         """Look until the stop."""
-        while not self._stop.wait(TICK):
-            changed = [look for stage in range(len(LOOKS)) for look in self._take(stage)]
-            if changed:
-                retry_until(partial(self._announce, changed), self._stop)
-                self._on_work()
+        with closing(Mounts()) as mounts:
+            while not self._stop.wait(TICK):
+                mounts.refresh()
+                changed = [look for n in range(len(LOOKS)) for look in self._take(n, mounts)]
+                if changed:
+                    retry_until(partial(self._announce, changed), self._stop)
+                    self._on_work()
 
-    def _take(self, stage: int) -> list[_Look]:
-        """Return the changed ones of those that are due; pass on the others to the next stage."""
+    def _take(self, stage: int, mounts: Mounts) -> list[_Look]:
+        """Return the changed ones of those that are due; pass on the others to the next stage.
+
+        Files on network file systems are dropped: an lstat(2) there may hang, and their roots are
+        compared anyway.
+        """
         changed, now, looks = [], time.monotonic(), self._stages[stage]
         while looks and looks[0].due <= now:
             look = looks.popleft()
+            if (mount := mounts.find(look.path)) is not None and mount.remote:
+                continue
             with suppress(OSError):
                 if FileId.from_stat(os.lstat(look.path)) != look.id:
                     changed.append(look)

@@ -49,9 +49,17 @@ class ResponseProbe:
             }
             return frozenset(key for key in directories if self._hanging[key])
 
-    def is_hanging(self, key: bytes) -> bool:
-        """Return whether the last examination found that the key hangs.  Touches no file."""
-        return self._hanging.get(key, False)
+    def is_hanging(self, path: bytes) -> bool:
+        """Return whether the last examination found that *path* may hang.  Touches no file.
+
+        The innermost key that contains it decides.
+        """
+        while path not in self._hanging:
+            above = os.path.split(path)[0]
+            if above == path:
+                return False
+            path = above
+        return self._hanging[path]
 
     @staticmethod
     def _start(path: bytes) -> threading.Thread:
@@ -81,3 +89,10 @@ def examine_roots(roots: Iterable[bytes]) -> frozenset[bytes]:
             for root in roots
         }
     return RESPONSE_PROBE.examine(remote)
+
+
+def resolve_roots(roots: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Return each path with its symbolic links resolved; as it is if it does not respond now."""
+    paths = tuple(roots)
+    hanging = examine_roots(paths)
+    return {path: path if path in hanging else os.path.realpath(path) for path in paths}
