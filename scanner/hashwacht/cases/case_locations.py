@@ -79,12 +79,17 @@ class LocationRecorder:
         known: FileLocation | None,
         judged: JudgedFile,
         decision: PolicyDecision,
+        *,
+        undone: bool = False,
     ) -> FileLocation:
-        """Record a file for which the decision is an action or to observe it."""
+        """Record a file for which the decision is an action or to observe it.
+
+        *undone*: it is recorded as held, and its hold is not in force.
+        """
         is_new = known is None or known.rule == UNDETERMINED != decision.rule
         before = known or self._new(transaction, judged, decision)
         seen = replace(_with_file(before, judged), rule=decision.rule)
-        same_file = seen.file == before.file
+        same_file = seen.file == before.file and not undone
         location = self._next(transaction, seen, decision.action, same_file=same_file)
         if location == known:
             return location

@@ -140,7 +140,10 @@ class CaseProcessor:
                 detail = str(failure)
                 location = self._recorder.record_lost(transaction, known, judged, decision, detail)
             else:
-                location = self._recorder.record(transaction, case, known, judged, decision)
+                undone = known is not None and self._is_undone(known, judged)
+                location = self._recorder.record(
+                    transaction, case, known, judged, decision, undone=undone
+                )
         if location is not None and location.state is LocationState.PENDING:
             location = self._runner.run(location, judged.fd)
         is_allowed = decision.action is Action.ALLOW
@@ -176,6 +179,15 @@ class CaseProcessor:
         with self._ledger.transaction() as transaction:
             case = self._store.cases.load_by_key(judged.key)
             return self._recorder.record_held(transaction, case, known, judged, held)
+
+    def _is_undone(self, location: FileLocation, judged: JudgedFile) -> bool:
+        """Return whether a file that should be held is not, although its times may be known.
+
+        A change between the hold and its record has the times that are recorded.
+        """
+        if location.state is not LocationState.HELD or judged.fd is None:
+            return False
+        return self._file_actions.find_hold(judged.fd) is None
 
     def _is_irrelevant(self, judged: JudgedFile) -> bool:
         """Return True, after two cheap look-ups, for a file like almost all others."""

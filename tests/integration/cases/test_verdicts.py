@@ -6,12 +6,14 @@ import json
 import os
 import pwd
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from hashwacht.core.notice import Notice, NoticeKind
-from hashwacht.core.types import Action, Match, Outcome, Reason, Signal, Verdict
+from hashwacht.core.types import Action, FileId, Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import LocationState
@@ -103,6 +105,23 @@ def test_a_file_is_held_again_after_its_owner_opens_it(harness: CaseHarness) -> 
     assert mode(path) == 0
     (location,) = harness.locations()
     assert location.state is LocationState.HELD
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to change owners")
+@pytest.mark.parametrize("undo", [partial(os.chmod, mode=0o644), partial(os.chown, uid=1, gid=1)])
+def test_a_hold_undone_before_it_was_recorded_is_repeated(
+    harness: CaseHarness, undo: Callable[[bytes], None]
+) -> None:
+    """The times that are recorded with the hold are those of the change then."""
+    path = harness.file("a.png")
+    os.chown(path, 1, 1)
+    assert harness.apply(path, NEAR) is Action.HOLD
+    held = at(path).stat()
+    undo(path)
+    (location,) = harness.locations()
+    harness.store.locations.record(replace(location, file=FileId.from_stat(at(path).stat())))
+    assert harness.apply(path, NEAR) is Action.HOLD
+    assert (mode(path), at(path).stat().st_uid) == (0, held.st_uid)
 
 
 def test_a_held_file_is_released_when_it_stops_matching(harness: CaseHarness) -> None:

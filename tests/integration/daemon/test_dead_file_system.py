@@ -56,6 +56,12 @@ def die(tmp_path: Path) -> Iterator[Callable[[Path], Callable[[], None]]]:
         end()
 
 
+def wait_for_check(harness: DaemonHarness, root: str) -> None:
+    """Wait for the end of a check of the watch, which records that the root is watched."""
+    beat = harness.store.gaps.load_heartbeats()[root].at
+    harness.wait_for(lambda: harness.store.gaps.load_heartbeats()[root].at > beat, "watched")
+
+
 def open_causes(harness: DaemonHarness, root: str) -> set[Cause]:
     return {gap.cause for gap in harness.store.gaps.load_open(root) if gap.ended is None}
 
@@ -72,13 +78,13 @@ def test_a_dead_file_system_stalls_only_its_own_root(
     harness.matcher.known.add(digest(b"known"))
     with harness.running():
         harness.wait_until_done()
+        wait_for_check(harness, "remote")
         end = die(remote / below)
         harness.wait_for(lambda: Cause.UNMOUNTED in open_causes(harness, "remote"), "reported")
         (local / "file").write_bytes(b"known")
         expected = {bytes(local / "file")}
         harness.wait_for(lambda: harness.casework.paths(Outcome.MATCH) == expected, "found")
-        beat = harness.store.gaps.load_heartbeats()["local"].at
-        harness.wait_for(lambda: harness.store.gaps.load_heartbeats()["local"].at > beat, "watched")
+        wait_for_check(harness, "local")
         assert not open_causes(harness, "local")
         end()
         harness.wait_for(lambda: Cause.UNMOUNTED not in open_causes(harness, "remote"), "recovered")
@@ -100,6 +106,7 @@ def test_late_writes_are_noticed_beside_a_dead_file_system(
         (remote / "file").write_bytes(b"harmless")
         (local / "file").write_bytes(b"harmless")
         harness.wait_for(lambda: len(harness.casework.paths(Outcome.NO_MATCH)) == 2, "judged")
+        wait_for_check(harness, "remote")
         end = die(remote)
         outside = tmp_path / "outside"
         outside.hardlink_to(local / "file")
