@@ -2,10 +2,9 @@
 
 One of them alone can be intact and yet be an older copy, or lack an entry.  Together they show it:
 both end with the same act, every case and file in the log is in the storage in the state of its
-last act, every sealed file
-has its vault entry with the record that the log knows, every held file has the record of its hold,
-and the other way round.  All of them replaced by one older copy is shown only by a checkpoint that
-is kept elsewhere (see :mod:`hashwacht.audit.log`).
+last act, every sealed file has its vault entry with the record that the log knows, every held file
+has the record of its hold, and the other way round.  One older copy of all of them is detected only
+with a checkpoint that is kept elsewhere (see :mod:`hashwacht.audit.log`).
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class EvidenceCheck:
         self._vault, self._holder, self._lock = vault, holder, lock
 
     def run(self) -> list[EvidenceFinding]:
-        """Return all contradictions that nobody has accepted.  Raises StorageError.
+        """Return all contradictions that were not accepted.  Raises StorageError.
 
         What seems to be one while another process is acting is compared again under the lock.
         """

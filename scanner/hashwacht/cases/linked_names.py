@@ -2,7 +2,7 @@
 
 They are names of the held inode, so none of them can be opened.  Those within the roots are
 journaled, so that each is judged and acted on: at once where the storage knows them, else by a walk
-of the roots.  The administrators are notified of names that nobody knows: they may be outside.
+of the roots.  The administrators are notified of unknown names: they may be outside.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from hashwacht.cases.case_rendering import links_summary
 from hashwacht.cases.ledger import Ledger, LedgerTransaction
 from hashwacht.core.notice import NoticeKind
-from hashwacht.core.watch_events import Announcement, Change, Lane
+from hashwacht.core.watch_events import Announcement, Change, Lane, account_directory
 from hashwacht.platform.filesystems.responsiveness import resolve_roots
 from hashwacht.settings import RootSettings
 from hashwacht.storage.locations import FileLocation
@@ -49,8 +49,16 @@ class LinkedNames:
                 self._search(transaction)
                 self._report(transaction, location, links - len(inside))
 
-    def _journal(self, transaction: LedgerTransaction, paths: Mapping[bytes, str]) -> None:
-        names = [Announcement(root, path, change=Change.CLOSED) for path, root in paths.items()]
+    def _journal(self, transaction: LedgerTransaction, paths: Mapping[bytes, bytes]) -> None:
+        names = [
+            Announcement(
+                self._roots[root],
+                path,
+                change=Change.CLOSED,
+                account=account_directory(root, path),
+            )
+            for path, root in paths.items()
+        ]
         self._ledger.store.journal.record(names, Lane.UPLOAD, transaction.now)
 
     def _search(self, transaction: LedgerTransaction) -> None:
@@ -73,11 +81,10 @@ class LinkedNames:
         summary = links_summary(case, location, unknown)
         transaction.notify(NoticeKind.TROUBLE, summary, case)
 
-    def _root(self, path: bytes) -> str:
-        """Return the innermost root of a path, empty if it is in none."""
-        while path and path not in self._roots:
-            path = path.rpartition(b"/")[0]
-        return self._roots.get(path, "")
+    def _root(self, path: bytes) -> bytes:
+        """Return the path of the innermost root of a file, empty if it is in none."""
+        above = (root for root in self._roots if path.startswith(root.rstrip(b"/") + b"/"))
+        return max(above, key=len, default=b"")
 
 
 def _is_file(path: bytes, file: tuple[int, int]) -> bool:

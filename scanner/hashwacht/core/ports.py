@@ -96,7 +96,7 @@ class QuickHashMatcher(Protocol):
 class UploadTurn:
     """How an upload waits for the workers.
 
-    *client* is whoever sent it: clients take turns.  *decides* is called with the digests, before
+    *client* is its sender: clients take turns.  *decides* is called with the digests, before
     anything is decoded; if it returns True the fingerprint has nothing but digests.  Without
     *decodes* nothing is decoded at all, and what is missing is OVERLOADED.
     """
@@ -143,9 +143,8 @@ class Fingerprinter(Protocol):
         """Read *fd* (open for reading, at offset 0) to its end, once.
 
         Contents that were uploaded and those that this process found get workers in turn, so that
-        neither waits for all of the other.  Raises OSError if the file
-        system refuses.  Everything else (damage, limits, a dead worker) is part of the
-        fingerprint.
+        neither waits for all of the other.  Raises OSError if the file system refuses.  Everything
+        else (damage, limits, a dead worker) is part of the fingerprint.
         """
 
     def open_stream(self) -> StreamHasher | None:

@@ -103,25 +103,32 @@ class UploadRecords(DatabaseTable):
     def take_over(self, directory: Path) -> None:
         """Record the uploads that an earlier version stored as files, and remove the files.
 
-        A file that cannot be read stays.  Raises StorageError.
+        A file that cannot be read stays.  It is removed once its records are durable; if a crash
+        prevents that, they are not recorded again.  Raises StorageError.
         """
-        for file in sorted(directory.iterdir()):
-            with suppress(OSError, ValueError, TypeError), self._database.transaction() as writer:
-                if _KEY.fullmatch(file.name):
-                    at = file.stat().st_mtime
-                    lines = file.read_text("ascii").splitlines()
-                    contexts = [decode_context(line) for line in lines[-MAX_TAKEN_OVER:]]
-                    writer.executemany(
-                        "INSERT INTO uploads (key, client, at, outcome, context)"
-                        " VALUES (?, ?, ?, 1, ?)",
-                        [
-                            (bytes.fromhex(file.name), client_of(c), at, encode_context(c))
-                            for c in contexts
-                        ],
-                    )
-                    file.unlink()
         with suppress(OSError):
+            for file in sorted(directory.iterdir()):
+                if _KEY.fullmatch(file.name):
+                    with suppress(OSError, ValueError, TypeError):
+                        self._take_over_file(file)
+                        file.unlink()
             directory.rmdir()
+
+    def _take_over_file(self, file: Path) -> None:
+        raw, at = bytes.fromhex(file.name), file.stat().st_mtime
+        lines = file.read_text("ascii").splitlines()
+        contexts = [decode_context(line) for line in lines[-MAX_TAKEN_OVER:]]
+        with self._database.transaction(durable=True) as writer:
+            query = "SELECT 1 FROM uploads WHERE key = ? AND at = ? LIMIT 1"
+            if writer.execute(query, (raw, at)).fetchone() is None:
+                writer.executemany(
+                    "INSERT INTO uploads (key, client, at, outcome, context)"
+                    " VALUES (?, ?, ?, 1, ?)",
+                    [
+                        (raw, client_of(context), at, encode_context(context))
+                        for context in contexts
+                    ],
+                )
 
     def load(self, key: str) -> list[UploadContext]:
         """Return the recorded uploads of a content, the oldest first."""

@@ -74,7 +74,29 @@ def test_known_names_of_a_quarantined_file_are_sealed_too(harness: CaseHarness) 
     assert harness.evidence() == []
 
 
-def test_names_that_nobody_knows_are_searched_and_reported(harness: CaseHarness) -> None:
+def test_names_wait_in_the_turn_of_their_own_account(harness: CaseHarness) -> None:
+    for account in ("anna", "bert"):
+        (harness.files / account).mkdir()
+    names = linked(harness, "files/anna/second.png", "files/bert/third.png")
+    examine(harness, *names)
+    assert harness.apply(names[0]) is Action.QUARANTINE
+    entries = harness.store.journal.load_due(Lane.UPLOAD, harness.clock.now, 9)
+    assert {entry.path: entry.account for entry in entries} == {
+        name: name.rpartition(b"/")[0] for name in names[1:]
+    }
+
+
+def test_names_are_known_though_the_root_is_the_whole_system(tmp_path: Path) -> None:
+    harness = CaseHarness(tmp_path, root=replace(QUARANTINE, path=Path("/"))).open()
+    names = linked(harness, "files/second.png")
+    examine(harness, *names)
+    assert harness.apply(names[0]) is Action.QUARANTINE
+    assert journaled(harness, Lane.UPLOAD) == set(names[1:])
+    assert troubles(harness) == []
+    harness.close()
+
+
+def test_unknown_names_are_searched_and_reported(harness: CaseHarness) -> None:
     first, unseen, outside = linked(harness, "files/unseen.png", "outside/far.png")
     before = Snapshot.of(first)
     assert harness.apply(first) is Action.QUARANTINE

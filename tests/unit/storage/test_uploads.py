@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -151,3 +152,14 @@ def test_files_of_an_earlier_version_are_taken_over(tmp_path: Path) -> None:
             assert store.uploads.load(key_of(1)) == [context, context]
             assert store.uploads.load(key_of(2)) == []
     assert [file.name for file in directory.iterdir()] == [key_of(2)]
+
+
+def test_a_file_that_a_crash_left_is_not_taken_over_twice(tmp_path: Path) -> None:
+    file = tmp_path / "uploads" / key_of(1)
+    for _ in range(2):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text('{"received_at": "2026-11-01T12:00:00+00:00"}\n')
+        os.utime(file, (5, 5))
+        with Store.open(tmp_path) as store:
+            assert len(store.uploads.load(key_of(1))) == 1
+        assert not file.exists()
