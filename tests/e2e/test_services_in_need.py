@@ -130,11 +130,11 @@ def test_a_service_that_dies_leaves_only_unanswered_files_open(
         questions = set(service.asked)
         server.fault = behave(service)
         service.asked.clear()
-        code, told_later = program.recheck()
+        code, later_lines = program.recheck()
         assert questions.isdisjoint(service.asked)
         assert len(service.asked) == 180
     assert code in {0, 1}
-    names = {*verdicts(lines), *verdicts(told_later)}
+    names = {*verdicts(lines), *verdicts(later_lines)}
     assert {n for n in names if md5(b"%d" % int(n)) in hashes} == {
         b"%03d" % n for n in range(0, 300, 50)
     }

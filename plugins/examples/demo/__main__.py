@@ -113,7 +113,7 @@ class Demo:
             (
                 escape_path(path),
                 what,
-                _told(verdicts.get(bytes(self.storage) + b"/" + path, NO_MATCH)),
+                _result_line(verdicts.get(bytes(self.storage) + b"/" + path, NO_MATCH)),
             )
             for path, what in written.items()
         ]
@@ -172,7 +172,7 @@ class Demo:
             return {path: each.verdict for each in found for path in each.paths}
 
 
-def _told(verdict: Verdict) -> str:
+def _result_line(verdict: Verdict) -> str:
     """Return a verdict in a few words."""
     if verdict.outcome is Outcome.UNDETERMINED:
         return f"undetermined: {describe_reason(verdict)}"

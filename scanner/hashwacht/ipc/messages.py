@@ -7,8 +7,8 @@ length of that type (32 hexadecimal digits for an MD5, 64 for a PDQ); matchers a
 names of the configuration.  A service receives nothing else.
 
 The only text is that of a notice, which goes to the recipients in the configuration: a summary of
-one line and a case as JSON, both bounded.  A compromised scanner could put lies into the
-administrator's mail; it could not choose a recipient.
+one line and a case as JSON, both bounded.  A compromised scanner could put false statements into
+the administrator's mail; it could not choose a recipient.
 
 A reply of a service or channel is free text.  It is shortened and made printable when the message
 is created, so that a service cannot end the connection by the names it chooses.

@@ -2,7 +2,7 @@
 
 A directory with another device number than its parent is the root of another file system, or of a
 subvolume (Btrfs, bcachefs), which need not be mounted anywhere and belongs to the same file system.
-The number of the mount tells them apart.
+They differ in the number of the mount.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from hashwacht.storage.contents import StoredVerdict
 from support.cases import CaseHarness
 
 LATER, EARLIER = time.time() + 86_400.0, 1.0
-TOLD = UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
+CONTEXT = UploadContext("2026-11-23T18:05:00+01:00", "192.0.2.7", 4711, "anna")
 
 
 def keep(harness: CaseHarness, content: bytes, outcome: Outcome, asked: float = LATER) -> str:
@@ -26,7 +26,7 @@ def keep(harness: CaseHarness, content: bytes, outcome: Outcome, asked: float = 
     matches = outcome is Outcome.MATCH
     hits = (Match("hashlist", signal, 0, "csam", "police", "17"),) if matches else ()
     silent = Reason.UNANSWERED if outcome is Outcome.UNDETERMINED else None
-    harness.uploads.record(key, TOLD, Outcome.UNDETERMINED, time.time())
+    harness.uploads.record(key, CONTEXT, Outcome.UNDETERMINED, time.time())
     store = harness.store
     with store.transaction():
         number = store.contents.record([fingerprint], 1.0)[key].id
@@ -69,9 +69,9 @@ def test_reports_are_removed_once_the_content_is_unknown(
     key = keep(harness, b"known", Outcome.MATCH)
     silent = keep(harness, b"silent", Outcome.UNDETERMINED)
     keep(harness, b"unknown", Outcome.NO_MATCH)
-    uploading = keep(harness, b"told before its verdict is kept", Outcome.NO_MATCH, EARLIER)
+    uploading = keep(harness, b"reported before its verdict is kept", Outcome.NO_MATCH, EARLIER)
     elsewhere = sha256(b"the state does not know it").hexdigest()
-    harness.uploads.record(elsewhere, TOLD, Outcome.UNDETERMINED, time.time())
+    harness.uploads.record(elsewhere, CONTEXT, Outcome.UNDETERMINED, time.time())
     harness.retry()
     assert set(harness.uploads.keys()) == {key, silent, uploading, elsewhere}
 
@@ -90,8 +90,8 @@ def test_reports_of_a_former_match_stay(harness: CaseHarness) -> None:
 
 def test_one_upload_case_is_opened_at_once(harness: CaseHarness) -> None:
     key, second = (keep(harness, content, Outcome.MATCH) for content in (b"known", b"other"))
-    untold = sha256(b"nobody told about it").hexdigest()
-    for case_key in (key, key, untold):
+    unreported = sha256(b"not reported").hexdigest()
+    for case_key in (key, key, unreported):
         harness.processor.open_upload_case(case_key)
     assert harness.case().key == key
     assert harness.store.cases.load_by_key(second) is None

@@ -42,7 +42,7 @@ attempts = {
     "run": lambda: os.execv("/bin/cat", ["cat", str(customer / "passport.jpg")]),
 }
 
-class Tells(SystemdNotifier):
+class ConfinedProbe(SystemdNotifier):
     def ready(self):
         os.listdir("/etc/ssl")
         def attempt():
@@ -61,7 +61,7 @@ class Tells(SystemdNotifier):
 stop = threading.Event()
 settings = load({}, uid=0, file=Path(sys.argv[1])).settings
 listening = listen(customer.parent / "courier.sock")
-courier_process(settings, {}, listening, Tells(), stop)
+courier_process(settings, {}, listening, ConfinedProbe(), stop)
 print("ended", flush=True)
 """
 

@@ -1,4 +1,4 @@
-"""A file that had a writer when it was read, or has one nobody reports, is read again."""
+"""A file that had a writer when it was read, or has one that is not reported, is read again."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def test_a_file_open_for_writing_is_read_when_it_has_settled(
         expected = digest(b"never closed")
         harness.wait_for(
             lambda: expected in {file.fingerprint.key for file in harness.casework.files},
-            "told although it is open",
+            "judged although it is open",
         )
 
 

@@ -55,7 +55,7 @@ def content(tmp_path: Path) -> Path:
     path.write_bytes(os.urandom(PAGES * PAGE - 100))
     make_cold(path)
     if cached_pages(path) == PAGES:
-        pytest.skip("this file system lives in the page cache (tmpfs?), so it tells nothing")
+        pytest.skip("this file system lives in the page cache (tmpfs?), so it shows nothing")
     return path
 
 

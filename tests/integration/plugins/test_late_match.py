@@ -27,7 +27,7 @@ part = file_part(sys.stdin.buffer.read(), b"some-name\\xe2\\x80\\xae.jpg", b"som
 found = driver.send([form(part)], path="/some-path")
 print(found.status, *(each.result.outcome for each in found.findings.files if found.findings))
 """
-TOLD = (b"some-", b"192.0.2.1", b"4711", b"image/jpeg")
+FACTS = (b"some-", b"192.0.2.1", b"4711", b"image/jpeg")
 
 
 def upload(program: Program, content: bytes) -> str:
@@ -76,8 +76,8 @@ def test_a_late_match_has_its_origin_which_no_service_gets(tmp_path: Path) -> No
     )
     assert recorded_uploads(program) == [match["sha256"]]
     result = program.run("cases", "show", match["sha256"], "--json")
-    (told_again,) = objects(result.stdout)[0]["uploads"]
-    assert (told_again["user"], told_again["path"]) == ("some-user", "/some-path")
+    (recorded,) = objects(result.stdout)[0]["uploads"]
+    assert (recorded["user"], recorded["path"]) == ("some-user", "/some-path")
     assert server.record.requests
     for request in server.record.requests:
-        assert not [content for content in TOLD if content in request.raw]
+        assert not [content for content in FACTS if content in request.raw]

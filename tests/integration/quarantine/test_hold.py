@@ -286,9 +286,9 @@ def test_an_inode_number_that_was_used_again_is_another_file(
     fields = json.loads(record.read_bytes())
     record.write_text(json.dumps({**fields, "generation": held_file.inode_generation + 1}))
     picture.chmod(0o606)
-    anew = hold(by_mode, picture)
-    assert isinstance(anew, HoldRecord)
-    assert (anew.mode, anew.again, anew.inode_generation) == (
+    new_hold = hold(by_mode, picture)
+    assert isinstance(new_hold, HoldRecord)
+    assert (new_hold.mode, new_hold.again, new_hold.inode_generation) == (
         0o606,
         False,
         held_file.inode_generation,

@@ -25,7 +25,7 @@ from hashwacht.uploads.protocol import (
 from hashwacht.uploads.remote import DaemonBackend
 from support.daemon.upload_daemon import UploadDaemon, known
 
-TOLD = UploadContext(
+CONTEXT = UploadContext(
     "2026-11-24T01:00:00+01:00", "192.0.2.1", 4711, "anna", "/up", "f", "a\udcff.png"
 )
 
@@ -33,7 +33,7 @@ TOLD = UploadContext(
 def test_a_match_is_recorded_with_origin_and_submitter(
     checker: Checker, daemon: UploadDaemon
 ) -> None:
-    checked = checker.scan_stream([known()], TOLD)
+    checked = checker.scan_stream([known()], CONTEXT)
     assert (checked.outcome, checked.recorded, checked.kind) == (Outcome.MATCH, True, "image/png")
     (context,) = daemon.upload_contexts(checked.key)
     assert context.submitter_uid == os.geteuid()
@@ -86,7 +86,7 @@ def test_a_killed_daemon_is_asked_again_after_its_restart(
         ThreadPoolExecutor(1) as pool,
     ):
         place = DaemonBackend(program.socket)
-        future = pool.submit(place.check, content.fileno(), TOLD, private=True)
+        future = pool.submit(place.check, content.fileno(), CONTEXT, private=True)
         connection, _ = listening.accept()
         connection.recv(1)
         program.socket.unlink()  # first, so that it is not contacted again at this path

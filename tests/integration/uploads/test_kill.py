@@ -19,7 +19,7 @@ from support.plugins.uploads import descriptors, opened
 
 KILLS = int(os.environ.get("HASHWACHT_KILLS", "3"))
 APPLICATIONS = 6
-TOLD = UploadContext("2026-11-24T01:00:00+01:00", "192.0.2.1", 4711)
+CONTEXT = UploadContext("2026-11-24T01:00:00+01:00", "192.0.2.1", 4711)
 LONGEST = 2 * (HEARTBEAT_TIMEOUT + ANSWER_TIMEOUT)
 """Seconds: asked twice, and each time both limits used up."""
 
@@ -42,7 +42,7 @@ class Application(threading.Thread):
             content = self.picture if is_known else b"%d %d" % (self.ident or 0, number)
             with self.checker.open_upload(self.spool) as incoming:
                 incoming.write(content)
-                checked = incoming.finish(TOLD).result(LONGEST)
+                checked = incoming.finish(CONTEXT).result(LONGEST)
             (self.known if is_known else self.others).append(checked)
 
 
@@ -76,7 +76,7 @@ def test_kills_cause_no_false_no_match_no_hang_and_no_leak(tmp_path: Path) -> No
             assert descriptors() == before
             program.wait_for(lambda: not _handed(process.pid, spool), "every upload closed")
             assert not any(spool.iterdir())
-            result = checker.scan_stream([known()], TOLD)
+            result = checker.scan_stream([known()], CONTEXT)
     outcomes = Counter(
         result.outcome for application in applications for result in application.known
     )

@@ -95,7 +95,7 @@ def test_only_the_group_may_connect_and_users_share_the_slots(
             assert greedy.stdout.readline() == b"connected\n"
             assert checker.scan_stream([known()]).outcome is Outcome.MATCH
             program.wait_for(
-                lambda: counted(program) == (MAX_CONNECTIONS_PER_USER, 1, 20), "told by status"
+                lambda: counted(program) == (MAX_CONNECTIONS_PER_USER, 1, 20), "shown by status"
             )
             greedy.communicate()
         program.wait_for(lambda: counted(program)[0] == 0, "released")

@@ -305,7 +305,7 @@ def wait_for(path: Path) -> None:
             if path.exists() and client.connect_ex(str(path)) == 0:
                 return
         threading.Event().wait(0.01)
-    raise AssertionError("nobody listens")
+    raise AssertionError("no process listens")
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_an_entry_carries_its_event_and_fields(journal: socket.socket, tmp_path:
 def test_a_journal_that_went_away_ends_nothing(journal: socket.socket, tmp_path: Path) -> None:
     sender = JournaldWriter("hashwacht", str(tmp_path / "journal"))
     journal.close()
-    LogHandler(sender, LogRateLimit()).handle(record("nobody listens"))
+    LogHandler(sender, LogRateLimit()).handle(record("no process listens"))
     sender.close()
 
 

@@ -31,7 +31,7 @@ def test_a_walk_reads_a_share_as_large_as_the_time_that_passed() -> None:
     due = {path for path in paths if day.is_due(path)}
     assert 500 < len(due) < 850
     others = {path for path in paths if RereadSchedule(PERIOD, 1e9, 1e9 + 86400).is_due(path)}
-    assert len(due & others) < 100, "the share cannot be told without the salt"
+    assert len(due & others) < 100, "the share cannot be known without the salt"
 
 
 def test_nothing_is_due_without_a_period_or_an_earlier_walk() -> None:

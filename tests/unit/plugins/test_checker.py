@@ -20,7 +20,7 @@ from support.scan_harness import ScanHarness
 
 KNOWN = b"known bytes"
 KEY = hashlib.sha256(KNOWN).hexdigest()
-TOLD = UploadContext("2026-01-01T00:00:00+00:00", "192.0.2.1", 4711, "alice")
+CONTEXT = UploadContext("2026-01-01T00:00:00+00:00", "192.0.2.1", 4711, "alice")
 
 
 def test_a_path_a_descriptor_and_a_stream_get_the_same_verdict(
@@ -57,7 +57,7 @@ def test_a_recheck_asks_again_and_keeps_the_origin(
     checker: Checker, matcher: KnowingMatcher, uploads: UploadRecords, tmp_path: Path
 ) -> None:
     matcher.silent = True
-    first = checker.scan_stream([KNOWN], TOLD)
+    first = checker.scan_stream([KNOWN], CONTEXT)
     assert (first.outcome, first.reason, first.recorded) == (
         Outcome.UNDETERMINED,
         Reason.UNANSWERED,
@@ -67,13 +67,13 @@ def test_a_recheck_asks_again_and_keeps_the_origin(
     matcher.known.add(KEY)
     late = ScanHarness(tmp_path / "state", matcher).recheck()
     assert [(each.key, each.verdict.outcome) for each in late.results] == [(KEY, Outcome.MATCH)]
-    assert uploads.load(KEY) == [TOLD]
+    assert uploads.load(KEY) == [CONTEXT]
 
 
 def test_of_a_content_without_match_nothing_is_kept(
     checker: Checker, uploads: UploadRecords
 ) -> None:
-    found = checker.scan_stream([b"harmless"], TOLD)
+    found = checker.scan_stream([b"harmless"], CONTEXT)
     assert (found.outcome, found.recorded) == (Outcome.NO_MATCH, False)
     assert list(uploads.keys()) == []
 
@@ -86,7 +86,7 @@ def test_a_failing_state_is_logged_and_changes_no_verdict(
 ) -> None:
     matcher.known.add(KEY)
     uploads._database.execute("DROP TABLE uploads", ())
-    found = checker.scan_stream([KNOWN], TOLD)
+    found = checker.scan_stream([KNOWN], CONTEXT)
     assert (found.outcome, found.recorded) == (Outcome.MATCH, False)
     assert "cannot be recorded" in caplog.text
 
@@ -171,6 +171,6 @@ def test_the_storage_stays_usable_beside_an_open_checker(
     checker: Checker, matcher: KnowingMatcher, tmp_path: Path
 ) -> None:
     matcher.silent = True
-    checker.scan_stream([KNOWN], TOLD)
+    checker.scan_stream([KNOWN], CONTEXT)
     with Store.open(tmp_path / "state") as store, store.acquire_lock():
-        assert checker.scan_stream([b"another"], TOLD).recorded
+        assert checker.scan_stream([b"another"], CONTEXT).recorded

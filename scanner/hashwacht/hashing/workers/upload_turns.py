@@ -1,6 +1,6 @@
 """The turns of uploads at the workers: a short one for each, then one among the slow contents.
 
-Nothing known of a content before it is decoded tells how long that takes: a small file may have
+Nothing known of a content before it is decoded predicts how long that takes: a small file may have
 thousands of frames.  So each upload has a short first turn; what takes longer gives its worker up
 and begins again in a lane of its own.  However many slow contents there are, a small one waits for
 short turns only.

@@ -58,7 +58,7 @@ GENUINE: Sequence[object] = (
 )
 """An answer of each service; false answers differ in one part."""
 
-LIES: st.SearchStrategy[object] = (
+WRONG_VALUES: st.SearchStrategy[object] = (
     st.sampled_from(
         [
             *(None, True, False, 0, -1, 1.5, "", "4", [], {}),
@@ -74,7 +74,7 @@ LIES: st.SearchStrategy[object] = (
 
 
 @st.composite
-def lies(draw: st.DrawFn) -> bytes:
+def wrong_answers(draw: st.DrawFn) -> bytes:
     """Return a genuine answer as JSON in which some values or names are replaced."""
     body: object = draw(st.sampled_from(GENUINE))
     for _ in range(draw(st.integers(1, 3))):
@@ -95,7 +95,7 @@ def _replaced(draw: st.DrawFn, value: object) -> object:
         return {key: part for key, part in value.items() if key != name} | {as_name: changed}
     if isinstance(value, list) and value and draw(st.integers(0, 4)):
         return [_replaced(draw, value[0]), *value[1:]]
-    return draw(LIES)
+    return draw(WRONG_VALUES)
 
 
 @pytest.fixture(scope="module")
@@ -124,7 +124,7 @@ def assert_usable(answer: Answer, database: Database) -> None:
         assert match.distance is None or 0 <= match.distance < 1 << 16
 
 
-@given(lies() | st.binary(max_size=40))
+@given(wrong_answers() | st.binary(max_size=40))
 @example(b'{"B": [{"bank_content_id": 1e999, "distance": "4"}]}')
 @example(b"[" * 100_000)
 @example(b'{"a":' * 100_000)

@@ -108,7 +108,7 @@ class Comparison:
             return
         for path, problem in unscanned(directory):
             if problem.skip_reason is SkipReason.TOO_DEEP:
-                # Nobody can open a file there by its path, and no walk would ever close the gap.
+                # No process can open a file there by its path: no walk would ever close the gap.
                 _log.warning("%s is not examined: %s", escape_path(path[:200]), problem.detail)
             elif len(self._result.unlisted) < MAX_UNLISTED:
                 self._result.unlisted.append((path, problem.detail))

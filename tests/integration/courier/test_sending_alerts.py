@@ -49,7 +49,7 @@ def test_a_failing_channel_retries_without_delaying_the_others(
     def hook(_: Request) -> Response:
         return Response(next(answers, 200))
 
-    out = program.home / "told"
+    out = program.home / "sent"
     script = program.home / "tell"
     script.write_text(f"#!/bin/sh\ncat >> {out}\n")
     script.chmod(0o700)
