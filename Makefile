@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
 .PHONY: help demo test test-clients test-packages check lint types layers audit shape format \
-	bench fuzz man packages lock clean install-systemd uninstall-systemd
+	bench fuzz man dist release packages lock clean install-systemd uninstall-systemd
 
 BIN := .venv/bin
 
@@ -51,6 +51,12 @@ fuzz: .venv/dev.stamp ## Fuzz our own parsers for five minutes (needs atheris)
 
 man: .venv/run.stamp ## Write the man pages into packaging/man
 	@$(BIN)/python packaging/man.py packaging/man
+
+dist: .venv/dev.stamp ## Build the wheel and the source distribution into dist
+	@$(BIN)/hatchling build -d dist
+
+release: .venv/dev.stamp ## Date the changelog, set the version, commit and tag (VERSION=0.2.0)
+	@$(BIN)/python packaging/release.py $(VERSION)
 
 packages: .venv/package.stamp ## Build deb and rpm packages into dist (TARGETS="debian12 el9")
 	@$(BIN)/python packaging/packages/build.py dist $(TARGETS)
