@@ -1,4 +1,4 @@
-"""Pools of real worker processes whose fingerprinter misbehaves as the content demands."""
+"""Pools of real worker processes whose fingerprinter misbehaves on demand; a real browser."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pytest
 
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.pool import WorkerPool
+from support.browser.renderer import Renderer, chromium
+from support.browser.webdriver import lacking
 
 CULPRITS = "support.hostile.culprits:Culprits"
 PLAN = Plan(("md5", "sha1", "pdq"), Limits(timeout=0.5, max_memory=512 << 20))
@@ -28,3 +30,12 @@ def start() -> Iterator[Start]:
             )
 
         yield start_one
+
+
+@pytest.fixture(scope="session")
+def renderer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renderer]:
+    """One Chromium for all tests of a session."""
+    if lacking():
+        pytest.skip(f"not installed: {lacking()}")
+    with chromium(tmp_path_factory.mktemp("profile")) as renderer:
+        yield renderer

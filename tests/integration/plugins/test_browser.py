@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.browser import Browser, browser, lacking
+from support.browser.webdriver import Browser, browser, lacking
 from support.plugins.sites import AIOHTTP, UVICORN, WAITRESS, served
 from support.program import Program
 

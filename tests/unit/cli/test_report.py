@@ -20,7 +20,7 @@ from hashwacht.core.errors import UsageError
 from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.scan.progress import RunCounts, ScanResult
 from hashwacht.scan.report import Report
-from support.browser import browser, lacking
+from support.browser.webdriver import browser, lacking
 
 OUTSIDE = {"src", "href", "srcset", "action", "poster", "background", "xlink:href"}
 VOID = {"meta", "link", "br", "hr", "img", "input"}
