@@ -44,6 +44,7 @@ ENVIRONMENT = (
 
 FILES = (
     ("/etc/hashwacht/hashwacht.toml", "Configuration of root, see hashwacht.toml(5)."),
+    ("/etc/hashwacht/conf.d/*.toml", "Drop-ins, read after it in the order of their names."),
     ("$XDG_CONFIG_HOME/hashwacht/hashwacht.toml", "Configuration of other users."),
     ("/etc/hashwacht/credentials/NAME", "Credentials, one file of mode 0600 for each name."),
     ("/var/lib/hashwacht/state.db", "What is known of every file: root's state."),

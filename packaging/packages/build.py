@@ -289,6 +289,7 @@ def _contents(root: Path) -> list[dict[str, object]]:
     return [
         {"src": f"{root}/usr", "dst": "/usr", "type": "tree"},
         {"src": f"{root}{configuration}", "dst": configuration, "type": "config|noreplace"},
+        {"dst": "/etc/hashwacht/conf.d", "type": "dir", "file_info": {"mode": 0o755}},
         {"dst": "/etc/hashwacht/credentials", "type": "dir", "file_info": {"mode": 0o700}},
     ]
 

@@ -1,17 +1,16 @@
-"""Loading the configuration: options override the environment, this the file, this defaults."""
+"""Loading the configuration: options override the environment, this files, these defaults."""
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.settings.files import Origins, RawConfiguration, read_files
 from hashwacht.settings.matchers import HashlistSettings, MatcherSettings
-from hashwacht.settings.origins import KeyPath, ValueOrigin, ValueSource, lines_of
+from hashwacht.settings.origins import KeyPath, ValueOrigin, ValueSource
 from hashwacht.settings.sections import Settings
 from hashwacht.settings.validate import (
     ConfigurationFault,
@@ -25,8 +24,6 @@ STATE_VARIABLE = "HASHWACHT_STATE_DIR"
 SYSTEMD_STATE_VARIABLE = "STATE_DIRECTORY"
 STATE_KEY = ("state", "directory")
 
-Origins = dict[KeyPath, ValueOrigin]
-
 
 @dataclass(frozen=True, slots=True)
 class OptionValue:
@@ -39,11 +36,20 @@ class OptionValue:
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """The settings, their file (None: there is none), and the origin of every value."""
+    """The settings, their files, and the origin of every value.
+
+    *file* is the main file (None: there is none), *drop_ins* are those read after it, in order.
+    """
 
     settings: Settings
     file: Path | None
     origins: Mapping[KeyPath, ValueOrigin]
+    drop_ins: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files in the order in which they were read."""
+        return (*((self.file,) if self.file else ()), *self.drop_ins)
 
     def origin(self, path: KeyPath) -> ValueOrigin:
         """Return the origin of the value at *path*."""
@@ -62,16 +68,16 @@ def load(
     *file* (an option) takes precedence over ``$HASHWACHT_CONFIG``, and this over the default
     location; only there the file may be missing.  Raises ConfigurationError with all faults.
     """
-    path = _select_file(environ, uid, file)
-    raw, origins = ({}, {}) if path is None else _read_file(path)
-    _add_environment(raw, origins, environ, uid)
+    path, raw = _read_files(environ, uid, file)
+    _add_environment(raw.content, raw.origins, environ, uid)
     for option in options:
         origin = ValueOrigin(ValueSource.OPTION, option.option)
-        _put(raw, origins, tuple(option.key.split(".")), option.value, origin)
-    settings, faults = validate(raw)
-    if faults:
-        raise InvalidConfiguration([_locate(fault, origins, path) for fault in faults])
-    return Configuration(_complete(settings, environ, uid), path, origins)
+        _put(raw.content, raw.origins, tuple(option.key.split(".")), option.value, origin)
+    settings, faults = validate(raw.content)
+    if faults or raw.faults:
+        located = [_locate(fault, raw.origins, path) for fault in faults]
+        raise InvalidConfiguration([*raw.faults, *located])
+    return Configuration(_complete(settings, environ, uid), path, raw.origins, raw.drop_ins)
 
 
 def default_config_file(environ: Mapping[str, str], uid: int) -> Path:
@@ -106,14 +112,17 @@ def _xdg(environ: Mapping[str, str], variable: str, below_home: str) -> Path:
     return base / "hashwacht"
 
 
-def _select_file(environ: Mapping[str, str], uid: int, file: Path | None) -> Path | None:
+def _read_files(
+    environ: Mapping[str, str], uid: int, file: Path | None
+) -> tuple[Path | None, RawConfiguration]:
+    """Read the main file, if there is one, and its drop-ins."""
+    if file is None and environ.get(CONFIG_VARIABLE):
+        file = Path(environ[CONFIG_VARIABLE])
     if file is not None:
-        return file
-    if environ.get(CONFIG_VARIABLE):
-        return Path(environ[CONFIG_VARIABLE])
+        return file, read_files(file, uid)
     default = default_config_file(environ, uid)
     try:
-        return default if default.exists() else None
+        path = default if default.exists() else None
     except OSError as error:  # not readable is not missing: its rules would be left out
         home = environ.get("HOME", "")
         raise ConfigurationError(
@@ -121,31 +130,7 @@ def _select_file(environ: Mapping[str, str], uid: int, file: Path | None) -> Pat
             advice=f"Set HOME to the home of the user that runs this command (it is {home}), or"
             f" name a configuration with --config or {CONFIG_VARIABLE}.",
         ) from error
-
-
-def _read_file(file: Path) -> tuple[dict[str, Any], Origins]:
-    try:
-        text = file.read_bytes().decode()
-        raw = tomllib.loads(text)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{file}: {error.strerror}", advice="Check the path and its permissions."
-        ) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise ConfigurationError(
-            f"{file}:{line}: not UTF-8", advice="Save the file as UTF-8, as TOML requires."
-        ) from error
-    except tomllib.TOMLDecodeError as error:
-        position = re.search(r"at line (\d+)", str(error))
-        line = int(position[1]) if position else text.count("\n") + 1
-        problem = re.sub(r" \(at .*\)$", "", str(error))
-        raise ConfigurationError(
-            f"{file}:{line}: invalid TOML: {problem}",
-            advice="Correct the syntax. Strings need quotation marks.",
-        ) from error
-    source, name, lines = ValueSource.FILE, str(file), lines_of(text)
-    return raw, {path: ValueOrigin(source, name, line) for path, line in lines.items()}
+    return path, read_files(default, uid, optional=True)
 
 
 def _add_environment(

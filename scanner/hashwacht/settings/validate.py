@@ -26,6 +26,9 @@ from hashwacht.settings.sections import DEFAULT_MATCHERS, MatchAction, RootSetti
 Section = TypeVar("Section")
 Raw = Mapping[str, Any]
 
+NAMED_TABLES = ("roots", "matchers")
+"""The tables of tables whose names the operator chooses."""
+
 _ENCRYPTED_ADVICE = "use https, or an address of this machine"
 
 
@@ -51,10 +54,12 @@ class LocatedFault:
 
 
 class InvalidConfiguration(ConfigurationError):
-    """A configuration with faults, all of them in ``faults`` in the order of the file."""
+    """A configuration with faults, all of them in ``faults`` in the order of the files."""
 
     def __init__(self, faults: Sequence[LocatedFault]) -> None:
-        ordered = tuple(sorted(faults, key=lambda located: located.origin.line or 0))
+        ordered = tuple(
+            sorted(faults, key=lambda fault: (fault.origin.name, fault.origin.line or 0))
+        )
         count = f"{len(ordered)} errors" if len(ordered) > 1 else "1 error"
         lines = "".join(f"\n  {located}" for located in ordered)
         super().__init__(
@@ -105,7 +110,7 @@ class _Validator:
             self._named(RootSettings, ("roots", name), self._table(table, ("roots", name)))
             for name, table in self._table(raw.get("roots", {}), ("roots",)).items()
         )
-        rest = {name: value for name, value in raw.items() if name not in {"matchers", "roots"}}
+        rest = {name: value for name, value in raw.items() if name not in NAMED_TABLES}
         matchers = matchers or DEFAULT_MATCHERS
         settings = self._section(Settings, rest, (), matchers=matchers, roots=roots)
         self.faults += check_consistency(settings)
@@ -168,7 +173,7 @@ class _Validator:
 def _other_keys(section_type: type[Any]) -> tuple[str, ...]:
     """Return names that are valid in a table although its section does not declare them."""
     if section_type is Settings:
-        return ("matchers", "roots")
+        return NAMED_TABLES
     return ("kind",) if section_type in MATCHER_KINDS.values() else ()
 
 

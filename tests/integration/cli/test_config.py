@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
+import pytest
+
+from hashwacht.settings import load
 from hashwacht.settings.show import example
 from support.program import Program, objects
 
@@ -37,6 +42,43 @@ def test_every_value_says_where_it_came_from(program: Program) -> None:
     directory = next(line for line in objects(option) if line["key"] == "state.directory")
     assert directory["value"] == str(program.home / "elsewhere")
     assert directory["origin"] == "--state-dir"
+
+
+def test_a_drop_in_is_named_and_checked(program: Program) -> None:
+    directory = program.home / "conf.d"
+    directory.mkdir()
+    first, second = directory / "1.toml", directory / "2.toml"
+    first.write_text("\n[scan]\njobs = 3\n")
+    second.write_text("[scan]\nlow_priority = false\n")
+    shown = program.run("config", "show").stdout.decode()
+    assert shown.startswith(f"# {program.configuration}\n# {first}\n# {second}\n")
+    assert f"# {first}:3\n" in shown
+    (checked,) = objects(program.run("config", "check", "--json").stdout)
+    assert checked["drop_ins"] == [str(first), str(second)]
+    second.write_text("[scan]\njob = 3\n")
+    result = program.run("config", "check")
+    assert result.returncode == 2
+    assert f"{second}:2: scan.job: unknown key" in result.stderr.decode()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_process_without_privileges_reads_the_drop_ins() -> None:
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        main = Path(directory) / "hashwacht.toml"
+        drop_in = main.with_name("conf.d") / "a.toml"
+        drop_in.parent.mkdir()
+        main.write_text("")
+        drop_in.write_text("scan.jobs = 5\n")
+        for path in (drop_in, main, drop_in.parent, main.parent):
+            path.chmod(0o755)
+        pid = os.fork()
+        if pid == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            configuration = load({"HOME": "/x"}, uid=65534, file=main)
+            os._exit(configuration.settings.scan.jobs)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
 
 
 def test_all_faults_are_reported_with_their_lines(program: Program) -> None:

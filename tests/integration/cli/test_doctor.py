@@ -64,3 +64,11 @@ def test_a_missing_credential_is_reported_with_the_command(program: Program) -> 
     report = findings(program, code=2)
     assert wrong(report)["credentials eokm"] == "not found in any source"
     assert any("hashwacht credentials set eokm" in finding["advice"] for finding in report)
+
+
+def test_a_configuration_that_others_can_write_is_reported(program: Program) -> None:
+    program.configuration.chmod(0o666)
+    result = program.run("doctor")
+    assert result.returncode == 2
+    assert b"hashwacht.toml: others may write to it (mode 0666)" in result.stdout
+    assert b"chmod go-w" in result.stdout

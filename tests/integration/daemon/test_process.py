@@ -11,6 +11,7 @@ import pytest
 
 from hashwacht.audit.log import FILE_NAME, AuditLog
 from hashwacht.daemon.status.health import Stage
+from hashwacht.settings.files import drop_in_directory
 from hashwacht.storage.cases import CaseState
 from support.daemon.daemon_harness import unjudged_files
 from support.daemon.daemon_program import DaemonProgram
@@ -70,6 +71,29 @@ def test_a_reload_brings_new_roots_and_a_mistake_changes_nothing(
         assert process.poll() is None
         acts = [entry.act for entry in AuditLog(tmp_path / "state" / FILE_NAME).entries()]
         assert acts.count("daemon-reloaded") == 1
+
+
+def test_a_reload_sees_added_and_removed_drop_ins(program: DaemonProgram, tmp_path: Path) -> None:
+    drop_in = drop_in_directory(program.configuration) / "50-shop.toml"
+    drop_in.parent.mkdir()
+    path = tmp_path / "shop"
+    path.mkdir()
+    log = AuditLog(tmp_path / "state" / FILE_NAME)
+
+    def roots() -> list[str]:
+        acts = {"daemon-started", "daemon-reloaded"}
+        latest = [entry.facts["roots"] for entry in log.entries() if entry.act in acts][-1:]
+        return [name for names in latest if isinstance(names, dict) for name in sorted(names)]
+
+    with program.scanner() as process, closing(program.state()) as store:
+        drop_in.write_text(f'[roots.shop]\npath = "{path}"\n')
+        process.send_signal(signal.SIGHUP)
+        program.wait_for(lambda: roots() == ["shop", "uploads"], "a new root")
+        (path / "a").write_bytes(b"a")
+        program.wait_for(lambda: not unjudged_files(store, path), "looked up")
+        drop_in.unlink()
+        process.send_signal(signal.SIGHUP)
+        program.wait_for(lambda: roots() == ["uploads"], "the removal of the root")
 
 
 def test_a_second_scanner_on_the_same_state_is_refused(program: DaemonProgram) -> None:

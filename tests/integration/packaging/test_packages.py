@@ -55,6 +55,12 @@ def test_manual_completion_configuration_and_change_log_are_there(root: Path) ->
     assert changes.startswith(b"# Changelog")
 
 
+def test_the_empty_directory_of_drop_ins_is_there(build: dict[str, Any], root: Path) -> None:
+    contents = {entry["dst"]: entry for entry in build["_contents"](root)}
+    assert contents["/etc/hashwacht/conf.d"]["type"] == "dir"
+    assert contents["/etc/hashwacht/conf.d"]["file_info"] == {"mode": 0o755}
+
+
 def test_the_payload_has_neither_scipy_nor_build_tools() -> None:
     locked = (PACKAGING / "locks/payload.txt").read_text()
     names = set(re.findall(r"^([a-z0-9-]+)==", locked, re.MULTILINE))

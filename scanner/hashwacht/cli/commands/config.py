@@ -53,7 +53,8 @@ def _fields(row: SettingRow) -> dict[str, object]:
 
 
 def _print_toml(configuration: Configuration) -> None:
-    line(f"# {escape_text(str(configuration.file or 'no file, defaults only'))}")
+    for file in configuration.files or ("no file, defaults only",):
+        line(f"# {escape_text(str(file))}")
     table: tuple[str, ...] = ()
     for row in rows(configuration):
         if row.table != table:
@@ -72,6 +73,8 @@ def _print_toml(configuration: Configuration) -> None:
 def check() -> None:
     """Check the configuration and print all errors with line and nearest valid key.
 
+    All files are checked: the main file, and the drop-ins in conf.d (of a FILE that is not named
+    hashwacht.toml: in FILE.d).
     Contacts no service and writes nothing; `hashwacht doctor` checks more.
     """
     call = global_options()
@@ -86,9 +89,11 @@ def check() -> None:
     _check_signal_types(configuration)
     file = str(configuration.file) if configuration.file else None
     if call.as_json:
-        emit("configuration", {"file": file, "faults": 0})
-    else:
-        line(f"{escape_text(file or 'no file, defaults only')}: no fault")
+        drop_ins = [str(drop_in) for drop_in in configuration.drop_ins]
+        emit("configuration", {"file": file, "drop_ins": drop_ins, "faults": 0})
+        return
+    for name in configuration.files or ("no file, defaults only",):
+        line(f"{escape_text(str(name))}: no fault")
 
 
 def _fault_fields(placed: LocatedFault) -> dict[str, object]:

@@ -23,6 +23,7 @@ from hashwacht.core.text import escape_text, plural
 from hashwacht.core.types import Diagnostic
 from hashwacht.secrets import locate_credential
 from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
+from hashwacht.settings.files import write_problem
 from hashwacht.settings.units import duration_to_text, size_to_text
 from hashwacht.storage.runs import RunState
 
@@ -57,8 +58,7 @@ def run_checks(
 ) -> Iterator[Diagnostic]:
     """Run all checks, in the order in which a scan depends on them."""
     settings = configuration.settings
-    file = str(configuration.file) if configuration.file else "no file, defaults only"
-    yield Diagnostic("configuration", ok=True, detail=file)
+    yield _files(configuration)
     yield from _state(settings)
     yield from _evidence(settings)
     yield from _holds(settings)
@@ -70,6 +70,17 @@ def run_checks(
     yield from _matchers(settings, environment)
     yield from _uploads(settings)
     yield from check_workers(settings)
+
+
+def _files(configuration: Configuration) -> Diagnostic:
+    """Check that nobody else can change the main file; loading has checked the drop-ins."""
+    file, advice = configuration.file, ""
+    detail = ", ".join(map(str, configuration.files)) or "no file, defaults only"
+    problem = write_problem(file.stat(), {0, os.geteuid()}) if file else ""
+    if problem:
+        detail = f"{file}: {problem}, and a configuration names programs that are run"
+        advice = f"Run `chown root {file} && chmod go-w {file}`."
+    return Diagnostic("configuration", ok=not problem, detail=detail, advice=advice)
 
 
 def _state(settings: Settings) -> Iterator[Diagnostic]:
