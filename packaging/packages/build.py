@@ -32,6 +32,7 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 PREFIX = Path("usr/lib/hashwacht")
 UNITS = Path("usr/lib/systemd/system")
 DOCUMENTS = Path("usr/share/doc/hashwacht")
+SHARED = Path("usr/share/hashwacht")
 
 TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_17", "manylinux2014")
 """Wheels that run with the C library of the oldest target, EL8 (glibc 2.28)."""
@@ -181,6 +182,19 @@ def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
     _write(
         root / "etc/hashwacht/hashwacht.toml", (REPOSITORY / "config/hashwacht.toml").read_text()
     )
+    for name, page in _manual_pages():
+        _compress(root / f"usr/share/man/man{name[-1]}/{name}.gz", page)
+    for shell, path in (
+        ("bash", "usr/share/bash-completion/completions/hashwacht"),
+        ("zsh", f"{target.completions}/_hashwacht"),
+        ("fish", "usr/share/fish/vendor_completions.d/hashwacht.fish"),
+    ):
+        _write(root / path, _output(str(SCRIPTS / "hashwacht"), "completion", shell) + "\n")
+    _lay_out_documents(root, target, epoch)
+
+
+def _lay_out_documents(root: Path, target: Target, epoch: int) -> None:
+    """Create documentation and changelogs, and the files for monitoring systems."""
     documents = root / DOCUMENTS
     for name in ("README.md", "SECURITY.md", *_names("docs", "*.md")):
         _write(documents / Path(name).name, (REPOSITORY / name).read_text())
@@ -191,14 +205,8 @@ def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
     if target.packager == "deb":
         overrides = (PACKAGING / "packages/lintian-overrides").read_text()
         _write(root / "usr/share/lintian/overrides/hashwacht", overrides)
-    for name, page in _manual_pages():
-        _compress(root / f"usr/share/man/man{name[-1]}/{name}.gz", page)
-    for shell, path in (
-        ("bash", "usr/share/bash-completion/completions/hashwacht"),
-        ("zsh", f"{target.completions}/_hashwacht"),
-        ("fish", "usr/share/fish/vendor_completions.d/hashwacht.fish"),
-    ):
-        _write(root / path, _output(str(SCRIPTS / "hashwacht"), "completion", shell) + "\n")
+    for name in _names("packaging/monitoring", "*"):
+        _write(root / SHARED / "monitoring" / Path(name).name, (REPOSITORY / name).read_text())
 
 
 def _names(directory: str, pattern: str) -> list[str]:
