@@ -194,7 +194,7 @@ def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
 
 
 def _lay_out_documents(root: Path, target: Target, epoch: int) -> None:
-    """Create documentation and changelogs, and the files for monitoring systems."""
+    """Create documentation and changelogs, and the files for monitoring and security modules."""
     documents = root / DOCUMENTS
     for name in ("README.md", "SECURITY.md", *_names("docs", "*.md")):
         _write(documents / Path(name).name, (REPOSITORY / name).read_text())
@@ -205,8 +205,9 @@ def _lay_out_documents(root: Path, target: Target, epoch: int) -> None:
     if target.packager == "deb":
         overrides = (PACKAGING / "packages/lintian-overrides").read_text()
         _write(root / "usr/share/lintian/overrides/hashwacht", overrides)
-    for name in _names("packaging/monitoring", "*"):
-        _write(root / SHARED / "monitoring" / Path(name).name, (REPOSITORY / name).read_text())
+    for directory in ("monitoring", "apparmor", "selinux"):
+        for path in sorted((PACKAGING / directory).iterdir()):
+            _write(root / SHARED / directory / path.name, path.read_text())
 
 
 def _names(directory: str, pattern: str) -> list[str]:
