@@ -16,10 +16,13 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO, cast
+
+from hashwacht.hashing.decoders.bitmap_header import HEADER_LENGTHS
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -30,9 +33,6 @@ Opener = Callable[[BinaryIO], "ImageFile"]
 
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
-_BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
-"""Lengths that the second header of a BMP may have; its signature alone is two letters."""
-
 _WEBP_HEAD = 30
 """Bytes up to the end of any size field."""
 
@@ -50,13 +50,27 @@ class PictureFormat:
     opener: Opener | None
 
 
-def _opener(module: str, plugin: str) -> Opener:
-    """Return a function that opens files with one plug-in, which is imported for the first one."""
+def _opener(module: str, name: str) -> Opener:
+    """Return a function that opens files with one decoder, which is imported for the first one."""
 
     def open_picture(file: BinaryIO) -> ImageFile:
-        return cast("ImageFile", getattr(import_module(module), plugin)(file))
+        return cast("ImageFile", getattr(import_module(module), name)(file))
 
+    _decoder_modules.append(module)
     return open_picture
+
+
+_decoder_modules: list[str] = []
+
+
+def import_decoders() -> None:
+    """Import everything that decoding may need: a sandboxed worker can open no module.
+
+    Pillow imports ImageCms when it first converts CIELAB.
+    """
+    for module in (*_decoder_modules, "PIL.ImageCms"):
+        with suppress(ImportError):  # an extra that is not installed
+            import_module(module)
 
 
 def _pillow(name: str) -> Opener:
@@ -65,9 +79,11 @@ def _pillow(name: str) -> Opener:
 
 _JPEG = PictureFormat("JPEG", "image/jpeg", multi_frame=False, opener=_pillow("Jpeg"))
 """Only the first picture: no browser shows what a multi-picture file (MPO) appends."""
-_ICO = PictureFormat("ICO", "image/vnd.microsoft.icon", multi_frame=False, opener=_pillow("Ico"))
-"""The largest of its pictures, as a browser shows it if there is room."""
-_BMP = PictureFormat("BMP", "image/bmp", multi_frame=False, opener=_pillow("Bmp"))
+_ICON_OPENER = _opener("hashwacht.hashing.decoders.icon", "open_icon")
+_ICO = PictureFormat("ICO", "image/vnd.microsoft.icon", multi_frame=False, opener=_ICON_OPENER)
+_CUR = PictureFormat("CUR", "image/x-win-bitmap", multi_frame=False, opener=_ICON_OPENER)
+_BITMAP_OPENER = _opener("hashwacht.hashing.decoders.bitmap", "open_bitmap")
+_BMP = PictureFormat("BMP", "image/bmp", multi_frame=False, opener=_BITMAP_OPENER)
 _PNG = PictureFormat("PNG", "image/png", multi_frame=True, opener=_pillow("Png"))
 _GIF = PictureFormat("GIF", "image/gif", multi_frame=True, opener=_pillow("Gif"))
 _TIFF = PictureFormat("TIFF", "image/tiff", multi_frame=True, opener=_pillow("Tiff"))
@@ -80,7 +96,6 @@ _SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
     ((b"\xff\xd8\xff",), _JPEG),
     ((b"\x89PNG\r\n\x1a\n",), _PNG),
     ((b"GIF87a", b"GIF89a"), _GIF),
-    ((b"\0\0\1\0",), _ICO),
     ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), _TIFF),
 )
 
@@ -96,7 +111,9 @@ def detect_format(head: bytes) -> PictureFormat | None:
             return picture_format
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return _WEBP
-    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+    if head.startswith((b"\0\0\1\0", b"\0\0\2\0")) and head[4:6] != b"\0\0":
+        return _ICO if head[2] == 1 else _CUR  # TGA files begin alike, but with no entries
+    if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in HEADER_LENGTHS:
         return _BMP
     return _detect_heif(head)
 
@@ -114,13 +131,10 @@ def _detect_heif(head: bytes) -> PictureFormat | None:
 
 
 def declared_size(name: str, original: EncodedPicture) -> tuple[int, int] | None:
-    """Return (width, height) of formats whose decoder allocates memory before it reports a size.
+    """Return (width, height) of a WebP (RFC 9649, 2.5 to 2.7), None for other formats.
 
-    Those are WebP (RFC 9649, 2.5 to 2.7) and icons, whose directory may be wrong.
+    Its decoder allocates memory before it reports a size.
     """
-    if name == "ICO":
-        sizes = _icon_sizes(original.read())
-        return max(sizes, key=lambda size: size[0] * size[1], default=None)
     return _webp_size(original.read(_WEBP_HEAD)) if name == "WEBP" else None
 
 
@@ -135,19 +149,6 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     width, height = struct.unpack("<HH", head[26:30])
     return width & 0x3FFF, height & 0x3FFF
-
-
-def _icon_sizes(original: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the size of every picture in an icon: each is a PNG, or a bitmap without its header."""
-    for entry in range(6, 6 + 16 * int.from_bytes(original[4:6], "little"), 16):
-        at = int.from_bytes(original[entry + 12 : entry + 16], "little")
-        if original[at : at + 4] == b"\x89PNG":
-            sides, order = original[at + 16 : at + 24], ">II"
-        else:
-            sides, order = original[at + 4 : at + 12], "<ii"
-        if len(sides) == 8:  # noqa: PLR2004 - two numbers of four bytes
-            width, height = struct.unpack(order, sides)
-            yield abs(width), abs(height)
 
 
 _JPEG_END = b"\xff\xd9"

@@ -22,6 +22,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from hashwacht.hashing.formats import import_decoders
 from hashwacht.hashing.in_process import InProcessFingerprinter, trim_memory
 from hashwacht.hashing.workers.forkserver.forkserver_protocol import (
     MAX_CONTROL_MESSAGE,
@@ -186,11 +187,12 @@ def _children() -> set[int]:
 def preload(digest_task: WorkerTask, picture_task: WorkerTask) -> None:
     """Load everything that decoding needs by processing one sample of each format.
 
-    Libraries import parts of themselves at the first picture of a format, and OpenBLAS maps its
+    Libraries initialize parts of themselves at the first picture of a format, and OpenBLAS maps its
     working memory at the first matrix product (under a tight RLIMIT_AS it then retries for ever).
     Workers that are forked afterwards start faster, share the memory, and open no file but the
     content.  Each sample is also processed truncated.  Raises what the tasks raise.
     """
+    import_decoders()
     _disable_decoder_threads()
     for sample in (_SAMPLE_TEXT, *_sample_pictures()):
         for content in (sample, sample[: len(sample) * 2 // 3]):

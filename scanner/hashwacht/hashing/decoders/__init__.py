@@ -1,0 +1,1 @@
+"""Decoders for what browsers show and Pillow does not, or not as they do."""

@@ -1,0 +1,83 @@
+"""What a browser shows of any variant of a format is hashed, or the content is undetermined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+
+from demo.pictures import photo
+from hashwacht.core.types import Fingerprint
+from hashwacht.hashing import Limits, Plan
+from hashwacht.hashing.in_process import InProcessFingerprinter
+from hashwacht.hashing.workers.pool import WorkerPool
+from support.browser.renderer import PdqHash, Renderer, distance, pdq
+from support.fingerprints import fingerprint_bytes
+from support.pictures.formats import FormatVariant, format_variants
+
+PLAN = Plan(("sha256", "pdq", "phash64", "dhash64"), Limits())
+RADIUS = 31
+SAME_PICTURE = 10
+"""Bits between our hash and that of a browser's pixels; its colours are rounded differently."""
+
+ORIGINAL = photo(21, (204, 152))
+VARIANTS = list(format_variants(ORIGINAL, np.random.default_rng(1)))
+
+
+@pytest.fixture(scope="module")
+def fingerprints() -> Mapping[str, Fingerprint]:
+    fingerprinter = InProcessFingerprinter(PLAN)
+    return {name: fingerprint_bytes(fingerprinter, content) for name, content, _ in VARIANTS}
+
+
+def hashes(fingerprint: Fingerprint) -> list[PdqHash]:
+    return [
+        PdqHash(signal.value, signal.quality or 0)
+        for signal in fingerprint.signals
+        if signal.type == "pdq" and signal.matchable
+    ]
+
+
+def is_undetermined(fingerprint: Fingerprint) -> bool:
+    return any(skip.type == "pdq" and skip.reason.undetermined for skip in fingerprint.skipped)
+
+
+def test_what_a_browser_shows_is_never_missed(
+    renderer: Renderer, fingerprints: Mapping[str, Fingerprint]
+) -> None:
+    original, shown = pdq(np.asarray(ORIGINAL)), 0
+    missed, other = [], []
+    renderings = renderer.render_all((content, kind) for _, content, kind in VARIANTS)
+    for (name, _, _), rendering in zip(VARIANTS, renderings, strict=True):
+        result = fingerprints[name]
+        if rendering is None or is_undetermined(result):
+            continue
+        ours = hashes(result)
+        if min(distance(page, original) for page in rendering.hashes) <= RADIUS:
+            shown += 1
+            if not any(distance(value, original) <= RADIUS for value in ours):
+                missed.append(name)
+        if min(distance(value, page) for value in ours for page in rendering.hashes) > SAME_PICTURE:
+            other.append(name)
+    assert not missed
+    assert not other
+    assert shown > len(VARIANTS) * 0.5
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant[0])
+def test_every_variant_is_a_picture(
+    variant: FormatVariant, fingerprints: Mapping[str, Fingerprint]
+) -> None:
+    result = fingerprints[variant[0]]
+    assert hashes(result) or is_undetermined(result)
+
+
+def test_the_sandbox_changes_no_answer(fingerprints: Mapping[str, Fingerprint]) -> None:
+    with WorkerPool(PLAN, 1) as pool:
+        different = [
+            name
+            for name, content, _ in VARIANTS
+            if fingerprint_bytes(pool, content) != fingerprints[name]
+        ]
+    assert not different
