@@ -15,6 +15,7 @@ from hashwacht.audit.log import AuditLog
 from hashwacht.core.notice import Notice
 from hashwacht.core.ports import CrashLog, Fingerprinter, Matcher
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
+from hashwacht.core.views import VIEWED_TYPE, ViewKind
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.hashing.replanning import ReplanningFingerprinter
@@ -165,7 +166,7 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
             max_memory=chosen.limits.max_memory,
             max_read_time=chosen.limits.max_read_time,
         ),
-        orientations=chosen.orientations,
+        views=frozenset(map(ViewKind, chosen.views if VIEWED_TYPE in wanted else ())),
         commands=chosen.commands,
         quick=quick,
     )
@@ -196,9 +197,13 @@ def _matcher_set(settings: Settings, build: Callable[[AnyService], Matcher]) -> 
             from hashwacht.matching.hashlists.matcher import HashListMatcher
 
             directory = matcher.directory or settings.state.path / "lists"
-            matchers.append(ConfiguredMatcher(HashListMatcher(directory, matcher.name)))
+            radii = {ViewKind(name): radius for name, radius in matcher.views}
+            hash_lists = HashListMatcher(directory, matcher.name, view_radii=radii)
+            matchers.append(ConfiguredMatcher(hash_lists, views=frozenset(radii)))
         else:
-            matchers.append(ConfiguredMatcher(build(matcher), matcher.recheck_after))
+            views = frozenset(map(ViewKind, matcher.views))
+            service = build(matcher)
+            matchers.append(ConfiguredMatcher(service, matcher.recheck_after, views=views))
     return MatcherSet(matchers)
 
 

@@ -86,8 +86,9 @@ class Signal:
 
     *value* is in the canonical form of its type (lower-case hex for every built-in type).
     *quality* (0..100) is how reliable its hasher considers a perceptual hash; None for digests.
-    *variant* is what was hashed if not the content as stored: ``frame:12``, ``rotate90``; its last
-    part is ``quick`` if the value may differ from the exact one in up to *error_bits* bits.
+    *variant* is what was hashed if not the content as stored: ``frame:12``, ``trim/rotate90`` (see
+    :mod:`hashwacht.core.views`); its last part is ``quick`` if the value may differ from the exact
+    one in up to *error_bits* bits.
     """
 
     type: str

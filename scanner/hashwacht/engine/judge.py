@@ -178,7 +178,7 @@ class StaleContents:
         self._store, now = store, clock()
         self._requirements = {
             configured.matcher.name: AnswerRequirement(
-                configured.matcher.revision, configured.not_before(now), configured.matcher.accepts
+                configured.revision, configured.not_before(now), configured.matcher.accepts
             )
             for configured in matcher_set.matchers
         }

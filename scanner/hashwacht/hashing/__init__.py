@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hashwacht.core.views import ViewKind
+
 MIB = 1 << 20
 
 
@@ -41,14 +43,14 @@ class Limits:
 class Plan:
     """What to compute of every content.
 
-    *types*: names of the signal types.  *orientations*: PDQ also of the seven other rotations and
-    reflections.  *commands*: operators' hash programs, as (signal type, argument vector).
+    *types*: names of the signal types.  *views*: kinds of views that PDQ is computed of, beside the
+    picture as stored.  *commands*: operators' hash programs, as (signal type, argument vector).
     *quick*: compute picture hashes from less than the whole picture where that is much faster;
     such a signal is marked, and at most ``QUICK_ERROR_BITS`` bits off.
     """
 
     types: tuple[str, ...]
     limits: Limits = field(default_factory=Limits)
-    orientations: bool = False
+    views: frozenset[ViewKind] = frozenset()
     commands: tuple[tuple[str, tuple[str, ...]], ...] = ()
     quick: bool = False

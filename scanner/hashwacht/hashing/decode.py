@@ -32,10 +32,12 @@ from typing import TYPE_CHECKING
 
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import QUICK_ERROR_BITS, Reason
+from hashwacht.core.views import REGION_KINDS, ViewKind
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.content_reader import EncodedPicture
 from hashwacht.hashing.formats import PictureFormat, declared_size, repair_picture
 from hashwacht.hashing.picture import Picture
+from hashwacht.hashing.shown import needs_full_decode
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -44,9 +46,6 @@ if TYPE_CHECKING:
 
 Clock = Callable[[], float]
 
-MIN_REDUCED_SIDE = 512
-"""Pixels that the short side of a reduced picture keeps."""
-
 _MAX_FULL_SIDE = 128
 
 _MIN_FRAME_PIXELS = 1 << 16
@@ -54,6 +53,10 @@ _MIN_FRAME_PIXELS = 1 << 16
 
 _FRAME_COST = 2
 """A frame is composed, compared with the others and hashed; a scan is only read."""
+
+MAX_VIEWED_FRAMES = 16
+"""Frames of an animation, evenly spread, of which all views are hashed; of the others only the
+rotations and reflections."""
 
 START_OF_SCAN = b"\xff\xda"
 _END_OF_IMAGE = 0xD9
@@ -68,6 +71,14 @@ class DecodeFault:
 
     reason: Reason
     detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Reduced:
+    """An image that was decoded at a lower resolution, and its grey samples."""
+
+    image: ImageFile
+    grey: GreyImage
 
 
 class _TooLarge(Exception):
@@ -108,18 +119,19 @@ class FrameIterator:
             self.fault = DecodeFault(Reason.DAMAGED, f"{type(error).__name__}: {error}")
 
     def _frames(self) -> Iterator[tuple[str, Picture]]:
-        if may_reduce(self._plan) and (grey := self._reduced()) is not None:
-            yield "", self._picture(self._first_frame, grey)
+        reduced = self._reduced() if may_reduce(self._plan) or self._searches_regions else None
+        if reduced and may_reduce(self._plan):
+            yield "", self._picture(self._first_frame, reduced)
             return
         image = self._first_frame()
         count = getattr(image, "n_frames", 1) if self._format.multi_frame else 1
         if count == 1:
-            yield "", self._picture(lambda: image)
+            yield "", self._picture(lambda: image, reduced)
             return
         indexes = self._choose_frames(count, image.size)
         if len(indexes) < count:
             self.fault = DecodeFault(Reason.OVER_LIMIT, f"decoded {len(indexes)} of {count} frames")
-        known = set()
+        known, viewed = set(), {indexes[at] for at in _spread(len(indexes), MAX_VIEWED_FRAMES)}
         for index in indexes:
             if self._clock() > self._until:
                 detail = f"stopped before frame {index} of {count}"
@@ -127,7 +139,7 @@ class FrameIterator:
                 return
             if not self._seek(image, index):
                 return
-            picture = self._picture(lambda: image)
+            picture = self._picture(lambda: image, viewed=index in viewed)
             pixels = hashlib.sha256(picture.rgb.tobytes()).digest()
             if pixels not in known:
                 known.add(pixels)
@@ -141,10 +153,18 @@ class FrameIterator:
             return range(min(affordable, self._limits.max_frames))
         return _spread(count, self._limits.max_frames)
 
-    def _reduced(self) -> GreyImage | None:
+    @property
+    def _searches_regions(self) -> bool:
+        return self._format.name == "JPEG" and bool(self._plan.views & REGION_KINDS)
+
+    def _reduced(self) -> _Reduced | None:
         """Decode at a lower resolution; None if that is impossible, or the file is damaged."""
         try:
-            return reduced(self._open(self._original))
+            image = self._open(self._original)
+            if ViewKind.SHOWN in self._plan.views and needs_full_decode(image):
+                return None
+            grey = reduced(image)
+            return None if grey is None else _Reduced(image, grey)
         except (MemoryError, _TooLarge):
             raise
         except Exception:  # noqa: BLE001 - decoders raise anything; the full decode follows
@@ -201,9 +221,19 @@ class FrameIterator:
                 raise
             self.damaged = True
 
-    def _picture(self, decode: Callable[[], ImageFile], grey: GreyImage | None = None) -> Picture:
-        plan = self._plan
-        return Picture(decode, orientations=plan.orientations, quick=plan.quick, reduced=grey)
+    def _picture(
+        self,
+        decode: Callable[[], ImageFile],
+        reduced: _Reduced | None = None,
+        *,
+        viewed: bool = True,
+    ) -> Picture:
+        views, quick = self._plan.views, self._plan.quick
+        views = views if viewed else views & {ViewKind.TURNED}
+        if reduced is None:
+            return Picture(decode, views=views, quick=quick)
+        grey, header = reduced.grey, reduced.image
+        return Picture(decode, views=views, quick=quick, reduced=grey, header=header)
 
 
 def may_reduce(plan: Plan) -> bool:
@@ -218,7 +248,7 @@ def reduced(image: ImageFile) -> GreyImage | None:
     import numpy as np
     from PIL.JpegImagePlugin import JpegImageFile
 
-    from hashwacht.hashing.grey import GreyImage
+    from hashwacht.hashing.grey import MIN_REDUCED_SIDE, GreyImage
 
     width, height = image.size
     if not isinstance(image, JpegImageFile) or image.mode not in {"RGB", "L"}:

@@ -25,6 +25,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+MIN_REDUCED_SIDE = 512
+"""Pixels that the short side of a reduced picture keeps."""
+
 Array = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
 
@@ -62,6 +65,23 @@ class GreyImage:
     height: int
     width: int
     step: int = 1
+
+
+def shrink(image: Image) -> GreyImage:
+    """Return the grey of a decoded image, of a large one the means of blocks of its pixels."""
+    step = max(1, min(image.size) // MIN_REDUCED_SIDE)
+    plain = image if image.mode in {"L", "RGB"} else image.convert("L")
+    small = plain if step == 1 else plain.reduce(step)
+    grey = small if small.mode == "L" else small.convert("L")
+    return GreyImage(np.asarray(grey), image.height, image.width, step)
+
+
+def crop(grey: GreyImage, top: int, left: int, bottom: int, right: int) -> GreyImage:
+    """Return the part of a grey picture between these samples."""
+    height = min(bottom * grey.step, grey.height) - top * grey.step
+    width = min(right * grey.step, grey.width) - left * grey.step
+    part = np.asarray(grey.pixels)[top:bottom, left:right]
+    return GreyImage(part, height, width, grey.step)
 
 
 def sum_weights(operator: Floats, step: int) -> Floats:

@@ -23,6 +23,7 @@ from hashwacht.core.types import (
     Signal,
     Skip,
 )
+from hashwacht.core.views import VIEWED_TYPE, join_variant
 from hashwacht.hashing import Plan
 from hashwacht.hashing.content_reader import ContentInfo, read
 from hashwacht.hashing.decode import Clock, FrameIterator
@@ -36,10 +37,8 @@ from hashwacht.hashing.registry import (
     hashers,
 )
 from hashwacht.hashing.sniff import lacks_decoder, sniff
+from hashwacht.hashing.views import view_recipe, view_signals
 from hashwacht.platform.process import libc
-
-ORIENTATIONS_RECIPE = "pdq_turned/1"
-"""In a recipe: the seven other orientations of PDQ were attempted as well."""
 
 _MAX_VARIANT_CHARS = 64
 _MAX_DETAIL_CHARS = 200
@@ -67,11 +66,19 @@ class FingerprintBuilder:
         return tuple(self._skips.values())
 
     def run_hasher(
-        self, hasher: Hasher, compute: Callable[[], Sequence[Signal]], frame: str = ""
+        self,
+        hasher: Hasher,
+        compute: Callable[[], Sequence[Signal]],
+        frame: str = "",
+        *,
+        may_be_empty: bool = False,
     ) -> None:
-        """Call *compute* and keep its signals if all of them are valid, else skip the type."""
+        """Call *compute* and keep its signals if all of them are valid, else skip the type.
+
+        Without *may_be_empty* it has to return a signal.
+        """
         try:
-            signals = _check_signals(hasher, compute(), frame)
+            signals = _check_signals(hasher, compute(), frame, may_be_empty=may_be_empty)
         except MemoryError:
             self.skip(hasher, Reason.OVER_LIMIT, "more memory than a worker may use")
         except (Exception, SystemExit) as error:  # noqa: BLE001 - an operator's code raises anything
@@ -143,10 +150,12 @@ def may_be_picture(head: bytes, *, uses_encoded: bool) -> bool:
     return bool(detect_format(head)) or (uses_encoded and lacks_decoder(sniff(head, b"")))
 
 
-def _check_signals(hasher: Hasher, signals: Sequence[object], frame: str) -> list[Signal]:
-    """Return the signals in canonical form.  Raises SignalError if there is none, or any is bad."""
+def _check_signals(
+    hasher: Hasher, signals: Sequence[object], frame: str, *, may_be_empty: bool
+) -> list[Signal]:
+    """Return the signals in canonical form.  Raises SignalError if any is bad or missing."""
     checked = [_check_signal(hasher, signal, frame) for signal in signals]
-    if not checked:
+    if not checked and not may_be_empty:
         raise SignalError("returned no signal")
     return checked
 
@@ -163,7 +172,7 @@ def _check_signal(hasher: Hasher, signal: object, frame: str) -> Signal:
     value: object = hasher.canonical(signal.value)
     if not isinstance(value, str):
         raise SignalError(f"returned {value!r} as a canonical form")
-    return Signal(hasher.name, value, signal.quality, "/".join(filter(None, (frame, variant))))
+    return Signal(hasher.name, value, signal.quality, join_variant(frame, variant))
 
 
 class InProcessFingerprinter:
@@ -183,10 +192,12 @@ class InProcessFingerprinter:
         self._encoded_hashes = [
             hasher for hasher in planned if isinstance(hasher, EncodedPictureHash)
         ]
-        orientations = plan.orientations and "pdq" in plan.types
+        self._viewed_hashes = [
+            hasher for hasher in self._picture_hashes if hasher.name == VIEWED_TYPE and plan.views
+        ]
         self.recipe = (
             *(_recipe_entry(hasher, plan) for hasher in planned),
-            *((ORIENTATIONS_RECIPE,) if orientations else ()),
+            *(entry for hasher in self._viewed_hashes for entry in view_recipe(hasher, plan.views)),
         )
 
     @property
@@ -242,6 +253,9 @@ class InProcessFingerprinter:
         for frame, picture in frames:
             for hasher in self._picture_hashes:
                 builder.run_hasher(hasher, partial(hasher.signals, picture), frame)
+            for hasher in self._viewed_hashes:
+                views = partial(view_signals, picture)
+                builder.run_hasher(hasher, views, frame, may_be_empty=True)
         if frames.fault is not None:
             builder.skip_all(self._picture_hashes, frames.fault.reason, frames.fault.detail)
         return frames.damaged

@@ -129,10 +129,7 @@ def quick_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult |
     """
     if not SIDE < min(grey.height, grey.width) <= max(grey.height, grey.width) <= _MAX_SIDE:
         return None
-    square = _filtered(grey.pixels, (grey.height, grey.step), (grey.width, grey.step))
-    matrix = _dct_matrix()
-    block = (matrix @ square @ matrix.T).astype(np.float32, copy=False)
-    quality = pdq_reference.quality(int(np.trunc(pdq_reference.gradients(square)).sum()))
+    block, quality = _grey_frequencies(grey)
     blocks = orientations(block).values() if all_orientations else (block,)
     if quality >= PDQ_MIN_QUALITY - _QUALITY_NOISE and (
         quality < PDQ_MIN_QUALITY + _QUALITY_NOISE
@@ -140,6 +137,21 @@ def quick_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult |
     ):
         return None
     return PdqResult(_hashes(block, all_orientations=all_orientations), quality)
+
+
+def view_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult:
+    """Hash a part of a grey picture; a few bits off Meta's, which computes none of parts."""
+    if min(grey.height, grey.width) < MIN_SIDE:
+        return pdq(np.zeros((1, 1), np.uint8), all_orientations=all_orientations)
+    block, quality = _grey_frequencies(grey)
+    return PdqResult(_hashes(block, all_orientations=all_orientations), quality)
+
+
+def _grey_frequencies(grey: GreyImage) -> tuple[Floats, int]:
+    square = _filtered(grey.pixels, (grey.height, grey.step), (grey.width, grey.step))
+    matrix = _dct_matrix()
+    block = (matrix @ square @ matrix.T).astype(np.float32, copy=False)
+    return block, pdq_reference.quality(int(np.trunc(pdq_reference.gradients(square)).sum()))
 
 
 def _downsample(pixels: Pixels) -> Floats:

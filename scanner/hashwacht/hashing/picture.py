@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from hashwacht.core.views import ViewKind
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -22,26 +24,40 @@ _MAX_COPIED_PIXELS = 1 << 20
 class Picture:
     """A still picture as stored: not turned by its EXIF orientation, not blended on a background.
 
-    *orientations*: signal types that can do so without decoding again also hash the rotations and
-    reflections.  *quick*: hashes may be a few bits off.
+    *views*: signal types that can do so without decoding again hash these views of it as well.
+    *quick*: hashes may be a few bits off.
     """
 
     def __init__(
         self,
         decode: Callable[[], Image],
         *,
-        orientations: bool = False,
+        views: frozenset[ViewKind] = frozenset(),
         quick: bool = False,
         reduced: GreyImage | None = None,
+        header: Image | None = None,
     ) -> None:
-        """*decode* returns the loaded image, when first needed; *reduced* is decoded already."""
-        self._decode, self.reduced = decode, reduced
-        self.orientations, self.quick = orientations, quick
+        """*decode* returns the loaded image, when first needed; *reduced* is decoded already.
+
+        *header* is the opened image, for what can be read without decoding.
+        """
+        self._decode, self.reduced, self._header = decode, reduced, header
+        self.views, self.quick = views, quick
+
+    @cached_property
+    def decoded(self) -> Image:
+        """What Pillow decoded, with everything that the file contains beside the pixels."""
+        return self._decode()
+
+    @property
+    def header(self) -> Image:
+        """The opened image, perhaps not decoded."""
+        return self._header or self.decoded
 
     @cached_property
     def image(self) -> Image:
         """What Pillow decoded, in the mode of the file; of 16-bit grey the upper 8 bits."""
-        return _eight_bits(self._decode())
+        return _eight_bits(self.decoded)
 
     @cached_property
     def rgb(self) -> Image:
@@ -64,6 +80,16 @@ class Picture:
         if self.image.width * self.image.height <= _MAX_COPIED_PIXELS:
             return np.asarray(self.grey if grey else self.rgb)
         return PixelRows(self.image, "L" if grey else "RGB")
+
+    @property
+    def small_grey(self) -> GreyImage:
+        """Grey samples, no more than the search for regions needs.
+
+        The same whether or not hashes may be a few bits off: regions depend on every sample.
+        """
+        from hashwacht.hashing.grey import shrink
+
+        return self.reduced or shrink(self.image)
 
     @cached_property
     def quick64(self) -> tuple[QuickHash, QuickHash]:

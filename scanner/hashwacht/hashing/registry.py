@@ -25,9 +25,11 @@ from hashwacht.core.signals import (
     signal_types,
 )
 from hashwacht.core.types import QUICK, QUICK_ERROR_BITS, Signal
+from hashwacht.core.views import join_variant
 from hashwacht.hashing import Plan
 from hashwacht.hashing.phash import phash
 from hashwacht.hashing.picture import Picture
+from hashwacht.hashing.views import turns_of
 from hashwacht.platform.subprocess import STDOUT, run_program
 
 if TYPE_CHECKING:
@@ -168,14 +170,14 @@ class HexPictureHash(HexSignalType):
 def _pdq(picture: Picture) -> list[Signal]:
     from hashwacht.hashing.pdq import pdq, quick_pdq
 
-    orientations, quick = picture.orientations, None
-    if picture.reduced:
-        quick = quick_pdq(picture.reduced, all_orientations=orientations)
-    result = quick or pdq(picture.pixels, all_orientations=orientations)
+    turns, quick = turns_of(picture), None
+    if picture.reduced and picture.quick:
+        quick = quick_pdq(picture.reduced, all_orientations=len(turns) > 1)
+    result = quick or pdq(picture.pixels, all_orientations=len(turns) > 1)
     mark = QUICK if quick else ""
     return [
-        Signal("pdq", value, result.quality, "/".join(filter(None, (variant, mark))))
-        for variant, value in result.hashes.items()
+        Signal("pdq", result.hashes[turn], result.quality, join_variant(name, mark))
+        for turn, name in turns.items()
     ]
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from hashwacht.core.ports import Matcher, Query, QuickHashMatcher
 from hashwacht.core.types import QUICK_ERROR_BITS, Answer, Fingerprint, Outcome, Reason, Signal
 from hashwacht.core.verdict import effective_answer
+from hashwacht.core.views import VIEWED_TYPE, ViewKind, view_kinds
 
 CALLERS = 8
 """Callers that can ask a service at the same time without waiting for each other."""
@@ -21,10 +22,46 @@ NOT_ASKED_REASON = "it did not answer recently and is asked again later"
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredMatcher:
-    """A matcher; its answers are valid for *max_age* seconds (None: until its revision changes)."""
+    """A matcher; its answers are valid for *max_age* seconds (None: until its revision changes).
+
+    *views* are the kinds of views that it is asked about beside the picture as stored.
+    """
 
     matcher: Matcher
     max_age: float | None = None
+    views: frozenset[ViewKind] = frozenset({ViewKind.SHOWN})
+
+    @property
+    def revision(self) -> str:
+        """The version of what its answers mean: of its knowledge and of the views asked about."""
+        return self.matcher.revision + self._suffix
+
+    @property
+    def _suffix(self) -> str:
+        """Empty for the usual views, and for a matcher whose signals have none."""
+        if VIEWED_TYPE not in self.matcher.accepts or self.views == {ViewKind.SHOWN}:
+            return ""
+        return " views=" + ",".join(sorted(self.views))
+
+    def query(self, fingerprint: Fingerprint) -> Query:
+        """Return the signals to look up: accepted, reliable, each value once."""
+        accepts = self.matcher.accepts
+        signals = {
+            (signal.type, signal.value): signal
+            for signal in fingerprint.signals
+            if signal.type in accepts and signal.matchable and self._asks_about(signal)
+        }
+        return tuple(signals.values())
+
+    def _asks_about(self, signal: Signal) -> bool:
+        return signal.type != VIEWED_TYPE or view_kinds(signal.variant) <= self.views
+
+    def lookup(self, queries: Sequence[Query]) -> list[Answer]:
+        """Return the answers of the matcher, in order."""
+        suffix, answers = self._suffix, self.matcher.lookup(queries)
+        if not suffix:
+            return answers
+        return [replace(answer, revision=answer.revision + suffix) for answer in answers]
 
     def not_before(self, now: float) -> float:
         """Return the date of the oldest answer that is still valid; minus infinity: any."""
@@ -93,7 +130,7 @@ class MatcherSet:
     def knowledge_id(self) -> str:
         """All matchers, revisions and validity periods; while it is equal, answers stay valid."""
         return "\n".join(
-            f"{configured.matcher.name}\t{configured.matcher.revision}\t{configured.max_age}\t"
+            f"{configured.matcher.name}\t{configured.revision}\t{configured.max_age}\t"
             + ",".join(sorted(configured.matcher.accepts))
             for configured in self.matchers
         )
@@ -139,7 +176,7 @@ class MatcherSet:
         """Return whether a quick hash is so near an entry that its error matters."""
         return any(
             isinstance(configured.matcher, QuickHashMatcher)
-            and configured.matcher.needs_exact_hash(_query(fingerprint, configured.matcher.accepts))
+            and configured.matcher.needs_exact_hash(configured.query(fingerprint))
             for configured in self.matchers
         )
 
@@ -173,13 +210,13 @@ class _Column:
         self, configured: ConfiguredMatcher, requests: Sequence[LookupRequest], now: float
     ) -> None:
         """Take what is stored and valid; the rest is due."""
-        matcher, revision = configured.matcher, configured.matcher.revision
-        self._matcher, self._expires = matcher, configured.max_age is not None
+        matcher, revision = configured.matcher, configured.revision
+        self._configured, self._expires = configured, configured.max_age is not None
         self.answers: list[_CurrentAnswer | None] = [None] * len(requests)
         self._stored: dict[int, Answer | None] = {}
         self._due: dict[int, Query] = {}
         for index, request in enumerate(requests):
-            query = _query(request.fingerprint, matcher.accepts)
+            query = configured.query(request.fingerprint)
             if not query:
                 continue
             by_matcher = {answer.matcher: answer for answer in request.answers}
@@ -204,14 +241,14 @@ class _Column:
         """Ask for what is due, unless the matcher is *unavailable*."""
         if not self._due:
             return
-        matcher = self._matcher
-        if matcher.name in unavailable:
+        name, configured = self._configured.matcher.name, self._configured
+        if name in unavailable:
             reason, detail = Reason.UNANSWERED, NOT_ASKED_REASON
-            undetermined, revision = Outcome.UNDETERMINED, matcher.revision
-            answer = Answer(matcher.name, undetermined, now, revision, (), reason, detail)
+            undetermined, revision = Outcome.UNDETERMINED, configured.revision
+            answer = Answer(name, undetermined, now, revision, (), reason, detail)
             answers = [answer] * len(self._due)
         else:
-            answers = matcher.lookup(list(self._due.values()))
+            answers = configured.lookup(list(self._due.values()))
         for index, answer in zip(self._due, answers, strict=True):
             current = effective_answer(self._stored[index], answer)
             self.answers[index] = _CurrentAnswer(current, answer, self._expires)
@@ -221,7 +258,7 @@ def _earlier_answer(
     request: LookupRequest, configured: ConfiguredMatcher, now: float
 ) -> Answer | None:
     """Return the answer of a matcher about some of the signals, None if it must be asked again."""
-    revision = configured.matcher.revision
+    revision = configured.revision
     for answer in request.earlier.answers if request.earlier else ():
         if answer.matcher == configured.matcher.name:
             return answer if configured.is_current(answer, revision, now) else None
@@ -230,16 +267,6 @@ def _earlier_answer(
 
 def _not_asked(query: Query, earlier: EarlierAnswers | None) -> Query:
     return tuple(signal for signal in query if earlier is None or signal not in earlier.signals)
-
-
-def _query(fingerprint: Fingerprint, accepts: frozenset[str]) -> Query:
-    """Return the signals to look up: accepted, reliable, each value once."""
-    signals = {
-        (signal.type, signal.value): signal
-        for signal in fingerprint.signals
-        if signal.type in accepts and signal.matchable
-    }
-    return tuple(signals.values())
 
 
 def _result(column: Sequence[_CurrentAnswer]) -> LookupResult:

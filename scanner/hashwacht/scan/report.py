@@ -140,7 +140,7 @@ def _matcher_rows(tally: Tally, matcher_set: MatcherSet) -> tuple[MatcherRow, ..
     return tuple(
         MatcherRow(
             name := configured.matcher.name,
-            configured.matcher.revision,
+            configured.revision,
             tally.asked[name],
             tally.matched[name],
             tally.unanswered[name],

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
 
+from hashwacht.core.views import ViewKind
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Boolean,
@@ -25,6 +26,7 @@ from hashwacht.settings.units import DAY
 _NAME, _NAME_TEXT = "[a-z0-9][a-z0-9_-]{0,63}", "a name of lower-case letters, digits, - and _"
 NAME = String(_NAME, _NAME_TEXT)
 OPTIONAL_NAME = String(f"({_NAME})?", _NAME_TEXT)
+VIEW = String("|".join(ViewKind), "a view: " + ", ".join(ViewKind))
 SIGNAL_TYPE = String("[a-z0-9_]{1,64}", "a signal type such as pdq")
 REMOTE_NAME = String("[A-Za-z0-9._-]{1,64}", "the name that the service uses")
 CATEGORY = String("[a-z0-9-]{1,64}", "a category such as csam")
@@ -64,6 +66,13 @@ class HashlistSettings:
         None,
         'Directory of the imported lists. Empty: "lists" in the state directory, so that state and'
         " lists are moved and backed up together.",
+    )
+    views: tuple[tuple[str, int], ...] = setting(
+        Table(VIEW, Integer(0, 128)),
+        (("shown", 31), ("turned", 31), ("trim", 24), ("bars", 24), ("screen", 24)),
+        "Views of a picture to look up beside the picture as stored, and up to how many bits their"
+        " PDQ hashes match; the radius of a list is the limit. Parts of a picture need a smaller"
+        " radius, because there are several of them. Leave a view out to not look it up.",
     )
 
 
@@ -108,6 +117,12 @@ class ServiceSettings:
         7 * DAY,
         "How long an answer is valid. After that `hashwacht recheck` asks again, because lists"
         " grow. A week causes a seventh of the load of asking daily.",
+    )
+    views: tuple[str, ...] = setting(
+        StringList(VIEW),
+        ("shown",),
+        "Views of a picture to look up beside the picture as stored, if the service takes PDQ. Each"
+        " is a further question: seven for turned, one to three for shown if it differs at all.",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from hashwacht.core.views import ViewKind
 from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.settings.alerts import AlertSettings
 from hashwacht.settings.daemon import (
@@ -29,7 +30,13 @@ from hashwacht.settings.kinds import (
     section,
     setting,
 )
-from hashwacht.settings.matchers import CATEGORY, SIGNAL_TYPE, HashlistSettings, MatcherSettings
+from hashwacht.settings.matchers import (
+    CATEGORY,
+    SIGNAL_TYPE,
+    VIEW,
+    HashlistSettings,
+    MatcherSettings,
+)
 from hashwacht.settings.units import RateLimit
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
@@ -254,11 +261,12 @@ class FingerprintSettings:
         " then needs no disk access. With lists of digests alone, [] means that nothing is"
         " decoded.",
     )
-    orientations: bool = setting(
-        Boolean(),
-        False,
-        "Look up the PDQ hashes of all eight rotations and reflections. Off by default: it means"
-        " eight lookups instead of one.",
+    views: tuple[str, ...] = setting(
+        StringList(VIEW),
+        tuple(ViewKind),
+        "Views of a picture whose PDQ hash is computed too: as a browser shows it (shown), rotated"
+        " and mirrored (turned), without a uniform border (trim), without bars above or below"
+        " (bars), the picture in a screenshot (screen). A matcher decides which it is asked for.",
     )
     quick: bool = setting(
         Boolean(),

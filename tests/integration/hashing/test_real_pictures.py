@@ -16,6 +16,7 @@ from PIL import Image
 
 from demo.pictures import animated, encode, grainy, photo
 from hashwacht.core.types import Reason
+from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.page_cache import uncached_ranges
@@ -51,11 +52,11 @@ def progressive_bomb(scans: int) -> bytes:
     return content[:last] + content[last:-2] * scans + content[-2:]
 
 
-@pytest.mark.parametrize("orientations", [False, True])
+@pytest.mark.parametrize("views", [frozenset[ViewKind](), frozenset(ViewKind)])
 def test_a_worker_answers_as_the_same_code_in_this_process(
-    start: Start, orientations: bool
+    start: Start, views: frozenset[ViewKind]
 ) -> None:
-    plan = Plan(PLAN.types, orientations=orientations)
+    plan = Plan(PLAN.types, views=views)
     pool = start(plan, task_factory=TASK_FACTORY)
     here = InProcessFingerprinter(plan)
     assert pool.recipe == here.recipe

@@ -16,6 +16,7 @@ from PIL import Image
 
 from demo.pictures import ENCODERS, encode, photo
 from hashwacht.core.types import Fingerprint, Reason, Skip
+from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan
 
 Hash = Callable[..., Fingerprint]
@@ -208,8 +209,9 @@ def test_digests_alone_decode_nothing(fingerprint: Hash) -> None:
 
 
 def test_orientations_are_variants_of_pdq_and_in_the_recipe(fingerprint: Hash) -> None:
-    result = fingerprint(encode(SOURCE), Plan(types=("pdq", "dhash64"), orientations=True))
-    assert result.recipe == ("pdq/1", "dhash64/1", "pdq_turned/1")
+    plan = Plan(types=("pdq", "dhash64"), views=frozenset({ViewKind.TURNED}))
+    result = fingerprint(encode(SOURCE), plan)
+    assert result.recipe == ("pdq/1", "dhash64/1", "pdq/1/turned/1")
     assert [signal.variant for signal in result.signals if signal.type == "pdq"] == [
         *["", "rotate90", "rotate180", "rotate270"],
         *["flip", "flop", "transpose", "transverse"],

@@ -16,6 +16,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from demo.pictures import encode, flat, grainy, photo, truncated
 from hashwacht.core.types import PDQ_MIN_QUALITY, QUICK_ERROR_BITS, Fingerprint
+from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan, pdq_reference
 from hashwacht.hashing.decode import may_reduce, reduced
 from hashwacht.hashing.grey import GreyImage, PixelRows, sum_weights
@@ -133,9 +134,10 @@ def test_a_damaged_jpeg_is_hashed_as_ever(share: float, fingerprint: Hash) -> No
 
 
 def test_turned_hashes_are_quick_too(fingerprint: Hash) -> None:
-    plan = Plan(("pdq",), orientations=True, quick=True)
+    turned = frozenset({ViewKind.TURNED})
+    plan = Plan(("pdq",), views=turned, quick=True)
     content = encode(photo(21, (800, 700)), "jpeg")
-    exact = fingerprint(content, Plan(("pdq",), orientations=True)).signals
+    exact = fingerprint(content, Plan(("pdq",), views=turned)).signals
     signals = fingerprint(content, plan).signals
     assert [signal.variant for signal in signals][:2] == ["quick", "rotate90/quick"]
     for signal, other in zip(signals, exact, strict=True):

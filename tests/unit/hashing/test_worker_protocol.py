@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
+from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.forkserver.forkserver_protocol import (
     ForkServerConfig,
@@ -258,7 +259,7 @@ CONFIG = ForkServerConfig(
     Plan(
         ("md5", "photodna"),
         Limits(timeout=3, max_frames=3),
-        orientations=True,
+        views=frozenset(ViewKind),
         commands=(("photodna", ("/usr/bin/hash", "-v")),),
     ),
     "module:factory",

@@ -37,6 +37,9 @@ CHECKED_BYTES = 16 << 20
 """Files up to this size are compared with their checksum when opened (about 15 ms); larger ones
 only by ``lists verify``, or every command would wait seconds for its lists."""
 
+NO_LIMIT = 1 << 16
+"""A radius beyond the length of any hash."""
+
 MAX_HITS = 256
 """Hits per value, the nearest ones."""
 
@@ -69,15 +72,17 @@ class MappedList:
         if not info.screened and not info.known_good:
             self.ubiquitous = dict(self._ubiquitous())
 
-    def hits(self, signal_type: str, value: bytes, slack: int = 0) -> list[ListHit]:
+    def hits(
+        self, signal_type: str, value: bytes, slack: int = 0, limit: int = NO_LIMIT
+    ) -> list[ListHit]:
         """Return the entries that match a value, nearest first, at most MAX_HITS.
 
-        *slack* extends the radius by that many bits.  Raises ListError if the list is damaged or
-        the value has another length.
+        The radius is that of the list, at most *limit*, extended by *slack* bits.  Raises
+        ListError if the list is damaged or the value has another length.
         """
         if signal_type not in self._types:
             return []
-        return list(self._types[signal_type].hits(value, slack))
+        return list(self._types[signal_type].hits(value, slack, limit))
 
     def _ubiquitous(self) -> Iterator[tuple[tuple[str, bytes], str]]:
         """Yield the digests of ubiquitous contents in a list that was imported unscreened."""
@@ -107,15 +112,16 @@ class _MappedType:
     def contains(self, value: bytes) -> bool:
         return bool(self._exact.rows(value))
 
-    def hits(self, value: bytes, slack: int) -> Iterator[ListHit]:
+    def hits(self, value: bytes, slack: int, limit: int) -> Iterator[ListHit]:
         if len(value) != self._bytes:
             raise ListError(f"expected a value of {self._bytes * 8} bits")
         try:
-            if not self._radius + slack:
+            radius = min(self._radius, limit) + slack
+            if not radius:
                 for row in self._exact.rows(value)[:MAX_HITS]:
                     yield self._hit(row, 0)
                 return
-            rows, distances = self._near.rows(value, self._radius + slack)
+            rows, distances = self._near.rows(value, radius)
             pairs = zip(rows[:MAX_HITS].tolist(), distances[:MAX_HITS].tolist(), strict=True)
             for row, distance in pairs:
                 yield self._hit(row, distance)

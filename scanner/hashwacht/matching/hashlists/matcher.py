@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from hashwacht.core.errors import ListError, UsageError
 from hashwacht.core.ports import Query
 from hashwacht.core.signals import BUILT_IN, DIGESTS
 from hashwacht.core.types import Answer, Diagnostic, Match, Reason, Signal
+from hashwacht.core.views import VIEWED_TYPE, ViewKind, view_kinds
 from hashwacht.matching.hashlists.manifest import KNOWN_GOOD, HashList
 from hashwacht.matching.hashlists.mapped_lists import (
+    NO_LIMIT,
     InstalledLists,
     ListHit,
     ListReloader,
@@ -43,7 +46,8 @@ MAX_REMEMBERED = 10_000
 
 _DIGEST_NAMES = frozenset(digest.name for digest in DIGESTS)
 
-_Value = tuple[str, str]
+_Value = tuple[str, str, int]
+"""Type and value of a signal, and the limit of the radius."""
 _Hit = tuple[HashList, ListHit]
 _SearchResult = tuple[list[_Hit], str, bool]
 """The matching entries of one value, the faults of lists that could not be searched, and whether a
@@ -60,9 +64,15 @@ class HashListMatcher:
     """
 
     def __init__(
-        self, directory: Path, name: str = "hashlist", clock: Callable[[], float] = time.time
+        self,
+        directory: Path,
+        name: str = "hashlist",
+        clock: Callable[[], float] = time.time,
+        *,
+        view_radii: Mapping[ViewKind, int] = MappingProxyType({}),
     ) -> None:
-        self.name = name
+        """*view_radii* limits the radius of a list for signals of these views."""
+        self.name, self._view_radii = name, dict(view_radii)
         self._clock = clock
         self._reloader = ListReloader(directory)
         self._far: dict[_Value, str] = {}
@@ -78,8 +88,14 @@ class HashListMatcher:
 
     @property
     def revision(self) -> str:
-        """16 hexadecimal digits over the properties and contents of all lists."""
-        return self._reloader.lists().revision
+        """16 hexadecimal digits over the properties and contents of all lists, and the radii."""
+        return self._revision(self._reloader.lists())
+
+    def _revision(self, lists: InstalledLists) -> str:
+        if VIEWED_TYPE not in lists.types:
+            return lists.revision
+        radii = (f" {kind}={radius}" for kind, radius in sorted(self._view_radii.items()))
+        return lists.revision + "".join(radii)
 
     def lookup(self, queries: Sequence[Query]) -> list[Answer]:
         """Search every list for every signal; equal values of a batch are searched once.
@@ -89,8 +105,9 @@ class HashListMatcher:
         """
         if self._closed:
             raise UsageError(f"matcher {self.name!r} is closed")
-        search = _Search(self.name, self._reloader.lists(), self._far)
-        name, revision = self.name, search.revision
+        lists = self._reloader.lists()
+        search = _Search(self.name, lists, self._far, self._limit)
+        name, revision = self.name, self._revision(lists)
         return [
             combine(name, search.answers(query), asked_at=self._clock(), revision=revision)
             for query in queries
@@ -103,12 +120,20 @@ class HashListMatcher:
 
     def _is_near(self, lists: InstalledLists, signal: Signal) -> bool:
         """Search all lists; remember values far from every entry for the following lookup."""
-        near = any(_is_within_reach(mapped, signal) for mapped in lists.open.values())
+        limit = self._limit(signal)
+        near = any(_is_within_reach(mapped, signal, limit) for mapped in lists.open.values())
         if not near and not lists.damaged:
             if len(self._far) >= MAX_REMEMBERED:
                 self._far.clear()
-            self._far[signal.type, signal.value] = lists.revision
+            self._far[signal.type, signal.value, limit] = lists.revision
         return near
+
+    def _limit(self, signal: Signal) -> int:
+        """Return the greatest radius for a signal, whatever the radius of a list is."""
+        if signal.type != VIEWED_TYPE or not signal.variant:
+            return NO_LIMIT
+        radii = (self._view_radii.get(kind, NO_LIMIT) for kind in view_kinds(signal.variant))
+        return min(radii, default=NO_LIMIT)
 
     def check(self) -> Diagnostic:
         """Return which lists are installed and whether they can be searched."""
@@ -137,11 +162,17 @@ class HashListMatcher:
 
 
 class _Search:
-    def __init__(self, matcher: str, lists: InstalledLists, far: dict[_Value, str]) -> None:
+    def __init__(
+        self,
+        matcher: str,
+        lists: InstalledLists,
+        far: dict[_Value, str],
+        limit: Callable[[Signal], int],
+    ) -> None:
         self._matcher = matcher
         self._lists = lists
-        self._results: dict[tuple[str, str, int], _SearchResult] = {}
-        self._far = far
+        self._results: dict[tuple[_Value, int], _SearchResult] = {}
+        self._far, self._limit = far, limit
         # Any built-in type: a list may have been removed since the query was put together.
         self._accepts = frozenset(BUILT_IN) | lists.types
         self._judged = lists.judging_types
@@ -156,7 +187,7 @@ class _Search:
             return SignalAnswer(reason=Reason.UNANSWERED, detail=self._lists.unusable)
         if signal.type not in self._accepts:
             return SignalAnswer((), Reason.NOT_JUDGED, f"no hash list contains {signal.type}")
-        key = (signal.type, signal.value, signal.error_bits)
+        key = (signal.type, signal.value, self._limit(signal)), signal.error_bits
         if key not in self._results:
             self._results[key] = self._search(*key)
         hits, fault, near = self._results[key]
@@ -170,13 +201,14 @@ class _Search:
             return SignalAnswer(matches, Reason.NOT_JUDGED, detail)
         return SignalAnswer(matches) if matches else NOT_KNOWN
 
-    def _search(self, signal_type: str, value: str, slack: int) -> _SearchResult:
+    def _search(self, wanted: _Value, slack: int) -> _SearchResult:
         """Search every list, also if one is damaged, because another may contain the value.
 
         For a quick value only matches are returned that the exact value has as well, and none if a
         known-good entry might suppress them.
         """
-        if slack and self._far.pop((signal_type, value), "") == self.revision:
+        signal_type, value, limit = wanted
+        if slack and self._far.pop(wanted, "") == self.revision:
             return [], "", False
         hits: list[_Hit] = []
         faults = self._faults(signal_type) if self._lists.damaged else []
@@ -186,10 +218,11 @@ class _Search:
             return [], f"not a value of type {signal_type}", False
         for name, mapped in self._lists.open.items():
             try:
-                hits += [(mapped.info, hit) for hit in mapped.hits(signal_type, raw, slack)]
+                found = mapped.hits(signal_type, raw, slack, limit)
+                hits += [(mapped.info, hit) for hit in found]
             except ListError as error:
                 faults.append(f"hash list {name!r}: {error.message}")
-        certain = _certain(hits, signal_type, slack) if slack else hits
+        certain = _certain(hits, wanted, slack) if slack else hits
         near = len(certain) < len(hits)
         if certain and (ubiquitous := self._ubiquitous(signal_type, raw)):
             certain = [*certain, ubiquitous]
@@ -215,21 +248,23 @@ class _Search:
         )
 
 
-def _certain(hits: Sequence[_Hit], signal_type: str, slack: int) -> list[_Hit]:
+def _certain(hits: Sequence[_Hit], wanted: _Value, slack: int) -> list[_Hit]:
     """Return the hits that the exact value has as well, none if known-good ones are uncertain."""
+    signal_type, _, limit = wanted
 
     def is_certain(hit: _Hit) -> bool:
-        return hit[1].distance + slack <= hit[0].types[signal_type].radius
+        return hit[1].distance + slack <= min(limit, hit[0].types[signal_type].radius)
 
     if any(hit[0].known_good and not is_certain(hit) for hit in hits):
         return []
     return [hit for hit in hits if is_certain(hit)]
 
 
-def _is_within_reach(mapped: MappedList, signal: Signal) -> bool:
+def _is_within_reach(mapped: MappedList, signal: Signal, limit: int) -> bool:
     """Return whether a list has an entry that the exact value of a quick signal may match."""
     try:
-        return bool(mapped.hits(signal.type, bytes.fromhex(signal.value), signal.error_bits))
+        value = bytes.fromhex(signal.value)
+        return bool(mapped.hits(signal.type, value, signal.error_bits, limit))
     except ListError:
         return False
 
