@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
 .PHONY: help demo test test-clients test-packages check lint types layers audit shape format \
-	bench fuzz man dist release packages lock clean install-systemd uninstall-systemd
+	bench recall fuzz man dist release packages lock clean install-systemd uninstall-systemd
 
 BIN := .venv/bin
 
@@ -44,6 +44,9 @@ format: .venv/dev.stamp ## Bring the code into its form
 bench: .venv/bench.stamp ## Measure, against named peers in the same run
 	@$(BIN)/python -m pytest -q -s tests/benchmarks -o python_files='bench_*.py' -o python_functions='bench_*'
 
+recall: .venv/recall.stamp ## Measure recall and false matches, judged by browsers (30 minutes)
+	@$(BIN)/python -m recall
+
 fuzz: .venv/dev.stamp ## Fuzz our own parsers for five minutes (needs atheris)
 	@$(BIN)/python -c 'import atheris' || $(BIN)/pip install -q 'atheris>=3,<4'
 	@for target in wire courier uploads watcher lists rows forms answers configuration; do \
@@ -78,6 +81,9 @@ clean: ## Remove what was made
 
 .venv/bench.stamp: packaging/locks/bench.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap bench
+
+.venv/recall.stamp: packaging/locks/bench.txt packaging/debian-test-packages.txt pyproject.toml
+	@packaging/bootstrap recall
 
 .venv/clients.stamp: packaging/locks/clients.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap clients

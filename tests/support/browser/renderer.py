@@ -166,15 +166,21 @@ class Renderer:
         """Use the browser that has loaded the page of *server*."""
         self._server = server
 
+    def submit(
+        self, content: bytes, media_type: str = "", *, most: int = MAX_PIXELS
+    ) -> Future[Rendering | None]:
+        """Start to render a file; more than *most* pixels are scaled down.
+
+        The result is None if the browser displays nothing.  Browsers detect raster formats by the
+        content; SVG needs its *media_type*.
+        """
+        return self._server.submit(content, media_type, most)
+
     def render(
         self, content: bytes, media_type: str = "", *, most: int = MAX_PIXELS
     ) -> Rendering | None:
-        """Return what the browser displays of a file, None if that is nothing.
-
-        Browsers detect raster formats by the content; SVG needs its *media_type*.  More than
-        *most* pixels are scaled down.
-        """
-        return self._server.submit(content, media_type, most).result(ANSWER_LIMIT)
+        """Return what the browser displays of a file, as :meth:`submit`."""
+        return self.submit(content, media_type, most=most).result(ANSWER_LIMIT)
 
     def render_all(
         self, contents: Iterable[tuple[bytes, str]], *, most: int = MAX_PIXELS
@@ -182,7 +188,7 @@ class Renderer:
         """Render files with their media types in order, some at the same time."""
         pending: deque[Future[Rendering | None]] = deque()
         for content, media_type in contents:
-            pending.append(self._server.submit(content, media_type, most))
+            pending.append(self.submit(content, media_type, most=most))
             if len(pending) >= PENDING:
                 yield pending.popleft().result(ANSWER_LIMIT)
         while pending:
