@@ -190,6 +190,11 @@ def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
         ("fish", "usr/share/fish/vendor_completions.d/hashwacht.fish"),
     ):
         _write(root / path, _output(str(SCRIPTS / "hashwacht"), "completion", shell) + "\n")
+    for page in sorted((PACKAGING / "panels").rglob("*")):
+        if page.is_file():
+            mode = page.stat().st_mode & 0o111 and 0o755
+            relative = page.relative_to(PACKAGING)
+            _write(root / PREFIX / relative, page.read_text(), mode=mode or 0o644)
     _lay_out_documents(root, target, epoch)
 
 

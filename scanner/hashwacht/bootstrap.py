@@ -87,6 +87,7 @@ def case_services(
     from hashwacht.cases.file_actions import FileActions
     from hashwacht.cases.ledger import LOCK_FILE_NAME, CaseLock, Ledger, log_notice, with_logging
     from hashwacht.cases.service import CaseServices
+    from hashwacht.panels.sites import SiteMap
 
     holder = file_holder(settings)
     channels = settings.alerts.channels
@@ -100,6 +101,7 @@ def case_services(
         lock=CaseLock(settings.state.path / LOCK_FILE_NAME),
         roots={root.name: root for root in settings.roots},
         limits=settings.action_limits,
+        sites=SiteMap(settings.state.path),
     )
 
 

@@ -30,6 +30,7 @@ from hashwacht.core.types import (
     Signal,
     Verdict,
 )
+from hashwacht.panels.sites import SiteMap
 from hashwacht.platform.accounts import Account, Accounts
 from hashwacht.quarantine.age import KeyPair, generate_key_pair
 from hashwacht.quarantine.hold import FileHolder
@@ -109,7 +110,13 @@ class CaseHarness:
         """Return a processor with another policy."""
         roots = {root.name: root}
         return CaseServices(
-            self.ledger, self.file_actions, self.lock, roots, self.limits, self.owners
+            self.ledger,
+            self.file_actions,
+            self.lock,
+            roots,
+            self.limits,
+            self.owners,
+            SiteMap(self.home / "state"),
         ).processor()
 
     def file(self, name: str | bytes, content: bytes = b"known", uid: int | None = None) -> bytes:

@@ -6,6 +6,7 @@ leaves *pending* is carried out at once.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 from hashwacht.audit.log import AuditEvent
@@ -16,6 +17,7 @@ from hashwacht.cases.ledger import LedgerTransaction
 from hashwacht.cases.policy import PolicyDecision
 from hashwacht.core.notice import NoticeKind
 from hashwacht.core.types import Action, Outcome
+from hashwacht.panels.sites import SiteMap
 from hashwacht.platform.accounts import Account, Accounts
 from hashwacht.quarantine.hold_methods import HoldRecord
 from hashwacht.storage.action_limits import ReachedLimit
@@ -67,10 +69,13 @@ def effective_decision(
 
 
 class LocationRecorder:
-    """Records locations in a transaction.  *limiter* checks every action."""
+    """Records locations in a transaction.  *limiter* checks every action.
 
-    def __init__(self, limiter: ActionLimiter, accounts: Accounts) -> None:
-        self._limiter, self._accounts = limiter, accounts
+    *accounts* are the owners of files, *sites* those of a hosting panel.
+    """
+
+    def __init__(self, limiter: ActionLimiter, accounts: Accounts, sites: SiteMap) -> None:
+        self._limiter, self._accounts, self._sites = limiter, accounts, sites
 
     def record(
         self,
@@ -230,7 +235,9 @@ class LocationRecorder:
     ) -> FileLocation:
         if owner is None and judged.fd is not None:
             owner = self._accounts.owner(judged.fd)
-        return _new_location(transaction.now, judged, decision, owner)
+        location = _new_location(transaction.now, judged, decision, owner)
+        site = self._sites.of(judged.path)
+        return replace(location, site=json.dumps(site)) if site else location
 
     def _record_limit(
         self, transaction: LedgerTransaction, limit: ReachedLimit, location: FileLocation

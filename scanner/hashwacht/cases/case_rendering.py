@@ -81,6 +81,7 @@ def location_to_json(location: FileLocation) -> dict[str, Any]:
         **to_json(location.path),
         "uid": location.uid,
         "account": location.account,
+        "site": json.loads(location.site) if location.site else None,
         "found_at": location.found_at,
         "action": location.action,
         "rule": location.rule,
@@ -143,10 +144,21 @@ def match_summary(case: Case) -> str:
 
 
 def location_summary(location: FileLocation) -> str:
-    """Return root, owner and path."""
+    """Return root, owner, what a hosting panel knows of it, and path."""
     uid = "unknown" if location.uid is None else f"uid {location.uid}"
-    account = location.account or uid
+    account = f"{location.account or uid}{site_summary(location)}"
     return f"root {location.root}, account {account}: {escape_path(location.path)}"
+
+
+def site_summary(location: FileLocation) -> str:
+    """Return account, domain and reseller of a hosting panel in parentheses; empty if unknown."""
+    if not location.site:
+        return ""
+    site = json.loads(location.site)
+    names = (site["panel"], site["account"])
+    named = [" ".join(filter(None, names)), site["domain"]]
+    named += [f"reseller {site['reseller']}"] if site["reseller"] else []
+    return f" ({', '.join(filter(None, named))})"
 
 
 def withdrawal_summary(case: Case) -> str:

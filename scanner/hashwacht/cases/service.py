@@ -28,6 +28,7 @@ from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.cases.linked_names import LinkedNames
 from hashwacht.cases.policy import RootPolicies, decide
 from hashwacht.core.types import Action, FileId, Outcome
+from hashwacht.panels.sites import SiteMap
 from hashwacht.platform.accounts import Accounts
 from hashwacht.quarantine.failures import ActionFailure
 from hashwacht.settings import ActionLimitSettings, RootSettings
@@ -56,6 +57,7 @@ class CaseServices:
     roots: Mapping[str, RootSettings]
     limits: ActionLimitSettings
     accounts: Accounts = field(default_factory=Accounts)
+    sites: SiteMap = field(default_factory=SiteMap)
 
     def processor(self) -> CaseProcessor:
         """Build what applies verdicts."""
@@ -86,7 +88,7 @@ class CaseProcessor:
         self._file_actions = file_actions
         self._policies = RootPolicies(services.roots)
         limiter = ActionLimiter(ledger.store.locations, ledger.store.action_limits, services.limits)
-        self._recorder = LocationRecorder(limiter, services.accounts)
+        self._recorder = LocationRecorder(limiter, services.accounts, services.sites)
         links = LinkedNames(ledger, services.roots)
         self._runner = ActionRunner(ledger, file_actions, links)
         self._retrier = ActionRetrier(lock, self._policies, self._recorder, self._runner)

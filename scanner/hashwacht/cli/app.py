@@ -36,6 +36,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "lists": "Import, show, change, remove and verify local hash lists.",
         "credentials": "Store, check and remove the credentials of matching services.",
         "config": "Show, check and explain the configuration.",
+        "roots": "Show the roots, and find those of a hosting panel.",
         "units": "Show the systemd drop-ins that the configuration needs, and write them.",
         "doctor": "Check configuration, permissions, limits, lists, matchers and decoders.",
         "completion": "Print the completion script for a shell.",

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.text import escape_text
+from hashwacht.platform.subprocess import run_program
 from hashwacht.settings import ServiceSettings, Settings, UploadMode
 
 NAME = "50-configuration.conf"
@@ -20,6 +22,11 @@ CREDENTIALS = Path("/etc/hashwacht/credentials")
 
 DIRECTORY = Path("/etc/systemd/system")
 """Where units and drop-ins of this machine's administrator are."""
+
+SCANNER = "hashwacht-scanner.service"
+
+SYSTEMCTL_TIME = 900.0
+"""A restart waits until all directories are watched; the unit allows 15 minutes."""
 
 APPLY = (
     "Run `hashwacht units --write && systemctl daemon-reload && systemctl restart"
@@ -67,6 +74,55 @@ def outdated_drop_ins(settings: Settings, directory: Path = DIRECTORY) -> list[P
         or (directory / name).read_text(encoding="utf-8") != needed[name]
     ]
     return [directory / name for name in differing]
+
+
+def write_drop_ins(settings: Settings, directory: Path = DIRECTORY) -> Iterator[str]:
+    """Write all drop-ins and remove those no longer needed; yield a line for each.
+
+    Raises ConfigurationError.
+    """
+    contents = drop_ins(settings)
+    for name, text in contents.items():
+        path = directory / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            path.chmod(0o644)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{path}: {error.strerror}", advice="Run the command as root, or use --directory."
+            ) from error
+        yield str(path)
+    for path in directory.glob(f"hashwacht*.d/{NAME}"):
+        if str(path.relative_to(directory)) not in contents:
+            path.unlink()
+            yield f"{path} removed"
+
+
+def apply_changes(
+    settings: Settings,
+    directory: Path = DIRECTORY,
+    manager: Path = Path("/run/systemd/system"),
+    systemctl: str = "systemctl",
+) -> list[str]:
+    """Make a running scanner use changed roots; return the commands that were run.
+
+    It is reloaded; only if its unit has to open other directories, it is restarted, which does not
+    close its sockets.  Does nothing without systemd.  Raises ConfigurationError.
+    """
+    if not manager.is_dir():
+        return []
+    commands: list[tuple[str, ...]] = [(systemctl, "try-reload-or-restart", SCANNER)]
+    if outdated_drop_ins(settings, directory):
+        _ = [*write_drop_ins(settings, directory)]
+        commands = [(systemctl, "daemon-reload"), (systemctl, "try-restart", SCANNER)]
+    for command in commands:
+        result = run_program(command, b"", SYSTEMCTL_TIME)
+        if result.code != 0:
+            raise ConfigurationError(
+                f"{' '.join(command)} {result}", advice=f"Run `journalctl -u {SCANNER}` to see why."
+            )
+    return [" ".join(command) for command in commands]
 
 
 def _uploads(settings: Settings) -> Iterator[str]:

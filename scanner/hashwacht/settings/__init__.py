@@ -13,13 +13,8 @@ from hashwacht.settings.matchers import (
     HmaSettings,
     ServiceSettings,
 )
-from hashwacht.settings.sections import (
-    MatchAction,
-    RootSettings,
-    Settings,
-    UndeterminedAction,
-    UploadMode,
-)
+from hashwacht.settings.roots import MatchAction, PanelKind, RootSettings, UndeterminedAction
+from hashwacht.settings.sections import Settings, UploadMode
 from hashwacht.settings.validate import InvalidConfiguration
 
 __all__ = [
@@ -34,6 +29,7 @@ __all__ = [
     "InvalidConfiguration",
     "MatchAction",
     "OptionValue",
+    "PanelKind",
     "RootSettings",
     "ServiceSettings",
     "Settings",

@@ -80,6 +80,13 @@ def load(
     return Configuration(_complete(settings, environ, uid), path, raw.origins, raw.drop_ins)
 
 
+def main_file(environ: Mapping[str, str], uid: int, file: Path | None = None) -> Path:
+    """Return the main file: *file*, or that of ``$HASHWACHT_CONFIG``, or the default location."""
+    if file is None and environ.get(CONFIG_VARIABLE):
+        file = Path(environ[CONFIG_VARIABLE])
+    return file or default_config_file(environ, uid)
+
+
 def default_config_file(environ: Mapping[str, str], uid: int) -> Path:
     """Return the default location of the configuration."""
     if uid == 0:
@@ -116,11 +123,9 @@ def _read_files(
     environ: Mapping[str, str], uid: int, file: Path | None
 ) -> tuple[Path | None, RawConfiguration]:
     """Read the main file, if there is one, and its drop-ins."""
-    if file is None and environ.get(CONFIG_VARIABLE):
-        file = Path(environ[CONFIG_VARIABLE])
-    if file is not None:
-        return file, read_files(file, uid)
-    default = default_config_file(environ, uid)
+    default = main_file(environ, uid, file)
+    if file is not None or environ.get(CONFIG_VARIABLE):
+        return default, read_files(default, uid)
     try:
         path = default if default.exists() else None
     except OSError as error:  # not readable is not missing: its rules would be left out

@@ -30,17 +30,11 @@ from hashwacht.settings.kinds import (
     section,
     setting,
 )
-from hashwacht.settings.matchers import (
-    CATEGORY,
-    SIGNAL_TYPE,
-    VIEW,
-    HashlistSettings,
-    MatcherSettings,
-)
+from hashwacht.settings.matchers import SIGNAL_TYPE, VIEW, HashlistSettings, MatcherSettings
+from hashwacht.settings.roots import EXCLUDE, PanelSettings, RootSettings
 from hashwacht.settings.units import RateLimit
 
 MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
-_EXCLUDE = StringList(String("[^\\x00]+", "a pattern as in .gitignore"))
 
 
 class UploadMode(StrEnum):
@@ -100,62 +94,6 @@ class UploadSettings:
         return self.socket
 
 
-class MatchAction(StrEnum):
-    """The action for a match."""
-
-    OBSERVE = "observe"
-    HOLD = "hold"
-    QUARANTINE = "quarantine"
-
-
-class UndeterminedAction(StrEnum):
-    """The action while a content is undetermined."""
-
-    ALLOW = "allow"
-    HOLD = "hold"
-
-
-@dataclass(frozen=True, slots=True)
-class RootSettings:
-    """A directory that the daemon watches, with everything below it."""
-
-    name: str
-    path: Path | None = setting(AbsolutePath(), None, "The directory. Required.")
-    on_exact_match: MatchAction = setting(
-        Choice(MatchAction),
-        MatchAction.OBSERVE,
-        'Action if the exact bytes are known (a digest matches): "observe" opens a case and sends'
-        ' an alert, "hold" also blocks access to the file, "quarantine" also moves it to encrypted'
-        " quarantine. Watch a new installation for some days before it acts.",
-    )
-    on_similar_match: MatchAction = setting(
-        Choice(MatchAction),
-        MatchAction.OBSERVE,
-        "Action if only a picture hash matches. Such a match can, rarely, be wrong.",
-    )
-    on_category: tuple[tuple[str, MatchAction], ...] = setting(
-        Table(CATEGORY, Choice(MatchAction)),
-        (),
-        "Actions for matches of certain categories; they override the two keys above.",
-    )
-    on_undetermined: UndeterminedAction = setting(
-        Choice(UndeterminedAction),
-        UndeterminedAction.ALLOW,
-        'Action while a file is undetermined: "allow" leaves it alone and asks again, "hold" blocks'
-        " access until there is an answer. With allow, an outage of a service does not affect"
-        " customers' sites.",
-    )
-    exclude: tuple[str, ...] = setting(
-        _EXCLUDE, (), "Files to skip here, in addition to scan.exclude and in the same syntax."
-    )
-
-    @property
-    def directory(self) -> Path:
-        """The path; never None once the settings are loaded."""
-        assert self.path is not None
-        return self.path
-
-
 @dataclass(frozen=True, slots=True)
 class StateSettings:
     """Where everything is stored that must survive a crash."""
@@ -196,7 +134,7 @@ class ScanSettings:
         ' storage too) or "one" (only that of the path). Subvolumes always are, /proc never.',
     )
     exclude: tuple[str, ...] = setting(
-        _EXCLUDE,
+        EXCLUDE,
         (),
         'Files to skip, in the syntax of one .gitignore file in /: "*.log" and "cache/" anywhere,'
         ' "/srv/*/cache/" from the root, "**/a/b/" anywhere; "!" includes again. Empty: every file'
@@ -333,6 +271,7 @@ class Settings:
     action_limits: ActionLimitSettings = section(ActionLimitSettings)
     alerts: AlertSettings = section(AlertSettings)
     uploads: UploadSettings = section(UploadSettings)
+    panel: PanelSettings = section(PanelSettings)
     roots: tuple[RootSettings, ...] = ()
     matchers: tuple[MatcherSettings, ...] = DEFAULT_MATCHERS
     credentials: CredentialSettings = section(CredentialSettings)

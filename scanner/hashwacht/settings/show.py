@@ -25,7 +25,8 @@ from hashwacht.settings.matchers import (
     ServiceSettings,
 )
 from hashwacht.settings.origins import ValueOrigin
-from hashwacht.settings.sections import RootSettings, Settings
+from hashwacht.settings.roots import RootSettings
+from hashwacht.settings.sections import Settings
 
 WIDTH = 96
 

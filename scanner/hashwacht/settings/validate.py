@@ -21,7 +21,8 @@ from hashwacht.settings.matchers import (
     ServiceSettings,
 )
 from hashwacht.settings.origins import KeyPath, ValueOrigin
-from hashwacht.settings.sections import DEFAULT_MATCHERS, MatchAction, RootSettings, Settings
+from hashwacht.settings.roots import MatchAction, RootSettings
+from hashwacht.settings.sections import DEFAULT_MATCHERS, Settings
 
 Section = TypeVar("Section")
 Raw = Mapping[str, Any]

@@ -65,7 +65,8 @@ class FileLocation:
     and *account* its owner (None and empty if unknown).  *rule* decided on *action*, which was
     carried out at *acted_at*, counted by the action limits at *counted_at* and is (re)tried at
     *due*.  *limit_id* is the reached limit that pauses it, *vault* the name of the quarantined
-    entry, *held* the record that is needed to unblock the file.
+    entry, *held* the record that is needed to unblock the file, *site* is JSON with what a hosting
+    panel knows of the path: panel, account, domain, reseller (empty: nothing).
     """
 
     id: int
@@ -88,6 +89,7 @@ class FileLocation:
     held: str = ""
     detail: str = ""
     number: int = 0
+    site: str = ""
 
     def is_same_file(self, other: FileLocation) -> bool:
         """Return whether both locations are hard links of one file."""
@@ -113,6 +115,7 @@ _ENCODERS: Mapping[str, Callable[[Any], Any]] = {
     "account": encode_text,
     "held": encode_text,
     "detail": encode_text,
+    "site": encode_text,
 }
 
 _DECODERS: Mapping[str, Callable[[Any], Any]] = {
@@ -123,6 +126,7 @@ _DECODERS: Mapping[str, Callable[[Any], Any]] = {
     "state": LocationState,
     "held": decode_text,
     "detail": decode_text,
+    "site": decode_text,
 }
 
 

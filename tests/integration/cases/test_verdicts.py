@@ -12,9 +12,11 @@ from functools import partial
 
 import pytest
 
+from hashwacht.cases.case_rendering import site_summary
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.types import Action, FileId, Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
+from hashwacht.panels.sites import Site, write_sites
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.locations import LocationState
 from support.cases import (
@@ -28,6 +30,28 @@ from support.cases import (
     match,
     mode,
 )
+
+
+def test_a_case_names_the_account_of_a_hosting_panel(harness: CaseHarness) -> None:
+    path = harness.file("a.png")
+    home = os.path.split(path)[0]
+    site = Site(home, home, "cpanel", "alice", "shop.example", "resell")
+    write_sites(harness.home / "state", [site])
+    harness.apply(path)
+    write_sites(harness.home / "state", [])  # the account is removed, the case keeps its name
+    (notice,) = harness.notices
+    owner = pwd.getpwuid(os.geteuid()).pw_name
+    named = f"account {owner} (cpanel alice, shop.example, reseller resell): {os.fsdecode(path)}"
+    assert notice.summary.endswith(named)
+    (file,) = json.loads(notice.case)["files"]
+    assert file["site"] == {
+        "panel": "cpanel",
+        "account": "alice",
+        "domain": "shop.example",
+        "reseller": "resell",
+    }
+    (location,) = harness.locations()
+    assert site_summary(location) == " (cpanel alice, shop.example, reseller resell)"
 
 
 def test_a_match_opens_a_case_and_seals_its_file(harness: CaseHarness) -> None:

@@ -61,6 +61,13 @@ def test_the_empty_directory_of_drop_ins_is_there(build: dict[str, Any], root: P
     assert contents["/etc/hashwacht/conf.d"]["file_info"] == {"mode": 0o755}
 
 
+def test_the_pages_for_panels_are_there(root: Path) -> None:
+    pages = root / "usr/lib/hashwacht/panels"
+    assert (pages / "install").stat().st_mode & 0o777 == 0o755
+    assert (pages / "whm/hashwacht.conf").stat().st_mode & 0o777 == 0o644
+    assert (pages / "directadmin/admin/index.html").stat().st_mode & 0o777 == 0o755
+
+
 def test_the_payload_has_neither_scipy_nor_build_tools() -> None:
     locked = (PACKAGING / "locks/payload.txt").read_text()
     names = set(re.findall(r"^([a-z0-9-]+)==", locked, re.MULTILINE))

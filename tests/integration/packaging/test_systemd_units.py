@@ -32,9 +32,10 @@ def words(unit: Path, key: str) -> set[str]:
     return {word for value in read(unit).get(key, []) for word in value.split()}
 
 
-SCANNER, COURIER, WATCHER = (
+SCANNER, COURIER, WATCHER = DAEMONS = tuple(
     UNITS / f"hashwacht-{name}.service" for name in ("scanner", "courier", "watcher")
 )
+TASKS = [unit for unit in SERVICES if unit not in DAEMONS]
 
 
 @pytest.fixture
@@ -82,8 +83,7 @@ def test_every_service_has_an_exposure_of_two_or_less(unit: Path) -> None:
 
 
 def test_every_service_has_a_watchdog_and_always_restarts() -> None:
-    assert len(SERVICES) == 3
-    for unit in SERVICES:
+    for unit in DAEMONS:
         keys = read(unit)
         assert keys["Type"] == ["notify"]
         assert keys["Restart"] == ["always"]
@@ -91,6 +91,19 @@ def test_every_service_has_a_watchdog_and_always_restarts() -> None:
         assert keys["WatchdogSec"]
         assert keys["NoNewPrivileges"] == ["yes"]
         assert keys["UMask"] == ["0077"]
+
+
+def test_every_task_is_started_by_its_own_timer_only() -> None:
+    assert {unit.stem for unit in TASKS} == {timer.stem for timer in UNITS.glob("*.timer")}
+    for unit in TASKS:
+        keys = read(unit)
+        assert keys["Type"] == ["oneshot"]
+        assert "WantedBy" not in keys
+        assert keys["NoNewPrivileges"] == ["yes"]
+        assert keys["PrivateNetwork"] == ["yes"]
+        assert read(unit.with_suffix(".timer"))["WantedBy"] == ["timers.target"]
+    target = words(UNITS / "hashwacht.target", "Wants")
+    assert not {unit.with_suffix(".timer").name for unit in TASKS} & target
 
 
 def test_a_reload_looks_for_mistakes_first() -> None:

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hashwacht.daemon.systemd_units import NAME, drop_ins, outdated_drop_ins
+from hashwacht.core.errors import ConfigurationError
+from hashwacht.daemon.systemd_units import (
+    NAME,
+    apply_changes,
+    drop_ins,
+    outdated_drop_ins,
+    write_drop_ins,
+)
 from hashwacht.settings import EokmSettings, RootSettings, Settings, UploadMode, load
 from hashwacht.settings.sections import UploadSettings
 
@@ -120,3 +127,40 @@ def test_drop_ins_that_do_not_fit_the_configuration_are_named(tmp_path: Path) ->
     assert outdated_drop_ins(settings, tmp_path) == []
     assert outdated_drop_ins(watching("/home/web"), tmp_path) == [path]
     assert outdated_drop_ins(USUAL, tmp_path) == [path]
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path) -> Path:
+    """Return a program that records its arguments, in place of systemctl."""
+    program = tmp_path / "systemctl"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/calls\n')
+    program.chmod(0o755)
+    return program
+
+
+def test_changed_roots_reload_and_new_directories_restart(tmp_path: Path, systemctl: Path) -> None:
+    units, settings = tmp_path / "units", watching("/srv/www/a")
+    apply_changes(settings, units, tmp_path, str(systemctl))
+    apply_changes(watching("/srv/www/a", "/srv/www/b"), units, tmp_path, str(systemctl))
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "daemon-reload",
+        "try-restart hashwacht-scanner.service",
+        "try-reload-or-restart hashwacht-scanner.service",
+    ]
+    assert outdated_drop_ins(settings, units) == []
+
+
+def test_without_systemd_nothing_is_run(tmp_path: Path, systemctl: Path) -> None:
+    assert apply_changes(USUAL, tmp_path, tmp_path / "none", str(systemctl)) == []
+    assert not (tmp_path / "calls").exists()
+
+
+def test_a_failed_reload_is_reported(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"try-reload-or-restart .* exit code 1"):
+        apply_changes(USUAL, tmp_path, tmp_path, "/bin/false")
+
+
+def test_drop_ins_that_are_not_needed_are_removed(tmp_path: Path) -> None:
+    written = [*write_drop_ins(watching("/srv/www/a"), tmp_path)]
+    assert written == [str(tmp_path / SCANNER)]
+    assert [*write_drop_ins(USUAL, tmp_path)] == [f"{tmp_path / SCANNER} removed"]

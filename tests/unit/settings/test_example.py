@@ -12,7 +12,8 @@ from hashwacht.hashing import Limits
 from hashwacht.settings import HashlistSettings, load
 from hashwacht.settings.kinds import keys_of
 from hashwacht.settings.matchers import MATCHER_KINDS
-from hashwacht.settings.sections import LimitSettings, RootSettings, Settings
+from hashwacht.settings.roots import RootSettings
+from hashwacht.settings.sections import LimitSettings, Settings
 from hashwacht.settings.show import example, shared_keys
 from hashwacht.settings.validate import validate
 

@@ -10,7 +10,13 @@ from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import line
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.daemon.systemd_units import APPLY, DIRECTORY, NAME, drop_ins, outdated_drop_ins
+from hashwacht.daemon.systemd_units import (
+    APPLY,
+    DIRECTORY,
+    drop_ins,
+    outdated_drop_ins,
+    write_drop_ins,
+)
 from hashwacht.settings import Settings
 
 
@@ -44,18 +50,12 @@ def units_command(write: bool, check: bool, directory: Path) -> None:
     if check:
         _check(settings, directory)
         return
-    contents = drop_ins(settings)
-    for name, text in contents.items():
-        if write:
-            _write(directory / name, text)
-            line(str(directory / name))
-        else:
-            line(f"# {directory / name}\n{text}")
     if write:
-        for path in directory.glob(f"hashwacht*.d/{NAME}"):
-            if str(path.relative_to(directory)) not in contents:
-                path.unlink()
-                line(f"{path} removed")
+        for text in write_drop_ins(settings, directory):
+            line(text)
+        return
+    for name, text in drop_ins(settings).items():
+        line(f"# {directory / name}\n{text}")
 
 
 def _check(settings: Settings, directory: Path) -> None:
@@ -71,14 +71,3 @@ def _check(settings: Settings, directory: Path) -> None:
             f"the systemd units do not fit the configuration: {names}", advice=APPLY
         )
     line("The systemd units fit the configuration.")
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o644)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{path}: {error.strerror}", advice="Run the command as root, or use --directory."
-        ) from error

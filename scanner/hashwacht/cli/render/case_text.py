@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from hashwacht.cases.case_rendering import location_to_json, match_summary
+from hashwacht.cases.case_rendering import location_to_json, match_summary, site_summary
 from hashwacht.cli.output import print_result
 from hashwacht.cli.render.findings import WORD_WIDTH, match_lines
 from hashwacht.core.errors import ExitCode
@@ -83,7 +83,8 @@ def file_lines(location: FileLocation) -> Iterator[str]:
     yield _line(
         f"file {location.number}",
         f"{location.state}{acted} ({location.rule}: {location.action}){sealed}, found"
-        f" {format_time(location.found_at)}, account {account}, root {location.root}",
+        f" {format_time(location.found_at)}, account {account}{site_summary(location)}, root"
+        f" {location.root}",
     )
     yield f"{'':{_WORD_WIDTH}}{escape_path(location.path)}"
     if location.detail:

@@ -288,7 +288,12 @@ _VERSION_4: Step = (
     "CREATE INDEX uploads_by_age ON uploads (at)",
 )
 
-STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5: Step = (
+    # What a hosting panel knows of the path, as JSON; empty for nothing.
+    "ALTER TABLE places ADD COLUMN site TEXT NOT NULL DEFAULT ''",
+)
+
+STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """All steps in order; the version of a database is the number of its steps."""
 
 
