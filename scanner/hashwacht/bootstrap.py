@@ -133,6 +133,17 @@ def hash_lists(settings: Settings) -> HashLists:
     return HashLists(directory, signal_types({*BUILT_IN, *installed}))
 
 
+def view_radii(matcher: HashlistSettings) -> dict[ViewKind, int]:
+    """Return the views that lists are asked about, and up to how many bits each may match."""
+    return {ViewKind(name): radius for name, radius in matcher.views}
+
+
+def list_view_radii(settings: Settings) -> dict[ViewKind, int]:
+    """Return those of the first configured hash list matcher, or the defaults."""
+    matchers = (each for each in settings.matchers if isinstance(each, HashlistSettings))
+    return view_radii(next(matchers, HashlistSettings("hashlist")))
+
+
 def secret_sources(settings: Settings, environment: Mapping[str, str]) -> SecretSources:
     """Return where credentials are looked up."""
     return SecretSources(settings.credentials.directory, settings.credentials.keyring, environment)
@@ -168,7 +179,7 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
             max_memory=chosen.limits.max_memory,
             max_read_time=chosen.limits.max_read_time,
         ),
-        views=frozenset(map(ViewKind, chosen.views if VIEWED_TYPE in wanted else ())),
+        views=tuple(map(ViewKind, chosen.views if VIEWED_TYPE in wanted else ())),
         commands=chosen.commands,
         quick=quick,
     )
@@ -199,7 +210,7 @@ def _matcher_set(settings: Settings, build: Callable[[AnyService], Matcher]) -> 
             from hashwacht.matching.hashlists.matcher import HashListMatcher
 
             directory = matcher.directory or settings.state.path / "lists"
-            radii = {ViewKind(name): radius for name, radius in matcher.views}
+            radii = view_radii(matcher)
             hash_lists = HashListMatcher(directory, matcher.name, view_radii=radii)
             matchers.append(ConfiguredMatcher(hash_lists, views=frozenset(radii)))
         else:

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "scans": "List scans and rechecks with state and figures.",
         "check": "Print the verdict on files, for scripts.",
         "hash": "Print the signals of files: digests, and picture hashes with their quality.",
+        "compare": "Show how near two pictures are, and which hash decides whether they match.",
         "explain": "Show whether paths would be scanned, and which rule decides.",
         "cases": "List and show cases; restore, release or destroy their files; add notes.",
         "undetermined": "List undetermined contents; accept what cannot be judged.",

@@ -16,6 +16,9 @@ from typing import Any
 import click
 
 from hashwacht.core.errors import CredentialError, UsageError
+from hashwacht.core.paths import escape_path
+from hashwacht.core.ports import Fingerprinter
+from hashwacht.core.types import Fingerprint
 from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.platform.safe_open import open_regular
 from hashwacht.settings import Configuration, OptionValue, load
@@ -234,6 +237,18 @@ def open_input(name: bytes) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def fingerprint_input(fingerprinter: Fingerprinter, name: bytes) -> Fingerprint:
+    """Return the fingerprint of a file argument.  Raises UsageError if it cannot be read."""
+    try:
+        with open_input(name) as fd:
+            return fingerprinter.fingerprint(fd)
+    except OSError as error:
+        raise UsageError(
+            f"{escape_path(display_name(name))}: {error.strerror or 'cannot be read'}",
+            advice="Name a file that you can read.",
+        ) from error
 
 
 def display_name(name: bytes) -> bytes:

@@ -26,6 +26,7 @@ VIEWED_TYPE = "pdq"
 """The signal type with views: the 64-bit hashes would match unrelated pictures in them."""
 
 WHITE, BLACK = "white", "black"
+_FRAME = "frame:"
 TURNS = ("rotate90", "rotate180", "rotate270", "flip", "flop", "transpose", "transverse")
 
 
@@ -55,11 +56,48 @@ _KIND_OF_PART: Mapping[str, ViewKind] = MappingProxyType(
 )
 
 
+_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "shown": "as a browser shows it",
+        WHITE: "on a white page",
+        BLACK: "on a black page",
+        "trim": "without its border",
+        "bars": "without the bars above or below it",
+        "screen": "cut from its screenshot",
+        "rotate90": "rotated by 90 degrees",
+        "rotate180": "rotated by 180 degrees",
+        "rotate270": "rotated by 270 degrees",
+        "flip": "mirrored upside down",
+        "flop": "mirrored",
+        "transpose": "mirrored and rotated by 90 degrees",
+        "transverse": "mirrored and rotated by 270 degrees",
+    }
+)
+
+
 @lru_cache(maxsize=4096)
 def view_kinds(variant: str) -> frozenset[ViewKind]:
     """Return the kinds of view that a variant combines; empty for the picture as stored."""
     parts = variant.split("/") if variant else ()
     return frozenset(_KIND_OF_PART[part] for part in parts if part in _KIND_OF_PART)
+
+
+def view_limit(variant: str, radii: Mapping[ViewKind, int]) -> int | None:
+    """Return up to how many bits a view may match by *radii*; None if there is no limit."""
+    kinds = view_kinds(variant)
+    return min((radii[kind] for kind in kinds if kind in radii), default=None)
+
+
+def describe_variant(variant: str) -> str:
+    """Return in words what a variant names: ``without its border, mirrored``."""
+    parts = [part for part in variant.split("/") if part in _WORDS or part.startswith(_FRAME)]
+    words = (_WORDS.get(part) or f"frame {part.removeprefix(_FRAME)}" for part in parts)
+    return ", ".join(words) or "as stored"
+
+
+def without_turn(variant: str) -> str:
+    """Return a variant without the name of its orientation."""
+    return join_variant(*(part for part in variant.split("/") if part not in TURNS))
 
 
 def join_variant(*parts: str) -> str:

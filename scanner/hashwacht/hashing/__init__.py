@@ -51,6 +51,6 @@ class Plan:
 
     types: tuple[str, ...]
     limits: Limits = field(default_factory=Limits)
-    views: frozenset[ViewKind] = frozenset()
+    views: tuple[ViewKind, ...] = ()
     commands: tuple[tuple[str, tuple[str, ...]], ...] = ()
     quick: bool = False

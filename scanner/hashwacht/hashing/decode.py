@@ -155,7 +155,7 @@ class FrameIterator:
 
     @property
     def _searches_regions(self) -> bool:
-        return self._format.name == "JPEG" and bool(self._plan.views & REGION_KINDS)
+        return self._format.name == "JPEG" and not REGION_KINDS.isdisjoint(self._plan.views)
 
     def _reduced(self) -> _Reduced | None:
         """Decode at a lower resolution; None if that is impossible, or the file is damaged."""
@@ -228,7 +228,7 @@ class FrameIterator:
         *,
         viewed: bool = True,
     ) -> Picture:
-        views, quick = self._plan.views, self._plan.quick
+        views, quick = frozenset(self._plan.views), self._plan.quick
         views = views if viewed else views & {ViewKind.TURNED}
         if reduced is None:
             return Picture(decode, views=views, quick=quick)

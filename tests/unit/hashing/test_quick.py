@@ -134,7 +134,7 @@ def test_a_damaged_jpeg_is_hashed_as_ever(share: float, fingerprint: Hash) -> No
 
 
 def test_turned_hashes_are_quick_too(fingerprint: Hash) -> None:
-    turned = frozenset({ViewKind.TURNED})
+    turned = (ViewKind.TURNED,)
     plan = Plan(("pdq",), views=turned, quick=True)
     content = encode(photo(21, (800, 700)), "jpeg")
     exact = fingerprint(content, Plan(("pdq",), views=turned)).signals

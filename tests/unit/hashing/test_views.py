@@ -18,10 +18,10 @@ from hashwacht.hashing.views import MAX_HASHES
 
 Hash = Callable[[bytes, Plan], Fingerprint]
 
-ALL = Plan(("pdq",), views=frozenset(ViewKind))
-QUICK = Plan(("pdq",), views=frozenset(ViewKind), quick=True)
+ALL = Plan(("pdq",), views=tuple(ViewKind))
+QUICK = Plan(("pdq",), views=tuple(ViewKind), quick=True)
 NONE = Plan(("pdq",))
-SHOWN = Plan(("pdq",), views=frozenset({ViewKind.SHOWN}))
+SHOWN = Plan(("pdq",), views=(ViewKind.SHOWN,))
 PICTURE = photo(3, (900, 700))
 STORED_FOR = {
     2: Transpose.FLIP_LEFT_RIGHT,

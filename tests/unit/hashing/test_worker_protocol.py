@@ -259,7 +259,7 @@ CONFIG = ForkServerConfig(
     Plan(
         ("md5", "photodna"),
         Limits(timeout=3, max_frames=3),
-        views=frozenset(ViewKind),
+        views=tuple(ViewKind),
         commands=(("photodna", ("/usr/bin/hash", "-v")),),
     ),
     "module:factory",

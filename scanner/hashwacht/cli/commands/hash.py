@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import click
 
 from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.options import display_name, files_argument, global_options, open_input
@@ -18,22 +21,31 @@ from hashwacht.storage.cases import signal_to_json
 
 @command(
     Example("hashwacht hash picture.jpg", "Print its digests and picture hashes."),
+    Example("hashwacht hash --views picture.jpg", "Print the hashes of its views, too."),
     Example("hashwacht hash --json *.png | jq .", "Print the full fingerprints as JSON."),
     Example("curl -s https://example.org/a.jpg | hashwacht hash -", "Hash standard input."),
     json=True,
 )
 @files_argument()
-def hash_command(files: Sequence[bytes]) -> ExitCode:
+@click.option(
+    "--views",
+    is_flag=True,
+    help="Also hash what lists are asked about: rotated, mirrored, without a border and so on.",
+)
+def hash_command(files: Sequence[bytes], *, views: bool) -> ExitCode:
     """Print the signals of files: digests, and picture hashes with their quality.
 
-    No matcher is queried.  - reads standard input.  The exit code is 3 if a file could not be
-    read or a hash that applies to it could not be computed.
+    No matcher is queried.  Without --views pictures are hashed as they are stored.  - reads
+    standard input.  The exit code is 3 if a file could not be read or a hash that applies to it
+    could not be computed.
     """
     from hashwacht import bootstrap
     from hashwacht.core.signals import BUILT_IN
 
     call = global_options()
     settings = call.configuration().settings
+    if not views:
+        settings = replace(settings, fingerprint=replace(settings.fingerprint, views=()))
     fingerprinter = bootstrap.fingerprinter(settings, BUILT_IN)
     try:
         complete = [

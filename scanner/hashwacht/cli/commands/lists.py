@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -12,8 +13,14 @@ from hashwacht.audit.log import AuditEvent
 from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.commands.lists_import import import_list, list_facts
-from hashwacht.cli.options import global_options, yes_option
-from hashwacht.cli.output import print_diagnostic, print_result, print_text
+from hashwacht.cli.options import (
+    fingerprint_input,
+    global_options,
+    number_option,
+    yes_option,
+)
+from hashwacht.cli.output import print_cut, print_diagnostic, print_result, print_text
+from hashwacht.cli.render.comparison_text import entry_fields, entry_line
 from hashwacht.cli.render.list_text import list_fields, list_lines
 from hashwacht.core.errors import ExitCode
 from hashwacht.core.text import plural
@@ -114,5 +121,48 @@ def verify(names: Sequence[str]) -> ExitCode:
     return ExitCode.OK if all(diagnostic.ok for diagnostic in diagnostics) else ExitCode.ERROR
 
 
-for subcommand in (import_list, show, radius, remove, verify):
+@command(
+    Example("hashwacht lists test found.jpg --list police", "Show the nearest entries."),
+    Example(
+        "hashwacht lists test found.jpg --list police --within 60", "Show entries farther away."
+    ),
+    json=True,
+    name="test",
+)
+@click.argument("picture", type=click.Path(path_type=bytes))
+@click.option("--list", "name", metavar="NAME", required=True, help="The list to search.")
+@click.option(
+    "--within",
+    type=click.IntRange(0, 128),
+    default=40,
+    metavar="BITS",
+    help="Show entries up to this distance, whatever the radius of the list.  [default: 40]",
+)
+@number_option(20, "entries")
+def test(picture: bytes, name: str, within: int, number: int) -> ExitCode:
+    """Show the entries of a list that are nearest to a picture, and in which view.
+
+    For choosing radii: see `lists set-radius` and [matchers.NAME] views.  The exit code is 1 if an
+    entry matches, else 0.
+    """
+    from hashwacht import bootstrap
+    from hashwacht.core.signals import PICTURE_HASHES
+
+    settings = global_options().configuration().settings
+    types = {signal_type.name for signal_type in PICTURE_HASHES}
+    with closing(bootstrap.fingerprinter(settings, types)) as fingerprinter:
+        fingerprint = fingerprint_input(fingerprinter, picture)
+    signals = [signal for signal in fingerprint.signals if signal.type in types]
+    view_radii = bootstrap.list_view_radii(settings)
+    nearest = _installed().nearest(name, signals, within, view_radii)
+    for entry in nearest[:number]:
+        print_result("entry", entry_fields(entry), entry_line(entry))
+    if not nearest:
+        print_text(f"No entry of {name} is within {within} bits: use --within to search farther.")
+    if len(nearest) > number:
+        print_cut(number, "entries")
+    return ExitCode.MATCH if any(entry.hash.matches for entry in nearest) else ExitCode.OK
+
+
+for subcommand in (import_list, show, radius, remove, verify, test):
     lists_command.add_command(subcommand)

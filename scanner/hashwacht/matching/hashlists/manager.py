@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +25,9 @@ from typing import BinaryIO
 from hashwacht.core.errors import ListError
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import BUILT_IN
-from hashwacht.core.types import Diagnostic
+from hashwacht.core.types import Diagnostic, Signal
+from hashwacht.core.views import ViewKind
+from hashwacht.matching.comparison import HashDistance, radius_for
 from hashwacht.matching.hashlists.importer import (
     BuiltList,
     ImportRemarks,
@@ -43,6 +45,7 @@ from hashwacht.matching.hashlists.manifest import (
     validate_metadata,
     validate_radius,
 )
+from hashwacht.matching.hashlists.mapped_lists import MappedList
 from hashwacht.matching.hashlists.parser import ListFile, ParseOptions
 from hashwacht.matching.hashlists.readers.entries import NO_TYPE, ColumnUse
 from hashwacht.matching.hashlists.verification import verify_lists
@@ -81,6 +84,15 @@ class ImportHandling:
     dry_run: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NearEntry:
+    """An entry of a list that is near a picture, by which hash; never the value of the entry."""
+
+    hash: HashDistance
+    category: str
+    id: str
+
+
 class HashLists:
     """The lists in one directory, which the first import creates.
 
@@ -99,6 +111,28 @@ class HashLists:
     def all(self) -> list[HashList]:
         """Return the installed lists, sorted by name."""
         return [info for _, info in sorted(load(self.directory).items())]
+
+    def nearest(
+        self,
+        name: str,
+        signals: Iterable[Signal],
+        within: int,
+        view_radii: Mapping[ViewKind, int],
+    ) -> list[NearEntry]:
+        """Return the entries at most *within* bits from a signal, the nearest first.
+
+        They need not match: this is for choosing the radius of a list and those of views.
+        """
+        hash_list = self.get(name)
+        mapped = MappedList(self.directory, hash_list)
+        entries = [
+            NearEntry(HashDistance(signal, hit.distance, limit), hit.category, hit.id)
+            for signal in signals
+            if (index := hash_list.types.get(signal.type)) is not None
+            for limit in [radius_for(signal, index.radius, view_radii)]
+            for hit in mapped.hits(signal.type, bytes.fromhex(signal.value), within, limit=0)
+        ]
+        return sorted(entries, key=lambda entry: entry.hash.distance)
 
     def get(self, name: str) -> HashList:
         """Return the list of this name."""

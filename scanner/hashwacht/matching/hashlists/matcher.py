@@ -11,7 +11,7 @@ from hashwacht.core.errors import ListError, UsageError
 from hashwacht.core.ports import Query
 from hashwacht.core.signals import BUILT_IN, DIGESTS
 from hashwacht.core.types import Answer, Diagnostic, Match, Reason, Signal
-from hashwacht.core.views import VIEWED_TYPE, ViewKind, view_kinds
+from hashwacht.core.views import VIEWED_TYPE, ViewKind, view_limit
 from hashwacht.matching.hashlists.manifest import KNOWN_GOOD, HashList
 from hashwacht.matching.hashlists.mapped_lists import (
     NO_LIMIT,
@@ -132,8 +132,8 @@ class HashListMatcher:
         """Return the greatest radius for a signal, whatever the radius of a list is."""
         if signal.type != VIEWED_TYPE or not signal.variant:
             return NO_LIMIT
-        radii = (self._view_radii.get(kind, NO_LIMIT) for kind in view_kinds(signal.variant))
-        return min(radii, default=NO_LIMIT)
+        limit = view_limit(signal.variant, self._view_radii)
+        return NO_LIMIT if limit is None else limit
 
     def check(self) -> Diagnostic:
         """Return which lists are installed and whether they can be searched."""
