@@ -18,7 +18,8 @@ test-clients: .venv/clients.stamp ## Compare many more bodies with 14 parsers, a
 	  tests/unit/plugins/test_parsers.py tests/integration/plugins/test_entries.py
 
 test-packages: .venv/dev.stamp .venv/package.stamp ## Build packages twice, boot a machine with them
-	@HASHWACHT_BOOT=1 $(BIN)/pytest -q tests/e2e -o python_files='check_*.py'
+	@HASHWACHT_BOOT=1 $(BIN)/pytest -q tests/e2e -o python_files='check_*.py' \
+	  -o faulthandler_timeout=1500
 
 check: .venv/dev.stamp lint types layers audit test ## Everything that must hold before a change lands
 

@@ -1,4 +1,4 @@
-"""Build the deb and rpm packages: ``build.py DIRECTORY [TARGET …]``.
+"""Build the deb and rpm packages: ``build.py DIRECTORY [TARGET[:ARCHITECTURE] …]``.
 
 Each package holds its own Python environment in /usr/lib/hashwacht, with the packages of
 packaging/locks/payload.txt, and depends on the Python of the distribution only.  The wheels are
@@ -89,9 +89,14 @@ TARGETS = (
 
 
 def main(directory: Path, names: Sequence[str]) -> None:
-    """Build the packages of some targets, or of all, for both architectures."""
-    known = {target.name: target for target in TARGETS}
-    if unknown := set(names) - known.keys():
+    """Build the packages of some targets, or of all, for one architecture or for both."""
+    known = {f"{target.name}:{arch}": target for target in TARGETS for arch in ARCHITECTURES}
+    wanted = {
+        key: target
+        for key, target in known.items()
+        if not names or key in names or target.name in names
+    }
+    if unknown := set(names) - known.keys() - {target.name for target in TARGETS}:
         sys.exit(f"unknown targets: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
     directory.mkdir(parents=True, exist_ok=True)
     epoch = _output("git", "log", "-1", "--format=%ct")
@@ -100,17 +105,17 @@ def main(directory: Path, names: Sequence[str]) -> None:
         work = Path(scratch)
         wheel = _build_wheel(work / "wheel")
         payloads: dict[tuple[str, str], Path] = {}
-        for target in [known[name] for name in names] or TARGETS:
-            for architecture in ARCHITECTURES:
-                key = target.python, architecture
-                if key not in payloads:
-                    payloads[key] = work / f"payload-{'-'.join(key)}"
-                    _install_wheels(payloads[key], wheel, *key)
-                root = work / f"{target.name}-{architecture}"
-                _lay_out(root, payloads[key], target, int(epoch))
-                _set_times(root, int(epoch))
-                print(_package(root, target, architecture, directory))
-                shutil.rmtree(root)
+        for name, target in wanted.items():
+            architecture = name.rpartition(":")[2]
+            key = target.python, architecture
+            if key not in payloads:
+                payloads[key] = work / f"payload-{'-'.join(key)}"
+                _install_wheels(payloads[key], wheel, *key)
+            root = work / f"{target.name}-{architecture}"
+            _lay_out(root, payloads[key], target, int(epoch))
+            _set_times(root, int(epoch))
+            print(_package(root, target, architecture, directory))
+            shutil.rmtree(root)
 
 
 def _build_wheel(directory: Path) -> Path:

@@ -25,7 +25,7 @@ MAX_INSTALLED = 120 * 1024
 
 def build(directory: Path) -> Path:
     program = CHECKOUT / "packaging/packages/build.py"
-    subprocess.run([sys.executable, program, directory, "debian12"], check=True)
+    subprocess.run([sys.executable, program, directory, "debian12:amd64"], check=True)
     (package,) = directory.glob("*_amd64.deb")
     return package
 
