@@ -40,6 +40,9 @@ TAGS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_26", "manylinux_2_17", 
 ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 """Names of architectures: Debian's (and nfpm's), the kernel's."""
 
+OLD_SYSTEMD = ("el8",)
+"""Targets whose systemd (239) does not know StopPropagatedFrom= (249)."""
+
 USELESS = ("**/tests", "**/test", "**/*.pyi", "**/*.pxd", "**/*.c", "**/*.h", "bin", "numpy/f2py")
 """Parts of wheels that no running program needs."""
 
@@ -178,6 +181,8 @@ def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
     """Create units, directories, configuration, manual pages and completion scripts."""
     for unit in sorted((PACKAGING / "systemd").glob("hashwacht*")):
         text = unit.read_text().replace("/opt/hashwacht/bin/hashwacht", "/usr/bin/hashwacht")
+        if target.name in OLD_SYSTEMD:
+            text = text.replace("StopPropagatedFrom=", "PartOf=")
         _write(root / UNITS / unit.name, text.replace(" -/opt/hashwacht", ""))
     _write(
         root / "usr/lib/tmpfiles.d/hashwacht.conf",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class Lane(IntEnum):
@@ -72,6 +72,17 @@ def account_directory(root: bytes, path: bytes) -> bytes:
     return path[:end] if end > 0 else b""
 
 
+class WatchPosition(NamedTuple):
+    """A place in the events of a watch that survives a restart of the daemon.
+
+    *stream* identifies what has been watched without interruption, *number* counts what it has
+    reported.
+    """
+
+    stream: str
+    number: int
+
+
 class Change(IntEnum):
     """What happened to an announced file."""
 
@@ -89,7 +100,8 @@ class Change(IntEnum):
 class Announcement:
     """A file and its *change*; with *tree*, a directory that appeared with all below it.
 
-    *account* is the directory of the customer, see :func:`account_directory`.
+    *account* is the directory of the customer, see :func:`account_directory`; *position* is where
+    the watch reported it, if it numbers what it reports.
     """
 
     root: str
@@ -97,6 +109,7 @@ class Announcement:
     tree: bool = False
     change: Change = Change.NAMED
     account: bytes = b""
+    position: WatchPosition | None = None
 
     @property
     def closed(self) -> bool:
@@ -127,15 +140,25 @@ class WatchListener(Protocol):
     def report_missed(self, missed: MissedEvents) -> None:
         """Record a gap."""
 
+    def reach(self, position: WatchPosition) -> None:
+        """Record that everything up to *position* has been passed on."""
+
 
 class Watch(Protocol):
     """Watches roots.  It reports what it cannot watch as missed, and raises only in ``start``."""
 
-    def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
+    def start(
+        self, roots: Sequence[Root], listener: WatchListener, since: WatchPosition | None = None
+    ) -> frozenset[str]:
         """Watch from now on: every later event is announced or reported as missed.
 
-        Another call with other roots leaves the roots that are already watched alone.
+        Returns the roots that were watched without interruption *since* that position; everything
+        after it is announced.  Another call with other roots leaves the roots that are already
+        watched alone.
         """
+
+    def acknowledge(self, position: WatchPosition) -> None:
+        """Forget what was reported up to *position*: it is recorded."""
 
     def maintain(self) -> None:
         """Check the watches: roots that came back, ended, or were replaced.

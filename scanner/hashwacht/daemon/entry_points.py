@@ -21,7 +21,7 @@ from hashwacht.daemon.supervisor import ChildSpec, RestartBackoff, Supervisor
 from hashwacht.ipc.sockets import listen
 from hashwacht.platform.locks import FileLock
 from hashwacht.platform.network import leave_network
-from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
+from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets, stored_descriptors
 from hashwacht.settings import Configuration, Settings, UploadMode, WatchKind
 
 _log = logging.getLogger(__name__)
@@ -82,11 +82,20 @@ class DaemonRunner:
         """Run the watcher."""
         self._configure_logging("watcher")
         from hashwacht.watch.fanotify_daemon import serve
+        from hashwacht.watch.fanotify_handover import PREFIX
 
+        stored = stored_descriptors(self._environ, PREFIX)
         path = self._load().settings.daemon.runtime_path / "watcher.sock"
         with self._listener("watcher", listen_fd, path) as listener, _signal_events() as (stop, _):
             notifier = self._notifier()
-            serve(listener.detach(), stop, ready=notifier.ready, alive=notifier.keep_alive)
+            serve(
+                listener.detach(),
+                stop,
+                ready=notifier.ready,
+                alive=notifier.keep_alive,
+                store=notifier if notifier.is_connected else None,
+                stored=stored,
+            )
         return ExitCode.OK
 
     def run_all(

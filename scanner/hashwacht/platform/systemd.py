@@ -1,4 +1,6 @@
-"""systemd's two protocols: status messages (sd_notify(3)) and inherited sockets.
+"""systemd's protocols: status messages (sd_notify(3)), and descriptors that outlive the process.
+
+Those are the sockets of socket units, and what a process has put into the descriptor store.
 
 Without ``NOTIFY_SOCKET`` in the environment no message is sent, so callers need not check whether
 they run under systemd.
@@ -8,8 +10,10 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import socket
 import time
+from array import array
 from collections.abc import Callable, Mapping
 from typing import Self
 
@@ -30,17 +34,29 @@ def inherited_sockets(environ: Mapping[str, str], name: str) -> list[socket.sock
 
     The caller owns them, so it must be called once for each name.
     """
+    passed = _passed_descriptors(environ)
+    return [socket.socket(fileno=descriptor) for descriptor, label in passed if label == name]
+
+
+def stored_descriptors(environ: Mapping[str, str], prefix: str) -> dict[str, int]:
+    """Return the descriptors that a former process stored under names with *prefix*, by name.
+
+    The caller owns them, so it must be called once for each prefix.
+    """
+    passed = _passed_descriptors(environ)
+    return {label: descriptor for descriptor, label in passed if label.startswith(prefix)}
+
+
+def _passed_descriptors(environ: Mapping[str, str]) -> list[tuple[int, str]]:
     if environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     number = environ.get("LISTEN_FDS", "")
     names = environ.get("LISTEN_FDNAMES", "").split(":")
     descriptors = range(FIRST, FIRST + (int(number) if number.isdecimal() else 0))
-    sockets = []
-    for descriptor, label in zip(descriptors, names, strict=False):
-        if label == name:
-            os.set_inheritable(descriptor, False)
-            sockets.append(socket.socket(fileno=descriptor))
-    return sockets
+    passed = [*zip(descriptors, names, strict=False)]
+    for descriptor, _ in passed:
+        os.set_inheritable(descriptor, False)
+    return passed
 
 
 class SystemdNotifier:
@@ -104,17 +120,52 @@ class SystemdNotifier:
         """Report that the service is stopping."""
         self._send("STOPPING=1")
 
+    def store(self, name: str, descriptor: int) -> None:
+        """Put a copy of *descriptor* into the store, for the next process of the service.
+
+        Needs FileDescriptorStoreMax= in the unit.  A descriptor in the store survives a restart
+        and a crash, not a stop.
+        """
+        self._send(f"FDSTORE=1\nFDNAME={name}", descriptor)
+
+    def remove_stored(self, name: str) -> None:
+        """Remove the descriptors of this name from the store."""
+        self._send(f"FDSTOREREMOVE=1\nFDNAME={name}")
+
+    def wait_received(self) -> None:
+        """Wait until the service manager has read everything that was sent.
+
+        It drops the messages of a process that has ended meanwhile.  It closes its copy of the
+        pipe when it comes to this message, also if it does not know BARRIER (before version 246).
+        """
+        if self._socket is None:
+            return
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._send("BARRIER=1", writing)
+            os.close(writing)
+            select.select([reading], [], [], PATIENCE)
+        finally:
+            os.close(reading)
+
+    @property
+    def is_connected(self) -> bool:
+        """True if there is a service manager that receives the messages."""
+        return self._socket is not None
+
     def close(self) -> None:
         """Close the socket."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
 
-    def _send(self, message: str) -> None:
+    def _send(self, message: str, *descriptors: int) -> None:
         if self._socket is None:
             return
         try:
-            self._socket.sendto(message.encode(), self._address)
+            rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", descriptors))
+            ancillary = [rights] if descriptors else []
+            self._socket.sendmsg([message.encode()], ancillary, 0, self._address)
         except OSError as error:
             name = message.partition("=")[0]
             _log.warning("cannot send %s to systemd: %s", name, error)

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from hashwacht.core.watch_events import Cause, MissedEvents
+from hashwacht.core.watch_events import Cause, MissedEvents, WatchPosition
 from hashwacht.storage.sqlite.database import DatabaseTable
 from hashwacht.storage.sqlite.encoding import encode_int
 
@@ -57,7 +57,7 @@ _COLUMNS = "id, root, path, cause, detail, began, ended, closed, generation"
 
 
 class Gaps(DatabaseTable):
-    """All gaps, and the heartbeats of all roots."""
+    """All gaps, the heartbeats of all roots, and how far the events of the watch are recorded."""
 
     def record(self, missed: MissedEvents, began: float, ended: float | None) -> int:
         """Record a gap and return its number; an open one of the same path and cause is extended.
@@ -168,6 +168,22 @@ class Gaps(DatabaseTable):
             root: RootHeartbeat(root, path, at, int(dev), int(ino))
             for root, path, at, dev, ino in rows
         }
+
+    def record_position(self, position: WatchPosition) -> None:
+        """Record that everything the watch reported up to *position* is in the journal or a gap.
+
+        Belongs into the transaction that records it.
+        """
+        self._database.execute(
+            "INSERT INTO watch_position VALUES (1, ?, ?) ON CONFLICT (id) DO UPDATE SET"
+            " stream = excluded.stream, number = excluded.number",
+            position,
+        )
+
+    def load_position(self) -> WatchPosition | None:
+        """Return the recorded position of the watch, None if there is none."""
+        row = self._database.fetch_one("SELECT stream, number FROM watch_position")
+        return None if row is None else WatchPosition(*row)
 
     def retire_roots(self, roots: Collection[str], at: float) -> None:
         """Remove all roots but these, which the operator no longer watches, and close their gaps.

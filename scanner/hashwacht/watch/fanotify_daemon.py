@@ -4,9 +4,9 @@ It holds two capabilities, one to use fanotify and one to open directories by th
 has no network.  It neither reads nor writes files.  Its socket accepts root, its own user, and
 the owner of the directory of the socket; they receive the names of files.
 
-The session of a scanner is a loop in its own thread.  What the scanner does not receive is buffered
-up to a bound; then the kernel's queue fills, and when that is full the kernel reports an overflow.
-Every scanner has its own queue, so that it receives no event from before it connected.
+The session of a scanner is a loop in its own thread.  What the scanner has not recorded is kept up
+to a bound; then the kernel's queue fills, and when that is full the kernel reports an overflow.
+Every scanner has a stream of its own, which it continues after a restart.
 """
 
 from __future__ import annotations
@@ -17,117 +17,128 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from hashwacht.core.errors import ConfigurationError
-from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.ipc.codec import FrameSplitter, ProtocolError
 from hashwacht.ipc.sockets import listen, peer_uid
 from hashwacht.platform import fanotify
-from hashwacht.platform.fanotify import FanotifyEvent
-from hashwacht.platform.filesystems.mounts import Mounts
 from hashwacht.platform.network import FILTER, leave_network
 from hashwacht.platform.process import (
     CAP_DAC_READ_SEARCH,
     CAP_SYS_ADMIN,
     limit_capabilities,
 )
-from hashwacht.watch.fanotify_marks import FanotifyMarks
-from hashwacht.watch.fanotify_paths import HandlePath, HandleResolver, WatchedMount
+from hashwacht.watch.fanotify_handover import DescriptorStore, WaitingStreams
 from hashwacht.watch.fanotify_protocol import (
-    AnnouncementFlags,
-    MissedReply,
+    AcknowledgeRequest,
+    HandoverReply,
     Ping,
     ReadyReply,
     RenewRequest,
+    StreamReply,
     WatchRequest,
-    WireAnnouncement,
     decode_request,
     frame,
-    frame_announcements,
+    pack_roots,
 )
-from hashwacht.watch.queue import RecentWrites
-
-TICK = 1.0
-"""Seconds between two checks of the roots."""
+from hashwacht.watch.fanotify_stream import TICK, FanotifyStream
 
 GATHER = 0.004
 """Seconds that events wait: the kernel merges the creation and the closing of a file, and
 hundreds of events cost little more than one."""
 
-MAX_BUFFERED = 4 << 20
-"""Bytes to be sent, beyond which no events are read."""
+SEND = 256 << 10
+"""Bytes that are handed to the socket at a time."""
 
 PATIENCE = 10.0
 """Seconds for a scanner to name its roots."""
-
-_FULL = "the kernel's queue was full (fs.fanotify.max_queued_events)"
 
 
 class FanotifySession:
     """Serves one scanner until it disconnects."""
 
-    def __init__(self, connected: socket.socket) -> None:
-        self._socket = connected
+    def __init__(self, connected: socket.socket, streams: WaitingStreams) -> None:
+        self._socket, self._streams = connected, streams
         self.last_round = time.monotonic()
         """The monotonic time of the last round of the loop."""
         self._splitter = FrameSplitter()
         self._buffer = bytearray()
-        self._roots: list[Root] = []
-        self._writes = RecentWrites()
 
-    def run(self, stop: threading.Event) -> None:
-        """Serve until the scanner disconnects or *stop* is set.
+    def run(self, stop: threading.Event, *, hands_over: bool) -> None:
+        """Serve until the scanner disconnects or *stop* is set, when the stream may be handed over.
 
         Raises ProtocolError for an invalid message, OSError if the connection breaks.
         """
+        if (request := self._receive_roots()) is None:
+            return
+        self._stream = self._open(request)
+        self._socket.settimeout(0)
+        try:
+            self._serve(stop)
+            if hands_over and stop.is_set():
+                self._buffer += frame(HandoverReply())
+                self._send()
+        except (ProtocolError, ConnectionError):
+            self._streams.put(self._stream)
+            raise
+        except BaseException:
+            self._streams.end(self._stream)
+            raise
+        self._streams.put(self._stream)
+
+    def _receive_roots(self) -> WatchRequest | None:
+        """Return the first request, None if the scanner disconnects before."""
         self._socket.settimeout(PATIENCE)
-        while not self._roots:
-            if not (piece := self._socket.recv(1 << 16)):
-                return
+        while piece := self._socket.recv(1 << 16):
             for _, body in self._splitter.feed(piece):
                 request = decode_request(body)
                 if not isinstance(request, WatchRequest):
                     raise ProtocolError("a message before the roots")
-                self._roots = request.to_roots()
-        self._socket.settimeout(0)
-        self._group = fanotify.open_group()
-        self._mounts = Mounts()
-        try:
-            self._mark()
-            self._serve(self._group, self._mounts, stop)
-        finally:
-            self._mounts.close()
-            os.close(self._group)
+                return request
+        return None
 
-    def _mark(self) -> None:
-        """Mark the file systems of the roots, and reply that it is done."""
-        self._marks = FanotifyMarks(self._roots, self._group, self._mounts, time.monotonic)
-        self._report(self._marks.begin())
+    def _open(self, request: WatchRequest) -> FanotifyStream:
+        """Return the stream of a scanner, and reply that its roots are marked."""
+        roots = request.to_roots()
+        stream = self._streams.take(request.stream) if request.stream else None
+        uninterrupted = None
+        if stream is not None:
+            try:
+                uninterrupted = stream.resume(roots, request.number)
+            finally:
+                if uninterrupted is None:
+                    self._streams.end(stream)
+        if stream is None or uninterrupted is None:
+            stream, uninterrupted = FanotifyStream.open(roots), []
+            self._streams.attach(stream)
+        log = stream.log
+        self._buffer += frame(
+            StreamReply(stream.name, log.acknowledged, pack_roots(log.roots), tuple(uninterrupted))
+        )
         self._buffer += frame(ReadyReply())
+        return stream
 
-    def _serve(self, group: int, mounts: Mounts, stop: threading.Event) -> None:
-        checked_at = time.monotonic()
+    def _serve(self, stop: threading.Event) -> None:
+        stream = self._stream
+        group, mounts = stream.group, stream.mounts
         poll = select.poll()
         poll.register(mounts.fileno(), select.POLLPRI)
         while not stop.is_set():
             self.last_round = time.monotonic()
-            poll.register(self._socket, select.POLLIN | (select.POLLOUT if self._buffer else 0))
-            poll.register(group, select.POLLIN if len(self._buffer) < MAX_BUFFERED else 0)
+            has_output = self._buffer or stream.log.has_waiting
+            poll.register(self._socket, select.POLLIN | (select.POLLOUT if has_output else 0))
+            poll.register(group, 0 if stream.log.is_full else select.POLLIN)
             ready = dict(poll.poll(TICK / 2 * 1000))
             if ready.get(self._socket.fileno(), 0) & ~select.POLLOUT and not self._receive():
                 return
-            mounts_changed = mounts.fileno() in ready
-            if mounts_changed:
-                mounts.refresh(changed=True)
-            if mounts_changed or time.monotonic() >= checked_at + TICK:
-                checked_at = time.monotonic()
-                self._report(self._marks.look(mounts_changed=mounts_changed))
+            stream.check(mounts_changed=mounts.fileno() in ready)
             if ready.get(group, 0) & select.POLLIN:
                 time.sleep(GATHER)
-                self._announce(os.read(group, fanotify.READ))
+                stream.announce(os.read(group, fanotify.READ))
             self._send()
 
     def _receive(self) -> bool:
@@ -135,112 +146,38 @@ class FanotifySession:
         piece = self._socket.recv(1 << 16)
         for _, body in self._splitter.feed(piece):
             match decode_request(body):
+                case AcknowledgeRequest(number):
+                    self._stream.log.acknowledge(number)
                 case Ping() as ping:
                     self._buffer += frame(ping)
                 case WatchRequest() as request:
-                    self._roots = request.to_roots()
-                    self._mark()
-                case RenewRequest(root) if root < len(self._roots):
-                    self._report(self._marks.mark_again(root))
+                    self._stream.watch(request.to_roots())
+                    self._buffer += frame(ReadyReply())
+                case RenewRequest(root) if root < len(self._stream.roots):
+                    self._stream.report(self._stream.marks.mark_again(root))
                 case _:
                     raise ProtocolError("an unknown root")
         return bool(piece)
 
     def _send(self) -> None:
-        if self._buffer:
+        """Send what the socket takes."""
+        while True:
+            for message in self._stream.log.next_frames(SEND - len(self._buffer)):
+                self._buffer += message
+            if not self._buffer:
+                return
             try:
                 sent = self._socket.send(self._buffer)
             except BlockingIOError:
                 return
             del self._buffer[:sent]
 
-    def _report(self, gaps: Iterable[MissedEvents]) -> None:
-        for gap in gaps:
-            self._buffer += frame(MissedReply.from_gap(gap))
-
-    def _announce(self, events: bytes) -> None:
-        resolver = HandleResolver(self._marks.places)
-        announcements: dict[WireAnnouncement, None] = {}
-        try:
-            for event in fanotify.parse(events):
-                if event.mask & fanotify.OVERFLOW:
-                    gaps = (MissedEvents(root.name, Cause.OVERFLOW, _FULL) for root in self._roots)
-                    self._report(gaps)
-                    continue
-                if self._is_repeated(event):
-                    continue
-                for directory in resolver.resolve(event.fsid, event.handle):
-                    self._translate(event, directory, announcements)
-        finally:
-            resolver.close()
-        self._report(self._marks.unresolved(resolver.unresolved))
-        for message in frame_announcements(announcements):
-            self._buffer += message
-
-    def _is_repeated(self, event: FanotifyEvent) -> bool:
-        """Return whether an event is only one more write to an open file."""
-        file = event.fsid, event.handle, event.name
-        if event.mask & ~fanotify.ON_DIRECTORY == fanotify.MODIFY:
-            return self._writes.is_repeated(*file)
-        self._writes.forget(*file)
-        return False
-
-    def _translate(
-        self,
-        event: FanotifyEvent,
-        directory: HandlePath,
-        announcements: dict[WireAnnouncement, None],
-    ) -> None:
-        path = directory.path.rstrip(b"/") + b"/" + event.name
-        moved = event.mask & fanotify.ON_DIRECTORY and event.mask & fanotify.MOVED_TO
-        if moved:
-            self._report_moved_roots(path, directory.places)
-        if directory.place is None:
-            return
-        if event.mask & fanotify.ON_DIRECTORY and not moved:
-            if not (event.mask & fanotify.CREATE and _is_subvolume(path)):
-                return
-            moved = True
-        flags = AnnouncementFlags.TREE if moved else _flags(event.mask)
-        announcements[WireAnnouncement(directory.place.root, int(flags), path)] = None
-
-    def _report_moved_roots(self, path: bytes, places: list[WatchedMount]) -> None:
-        """Report a gap in roots that have come back to *path*, alone or with a directory above.
-
-        While they were elsewhere, no event in them could be assigned to them.
-        """
-        for place in places:
-            if place.path == path or place.path.startswith(path + b"/"):
-                root = self._roots[place.root]
-                gap = MissedEvents(root.name, Cause.REPLACED, "a directory was moved there")
-                self._report([gap])
-
-
-def _is_subvolume(path: bytes) -> bool:
-    """Return whether a new directory is another volume than the one above it.
-
-    A snapshot of a subvolume is full of files when it is created; other directories are empty.
-    """
-    try:
-        above = os.stat(os.path.dirname(path))  # noqa: PTH116, PTH120  (bytes)
-        return os.lstat(path).st_dev != above.st_dev
-    except OSError:
-        return False
-
-
-def _flags(mask: int) -> AnnouncementFlags:
-    """Return what happened to a file; the kernel merges the events of one name."""
-    if mask & fanotify.CLOSE_WRITE:
-        return AnnouncementFlags.CLOSED
-    if mask & (fanotify.CREATE | fanotify.MOVED_TO):
-        return AnnouncementFlags(0)
-    if mask & fanotify.MODIFY:
-        return AnnouncementFlags.WRITTEN
-    return AnnouncementFlags.ATTRIBUTES
-
 
 STOP_DELAY = 0.5
 """Seconds until a request to stop is noticed at the latest."""
+
+WAITING_DELAY = 0.05
+"""Seconds between two reads of the events of streams without a scanner."""
 
 MAX_SCANNERS = 4
 """Connections at a time: there is one scanner, and a second one during a restart."""
@@ -260,12 +197,15 @@ def serve(
     *,
     ready: Callable[[], None] = lambda: None,
     alive: Callable[[], None] = lambda: None,
+    store: DescriptorStore | None = None,
+    stored: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Serve every scanner that connects until *stop* is set.
 
     *socket_path* is the path of the socket, or the descriptor of one that listens already.
-    *ready* is called once it listens, *alive* about twice a second while no session hangs.  Must
-    run in the main thread of a separate process, because it gives up privileges.  Raises
+    *ready* is called once it listens, *alive* about twice a second while no session hangs.  The
+    streams are left in *store*, from which the former process's come as *stored*.  Must run in the
+    main thread of a separate process, because it gives up privileges.  Raises
     ConfigurationError without the two capabilities or if it cannot leave the network, OSError
     if the socket cannot be created.
     """
@@ -273,32 +213,44 @@ def serve(
         listening = socket.socket(fileno=socket_path)
     else:
         listening = listen(socket_path)
-    with closing(listening):
+    streams = WaitingStreams()
+    with closing(listening), closing(streams):
         _drop_privileges()
+        if store is not None:
+            streams.take_over(stored, store)
         ready()
-        listening.settimeout(STOP_DELAY)
         sessions: list[_SessionThread] = []
         while not stop.is_set():
             sessions = [session for session in sessions if session.thread.is_alive()]
             if not any(session.hangs for session in sessions):
                 alive()
+            listening.settimeout(WAITING_DELAY if streams.maintain() else STOP_DELAY)
             with suppress(TimeoutError):
                 connected, _ = listening.accept()
                 if len(sessions) < MAX_SCANNERS and _is_permitted(connected):
-                    sessions.append(_SessionThread(connected, stop))
+                    served = FanotifySession(connected, streams)
+                    sessions.append(_SessionThread(connected, served, stop, store is not None))
                 else:
                     _log.warning("a connection was refused: not the scanner, or too many")
                     connected.close()
         for session in sessions:
             session.thread.join(STOP_DELAY * 4)
+        if store is not None:
+            streams.hand_over(store)
 
 
 class _SessionThread:
     """The session of one scanner, in a thread."""
 
-    def __init__(self, connected: socket.socket, stop: threading.Event) -> None:
-        self._connected, self._stop = connected, stop
-        self._session = FanotifySession(connected)
+    def __init__(
+        self,
+        connected: socket.socket,
+        session: FanotifySession,
+        stop: threading.Event,
+        hands_over: bool,
+    ) -> None:
+        self._connected, self._stop, self._hands_over = connected, stop, hands_over
+        self._session = session
         self.thread = threading.Thread(target=self._run, name="session", daemon=True)
         self.thread.start()
 
@@ -310,7 +262,7 @@ class _SessionThread:
     def _run(self) -> None:
         with self._connected:
             try:
-                self._session.run(self._stop)
+                self._session.run(self._stop, hands_over=self._hands_over)
             except (ProtocolError, OSError) as error:
                 _log.warning("the connection to the scanner ended: %s", error)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Self
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.platform import fanotify
@@ -17,6 +18,28 @@ REPEAT = 60.0
 
 MARK_REPEAT = 3600.0
 """The same for a file system that cannot be marked."""
+
+
+class RootIdentity(NamedTuple):
+    """What identifies a root in another mount namespace, where its mounts have other numbers.
+
+    *mounts* are the mount points at and below it, with the devices of their file systems.
+    """
+
+    dev: int
+    ino: int
+    mounts: tuple[tuple[bytes, int], ...]
+
+    @classmethod
+    def of(cls, state: RootState) -> Self:
+        """Return the identity of a root in that state."""
+        mounts = (state.mount, *state.below)
+        return cls(state.dev, state.ino, tuple((mount.point, mount.dev) for mount in mounts))
+
+    @property
+    def devices(self) -> set[int]:
+        """The devices of the file systems of the root."""
+        return {device for _, device in self.mounts}
 
 
 class FanotifyMarks:
@@ -42,6 +65,44 @@ class FanotifyMarks:
             else:
                 missed += network_mounts(root, now)
         return missed + self._mark()
+
+    def report_again(self) -> list[MissedEvents]:
+        """Return what cannot be watched now, for a scanner that does not know it."""
+        self._repeat_at.clear()
+        missed: list[MissedEvents] = []
+        for root, now in zip(self._roots, self._states, strict=True):
+            if now is None:
+                missed += self._repeated(root_change(root, None, None), REPEAT)
+            else:
+                missed += network_mounts(root, now)
+        return missed + self._mark()
+
+    @property
+    def marked(self) -> frozenset[int]:
+        """The devices of the marked file systems."""
+        return frozenset(self._marked)
+
+    def identities(self) -> list[RootIdentity | None]:
+        """Return what identifies each root, None for one that does not exist."""
+        return [None if state is None else RootIdentity.of(state) for state in self._states]
+
+    def take_over(
+        self, before: Sequence[RootIdentity | None], marked: frozenset[int]
+    ) -> list[MissedEvents]:
+        """Continue with a group in which another process had *marked* the roots.
+
+        Returns what cannot be watched, and a gap for each root that was replaced or unmounted since
+        *before*, or has another file system below it now.
+        """
+        lost = marked - fanotify.marked(self._group)
+        missed = self.begin()
+        detail = "it was replaced, or a file system was mounted or unmounted, during a restart"
+        for root, former, state in zip(self._roots, before, self._states, strict=True):
+            if state is not None:
+                now = RootIdentity.of(state)
+                if former != now or now.devices & lost:
+                    missed.append(MissedEvents(root.name, Cause.REPLACED, detail))
+        return missed
 
     def look(self, *, mounts_changed: bool) -> list[MissedEvents]:
         """Compare the roots with their last state and mark what is new; return what was missed."""

@@ -1,5 +1,9 @@
 """The messages between scanner and watcher: roots one way, announcements and gaps the other.
 
+What the watcher reports, which is announcements, gaps and changes of the roots, is a *stream*: its
+messages have numbers, from 1.  The watcher keeps them until the scanner has acknowledged them, and
+sends them again when a scanner continues the stream.  All other messages have the number 0.
+
 Announcements are packed, as there may be 100,000 a second; all other messages use the codec.
 """
 
@@ -12,7 +16,7 @@ from typing import Annotated, NamedTuple, Self
 
 from msgspec import Meta
 
-from hashwacht.core.watch_events import Cause, MissedEvents, Root
+from hashwacht.core.watch_events import Cause, MissedEvents, Root, WatchPosition
 from hashwacht.ipc.codec import (
     MAX_LINE_LENGTH,
     Message,
@@ -34,22 +38,37 @@ _ANNOUNCEMENT = struct.Struct("!HBI")
 AbsolutePath = Annotated[bytes, Meta(min_length=1)]
 
 
-class WatchRequest(Message, frozen=True, tag="watch"):
-    """Watch these roots (name, path) until the connection ends or other roots are named."""
+WireRoots = tuple[tuple[str, AbsolutePath], ...]
+"""Name and path of each root; announcements use its number in this order."""
 
-    roots: tuple[tuple[str, AbsolutePath], ...]
+StreamName = Annotated[str, Meta(pattern=r"\A[0-9a-f]{0,32}\Z")]
+MessageNumber = Annotated[int, Meta(ge=0, lt=1 << 32)]
+
+
+class WatchRequest(Message, frozen=True, tag="watch"):
+    """Watch these roots, until others are named or the stream is given up.
+
+    The first request continues *stream* after the message *number*; an empty stream is a new one.
+    """
+
+    roots: WireRoots
+    stream: StreamName
+    number: MessageNumber
 
     @classmethod
-    def from_roots(cls, roots: Sequence[Root]) -> Self:
+    def from_roots(cls, roots: Sequence[Root], since: WatchPosition | None = None) -> Self:
         """Return the request."""
-        return cls(tuple((root.name, root.path) for root in roots))
+        return cls(pack_roots(roots), *(since or ("", 0)))
 
     def to_roots(self) -> list[Root]:
         """Return the roots.  Raises ProtocolError unless their paths are absolute."""
-        for _, path in self.roots:
-            if not path.startswith(b"/") or b"\0" in path:
-                raise ProtocolError("a root whose path is not absolute")
-        return [Root(name, path) for name, path in self.roots]
+        return unpack_roots(self.roots)
+
+
+class AcknowledgeRequest(Message, frozen=True, tag="acknowledge"):
+    """The messages of the stream up to this number are recorded and need not be sent again."""
+
+    number: MessageNumber
 
 
 class RenewRequest(Message, frozen=True, tag="renew"):
@@ -62,8 +81,30 @@ class Ping(Message, frozen=True, tag="ping"):
     """A request to the watcher, and its reply."""
 
 
+class StreamReply(Message, frozen=True, tag="stream"):
+    """The stream that follows, after the message *number*, and the *roots* in force there.
+
+    *uninterrupted* are the names of requested roots that were watched from there on.
+    """
+
+    stream: StreamName
+    number: MessageNumber
+    roots: WireRoots
+    uninterrupted: tuple[str, ...]
+
+
+class RootsReply(Message, frozen=True, tag="roots"):
+    """What follows in the stream uses the numbers of these roots."""
+
+    roots: WireRoots
+
+
 class ReadyReply(Message, frozen=True, tag="ready"):
-    """All roots are marked, or reported as missed.  What follows uses their numbers."""
+    """All requested roots are marked, or will be reported as missed."""
+
+
+class HandoverReply(Message, frozen=True, tag="handover"):
+    """The watcher ends, and hands the stream to the one that is started next."""
 
 
 class MissedReply(Message, frozen=True, tag="missed"):
@@ -104,15 +145,29 @@ class WireAnnouncement(NamedTuple):
     path: bytes
 
 
-WatcherRequest = WatchRequest | RenewRequest | Ping
-WatcherReply = ReadyReply | MissedReply | Ping
+WatcherRequest = WatchRequest | AcknowledgeRequest | RenewRequest | Ping
+StreamMessage = MissedReply | RootsReply
+WatcherReply = StreamReply | ReadyReply | HandoverReply | StreamMessage | Ping
 
 _request_decoder = MessageDecoder[WatcherRequest](WatcherRequest)
 _reply_decoder = MessageDecoder[WatcherReply](WatcherReply)
 
 
+def pack_roots(roots: Sequence[Root]) -> WireRoots:
+    """Return roots as they are sent."""
+    return tuple((root.name, root.path) for root in roots)
+
+
+def unpack_roots(roots: WireRoots) -> list[Root]:
+    """Return received roots.  Raises ProtocolError unless their paths are absolute."""
+    for _, path in roots:
+        if not path.startswith(b"/") or b"\0" in path:
+            raise ProtocolError("a root whose path is not absolute")
+    return [Root(name, path) for name, path in roots]
+
+
 def frame(message: WatcherRequest | WatcherReply) -> bytes:
-    """Return a message as a frame."""
+    """Return a message outside of the stream as a frame."""
     return pack_frame(0, encode(message))
 
 
@@ -128,20 +183,23 @@ def decode_reply(body: bytes, roots: int) -> WatcherReply | list[WireAnnouncemen
     """Return what a watcher of that many *roots* sends.  Raises ProtocolError."""
     if body.startswith(_ANNOUNCEMENTS):
         return list(_unpack(body, roots))
-    return _reply_decoder.decode(body)
+    reply = _reply_decoder.decode(body)
+    if isinstance(reply, StreamReply | RootsReply):
+        unpack_roots(reply.roots)
+    return reply
 
 
-def frame_announcements(announcements: Iterable[WireAnnouncement]) -> Iterator[bytes]:
-    """Yield announcements in as many frames as needed."""
+def pack_announcements(announcements: Iterable[WireAnnouncement]) -> Iterator[bytes]:
+    """Yield announcements in as many bodies of messages as needed."""
     parts, size = [_ANNOUNCEMENTS], 0
     for root, flags, path in announcements:
         parts += _ANNOUNCEMENT.pack(root, flags, len(path)), path
         size += _ANNOUNCEMENT.size + len(path)
         if size >= MAX_ANNOUNCEMENTS_SIZE:
-            yield pack_frame(0, b"".join(parts))
+            yield b"".join(parts)
             parts, size = [_ANNOUNCEMENTS], 0
     if size:
-        yield pack_frame(0, b"".join(parts))
+        yield b"".join(parts)
 
 
 def _unpack(body: bytes, roots: int) -> Iterator[WireAnnouncement]:

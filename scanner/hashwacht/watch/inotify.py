@@ -25,7 +25,6 @@ from hashwacht.platform.filesystems.responsiveness import RESPONSE_PROBE
 from hashwacht.watch.directory_tree import WatchedDirectory
 from hashwacht.watch.inotify_api import (
     ATTRIBUTES,
-    CLOSE_WRITE,
     IS_DIRECTORY,
     MODIFY,
     MOVED_FROM,
@@ -33,6 +32,7 @@ from hashwacht.watch.inotify_api import (
     InotifyEvent,
     InotifyInstance,
     WatchDescriptor,
+    change_of,
 )
 from hashwacht.watch.inotify_tree import InotifyTree
 from hashwacht.watch.queue import RecentWrites
@@ -115,7 +115,7 @@ class InotifyRoot:
         elif mask & IS_DIRECTORY:
             self._add(above, name, path, moved_away=bool(mask & MOVED_FROM))
         else:
-            self._announce(path, change=_change(mask))
+            self._announce(path, change=change_of(mask))
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Remove a directory that was deleted, or whose file system was unmounted."""
@@ -215,14 +215,6 @@ class InotifyRoot:
         self._listener.announce(Announcement(root.name, path, tree, change, root.account_of(path)))
 
 
-def _change(mask: int) -> Change:
-    if mask & CLOSE_WRITE:
-        return Change.CLOSED
-    if mask & MODIFY:
-        return Change.WRITTEN
-    return Change.ATTRIBUTES if mask & ATTRIBUTES else Change.NAMED
-
-
 REPEAT = 60.0
 """Seconds after which a root that cannot be watched is reported as missed again."""
 
@@ -249,8 +241,13 @@ class InotifyWatch:
         self._clock = clock
         self._roots: dict[str, _Watched] = {}
 
-    def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
-        """Watch from now on.  Raises OSError if /proc cannot be read."""
+    def start(
+        self,
+        roots: Sequence[Root],
+        listener: WatchListener,
+        since: object = None,  # noqa: ARG002
+    ) -> frozenset[str]:
+        """Watch from now on, not since earlier.  Raises OSError if /proc cannot be read."""
         self._listener = listener
         if not self._roots:
             self._mounts = Mounts()
@@ -261,6 +258,10 @@ class InotifyWatch:
             if root.name not in self._roots:
                 self._roots[root.name] = _Watched(root)
                 self._begin(self._roots[root.name], None)
+        return frozenset()
+
+    def acknowledge(self, position: object) -> None:
+        """Do nothing: nothing is kept."""
 
     def maintain(self) -> None:
         """Restart watches that ended or whose root was replaced; maintain the others."""

@@ -21,6 +21,8 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
+from hashwacht.core.watch_events import Change
+
 __all__ = ["InotifyEvent", "InotifyInstance", "WatchCallback", "WatchDescriptor"]
 
 IS_DIRECTORY = int(InotifyConstants.IN_ISDIR)
@@ -78,3 +80,12 @@ class InotifyInstance:
         """Stop the thread and remove all watches.  Idempotent."""
         self._inotify.stop()
         self._inotify.join()
+
+
+def change_of(mask: int) -> Change:
+    """Return what an event of that mask means for a file."""
+    if mask & CLOSE_WRITE:
+        return Change.CLOSED
+    if mask & MODIFY:
+        return Change.WRITTEN
+    return Change.ATTRIBUTES if mask & ATTRIBUTES else Change.NAMED

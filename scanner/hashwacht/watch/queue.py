@@ -8,7 +8,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from hashwacht.core.watch_events import Announcement, Cause, Change, MissedEvents
+from hashwacht.core.watch_events import (
+    Announcement,
+    Cause,
+    Change,
+    MissedEvents,
+    WatchPosition,
+)
 
 MAX_GAPS = 1024
 """Gaps held at a time; beyond that, a gap of a part of a root becomes one of the whole root."""
@@ -34,6 +40,8 @@ class AnnouncementQueue:
     Announcing never waits.  If the queue is full, the account with the most announcements loses
     the newest half of its own, reported as a gap (QUEUE_FULL), so every announcement is either
     drained or covered by a gap.  Accounts are drained in turn.
+
+    ``position`` is the last one up to which everything was drained, None if there is none.
     """
 
     def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -44,8 +52,10 @@ class AnnouncementQueue:
         self._accounts: OrderedDict[_Account, OrderedDict[bytes, Announcement]] = OrderedDict()
         self._number = self._bytes = 0
         self._written: OrderedDict[bytes, tuple[float, Announcement]] = OrderedDict()
-        self._rewritten: set[bytes] = set()
+        self._rewritten: dict[bytes, Announcement] = {}
         self._gaps: dict[tuple[str, Cause, bytes], MissedEvents] = {}
+        self._positions = _OpenPositions()
+        self.position: WatchPosition | None = None
 
     def announce(self, announcement: Announcement) -> None:
         """Add a file; of two announcements of a path the later one counts.
@@ -53,6 +63,7 @@ class AnnouncementQueue:
         A write without a close, or a change of attributes, does not replace anything else.
         """
         with self._filled:
+            self._positions.open(announcement)
             if announcement.change is Change.WRITTEN and not announcement.tree:
                 self._add_written(announcement)
                 return
@@ -68,6 +79,11 @@ class AnnouncementQueue:
             self._add_gap(missed)
             if self._waiting:
                 self._filled.notify()
+
+    def reach(self, position: WatchPosition) -> None:
+        """Note that everything up to *position* has been announced or reported."""
+        with self._filled:
+            self._positions.reached = position
 
     def drain(
         self, at_most: int, timeout: float, *, everything: bool = False
@@ -86,6 +102,7 @@ class AnnouncementQueue:
             self._release_written(everything=everything)
             files = self._take(min(at_most, self._number))
             gaps, self._gaps = list(self._gaps.values()), {}
+            self.position = self._positions.last_closed
         return files, gaps
 
     @property
@@ -102,8 +119,10 @@ class AnnouncementQueue:
         files = self._accounts.get(account)
         before = files.get(announcement.path) if files else None
         if files is not None and before is not None:
-            if _replaces(announcement, before):
+            replaces = _replaces(announcement, before)
+            if replaces:
                 files[announcement.path] = announcement
+            self._positions.close(before if replaces else announcement)
             return
         self._number += 1
         self._bytes += OVERHEAD + len(announcement.path)
@@ -118,12 +137,20 @@ class AnnouncementQueue:
             self._written[path] = now + WRITE_DELAY, announcement
             self._make_room()
         elif self._written[path][0] < now + REPEAT_PERIOD:
-            self._rewritten.add(path)
+            self._close(self._rewritten.get(path))
+            self._rewritten[path] = announcement
+        else:
+            self._positions.close(announcement)
 
     def _forget_written(self, path: bytes) -> None:
-        self._rewritten.discard(path)
+        self._close(self._rewritten.pop(path, None))
         if (written := self._written.pop(path, None)) is not None:
             self._number_of_written(written[1], -1)
+            self._positions.close(written[1])
+
+    def _close(self, announcement: Announcement | None) -> None:
+        if announcement is not None:
+            self._positions.close(announcement)
 
     def _number_of_written(self, announcement: Announcement, sign: int) -> None:
         self._bytes += sign * (OVERHEAD + len(announcement.path))
@@ -134,11 +161,14 @@ class AnnouncementQueue:
             path, (due, announcement) = next(iter(self._written.items()))
             if due > now and not everything:
                 return
-            is_rewritten = path in self._rewritten and not everything
-            self._forget_written(path)
+            del self._written[path]
+            self._number_of_written(announcement, -1)
+            rewritten = self._rewritten.pop(path, None)
             self._add(announcement)
-            if is_rewritten:
-                self._add_written(announcement)
+            if rewritten is not None and not everything:
+                self._add_written(rewritten)
+            else:
+                self._close(rewritten)
 
     def _wait(self, timeout: float) -> float:
         if not self._written:
@@ -158,7 +188,9 @@ class AnnouncementQueue:
                 if files:
                     self._accounts[account] = files  # its next turn comes after all others
         self._number -= len(taken)
-        self._bytes -= sum(OVERHEAD + len(each.path) for each in taken)
+        for announcement in taken:
+            self._bytes -= OVERHEAD + len(announcement.path)
+            self._positions.close(announcement)
         return taken
 
     def _make_room(self) -> None:
@@ -170,7 +202,8 @@ class AnnouncementQueue:
             account = max(self._accounts, key=lambda each: len(self._accounts[each]))
             files = self._accounts[account]
             for _ in range(-(-len(files) // 2)):
-                path, _ = files.popitem(last=True)
+                path, dropped = files.popitem(last=True)
+                self._positions.close(dropped)
                 self._number -= 1
                 self._bytes -= OVERHEAD + len(path)
             if not files:
@@ -185,6 +218,34 @@ class AnnouncementQueue:
             key = missed.root, missed.cause, b""
             missed = MissedEvents(missed.root, missed.cause, missed.detail)
         self._gaps[key] = missed
+
+
+class _OpenPositions:
+    """The positions of the announcements in the queue, in the order of their arrival."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[WatchPosition, int] = {}
+        self.reached: WatchPosition | None = None
+
+    def open(self, announcement: Announcement) -> None:
+        """Note an announcement that has arrived."""
+        if (position := announcement.position) is not None:
+            self._numbers[position] = self._numbers.get(position, 0) + 1
+
+    def close(self, announcement: Announcement) -> None:
+        """Note an announcement that was drained, replaced or dropped."""
+        if (position := announcement.position) is not None:
+            if self._numbers[position] > 1:
+                self._numbers[position] -= 1
+            else:
+                del self._numbers[position]
+
+    @property
+    def last_closed(self) -> WatchPosition | None:
+        """The last position up to which no announcement is open."""
+        for first in self._numbers:
+            return WatchPosition(first.stream, first.number - 1)
+        return self.reached
 
 
 _RANKS = {Change.ATTRIBUTES: 0, Change.WRITTEN: 1, Change.NAMED: 2, Change.CLOSED: 2}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.watch.fanotify_handover import MAX_STREAMS
+
 CHECKOUT = Path(__file__).parents[3]
 UNITS = CHECKOUT / "packaging" / "systemd"
 SERVICES = sorted(UNITS.glob("*.service"))
@@ -111,6 +113,20 @@ def test_a_reload_looks_for_mistakes_first() -> None:
     check, signal = f"{program} config check", "/bin/kill -HUP $MAINPID"
     assert read(COURIER)["ExecReload"] == [check, signal]
     assert read(SCANNER)["ExecReload"] == [check, f"{program} units --check", signal]
+
+
+def test_the_watcher_may_store_its_streams() -> None:
+    (most,) = read(WATCHER)["FileDescriptorStoreMax"]
+    assert int(most) == 2 * MAX_STREAMS
+
+
+def test_a_restart_of_the_target_keeps_all_sockets_open() -> None:
+    sockets = sorted(UNITS.glob("*.socket"))
+    assert len(sockets) == 4
+    for unit in sockets:
+        keys = read(unit)
+        assert keys["StopPropagatedFrom"] == ["hashwacht.target"]
+        assert "PartOf" not in keys
 
 
 def test_what_opens_customers_files_has_no_network() -> None:

@@ -15,18 +15,19 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
-from hashwacht.ipc.codec import FrameSplitter
+from hashwacht.ipc.codec import FrameSplitter, pack_frame
 from hashwacht.watch.fanotify_client import PATIENCE, FanotifyWatch
 from hashwacht.watch.fanotify_protocol import (
     MissedReply,
     Ping,
     ReadyReply,
     RenewRequest,
+    StreamReply,
     WatchRequest,
     WireAnnouncement,
     decode_reply,
     frame,
-    frame_announcements,
+    pack_announcements,
 )
 from support.kernel import may_use_fanotify
 from support.watch.watching import (
@@ -323,11 +324,13 @@ def test_a_watcher_that_talks_nonsense_is_a_gap(
     def talk() -> None:
         connected, _ = impostor.accept()
         with connected:
+            connected.sendall(frame(StreamReply("0a", 0, (("root", bytes(root)),), ())))
             connected.sendall(frame(ReadyReply()))
             received = b""
             while not received.endswith(frame(Ping())):
                 received += connected.recv(1000)
-            connected.sendall(b"".join(frame_announcements([WireAnnouncement(7, 0, b"/x")])))
+            (body,) = pack_announcements([WireAnnouncement(7, 0, b"/x")])
+            connected.sendall(pack_frame(1, body))
             while connected.recv(1000):
                 pass
 
@@ -359,11 +362,13 @@ def test_a_stalled_scanner_costs_little_memory_and_gets_its_gap(
         try:
             client.sendall(frame(WatchRequest.from_roots([Root("root", bytes(root))])))
             splitter, messages = FrameSplitter(), list[tuple[int, bytes]]()
-            while not messages:
+            while len(messages) < 2:
                 messages += splitter.feed(client.recv(100_000))
         finally:
             setting.write_text(before)
-        assert [decode_reply(body, 1) for _, body in messages] == [ReadyReply()]
+        replies = [decode_reply(body, 1) for _, body in messages]
+        assert isinstance(replies[0], StreamReply)
+        assert replies[1] == ReadyReply()
         directory = root.joinpath(*["d" * 200] * 15)
         directory.mkdir(parents=True)
         for number in range(6000):

@@ -21,6 +21,7 @@ from hashwacht.core.watch_events import (
     Root,
     Watch,
     WatchListener,
+    WatchPosition,
 )
 from hashwacht.watch.canary import NAME
 
@@ -42,6 +43,7 @@ class WatchRecorder:
         """Start with empty records."""
         self.announcements: list[Announcement] = []
         self.gaps: list[MissedEvents] = []
+        self.position: WatchPosition | None = None
         self.changed = threading.Condition()
 
     def announce(self, announcement: Announcement) -> None:
@@ -54,6 +56,12 @@ class WatchRecorder:
         """Record a gap."""
         with self.changed:
             self.gaps.append(missed)
+            self.changed.notify_all()
+
+    def reach(self, position: WatchPosition) -> None:
+        """Record a position."""
+        with self.changed:
+            self.position = position
             self.changed.notify_all()
 
     def clear(self) -> None:
@@ -153,9 +161,18 @@ class SilentWatch:
         """Start silent."""
         self.renewed = 0
 
-    def start(self, roots: Sequence[Root], listener: WatchListener) -> None:
+    def start(
+        self,
+        roots: Sequence[Root],
+        listener: WatchListener,
+        since: object = None,  # noqa: ARG002  # the interface
+    ) -> frozenset[str]:
         """Store the arguments."""
         self._roots, self._listener = roots, listener
+        return frozenset()
+
+    def acknowledge(self, position: object) -> None:
+        """Do nothing."""
 
     def maintain(self) -> None:
         """Once renewed, announce the canaries, whether they were written or not."""

@@ -12,17 +12,23 @@ from hypothesis import strategies as st
 from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.ipc.codec import MAX_BODY, FrameSplitter, ProtocolError, encode, printable
 from hashwacht.watch.fanotify_protocol import (
+    AcknowledgeRequest,
     AnnouncementFlags,
+    HandoverReply,
     MissedReply,
     Ping,
     ReadyReply,
     RenewRequest,
+    RootsReply,
+    StreamReply,
+    WatcherReply,
+    WatcherRequest,
     WatchRequest,
     WireAnnouncement,
     decode_reply,
     decode_request,
     frame,
-    frame_announcements,
+    pack_announcements,
 )
 
 PATHS = st.binary(max_size=40).map(lambda name: b"/" + name.replace(b"\0", b"/"))
@@ -51,20 +57,29 @@ def test_gaps_survive_encoding(gap: MissedEvents) -> None:
     assert reply.to_gap() == MissedEvents(gap.root, gap.cause, printable(gap.detail), gap.path)
 
 
-@pytest.mark.parametrize("request_", [RenewRequest(3), Ping()])
-def test_other_requests_survive_encoding(request_: RenewRequest | Ping) -> None:
+@pytest.mark.parametrize("request_", [RenewRequest(3), Ping(), AcknowledgeRequest(7)])
+def test_other_requests_survive_encoding(request_: WatcherRequest) -> None:
     assert decode_request(encode(request_)) == request_
 
 
-@pytest.mark.parametrize("reply", [ReadyReply(), Ping()])
-def test_other_replies_survive_encoding(reply: ReadyReply | Ping) -> None:
+@pytest.mark.parametrize(
+    "reply",
+    [
+        ReadyReply(),
+        HandoverReply(),
+        RootsReply((("web", b"/srv"),)),
+        StreamReply("0a", 7, (("web", b"/srv"),), ("web",)),
+        Ping(),
+    ],
+)
+def test_other_replies_survive_encoding(reply: WatcherReply) -> None:
     assert decode_reply(encode(reply), 0) == reply
 
 
 @given(st.lists(ANNOUNCEMENTS, max_size=30))
 def test_announcements_survive_packing(announcements: list[WireAnnouncement]) -> None:
     unpacked: list[WireAnnouncement] = []
-    for body in bodies(frame_announcements(announcements)):
+    for body in pack_announcements(announcements):
         reply = decode_reply(body, 5)
         assert isinstance(reply, list)
         unpacked += reply
@@ -73,10 +88,10 @@ def test_announcements_survive_packing(announcements: list[WireAnnouncement]) ->
 
 def test_many_long_paths_are_several_messages() -> None:
     announcement = WireAnnouncement(0, int(AnnouncementFlags.CLOSED), b"/" + b"n" * 4000)
-    frames = list(frame_announcements([announcement] * 1000))
-    assert len(frames) > 1
-    assert max(map(len, frames)) < MAX_BODY
-    replies = [decode_reply(body, 1) for body in bodies(frames)]
+    packed = list(pack_announcements([announcement] * 1000))
+    assert len(packed) > 1
+    assert max(map(len, packed)) < MAX_BODY
+    replies = [decode_reply(body, 1) for body in packed]
     assert [message for reply in replies if isinstance(reply, list) for message in reply] == [
         announcement
     ] * 1000
@@ -86,12 +101,15 @@ def test_many_long_paths_are_several_messages() -> None:
     "fields",
     [
         ["watch"],
-        ["watch", [["a"]]],
-        ["watch", [["a", b""]]],
-        ["watch", [["a", b"relative"]]],
-        ["watch", [["a", b"/nul\0"]]],
-        ["watch", [["a", "/not Base64"]]],
-        ["watch", [["a", b"/"]], "more"],
+        ["watch", [["a"]], "", 0],
+        ["watch", [["a", b""]], "", 0],
+        ["watch", [["a", b"relative"]], "", 0],
+        ["watch", [["a", b"/nul\0"]], "", 0],
+        ["watch", [["a", "/not Base64"]], "", 0],
+        ["watch", [["a", b"/"]], "", 0, "more"],
+        ["watch", [["a", b"/"]], "not hexadecimal", 0],
+        ["watch", [["a", b"/"]], "", -1],
+        ["acknowledge", 1 << 32],
         ["renew", -1],
         ["renew", "1"],
         ["renew", True],
@@ -116,6 +134,8 @@ def test_a_refused_request(fields: object) -> None:
         ["missed", "root", "overflow", ""],
         ["watch", []],
         ["ready", 1],
+        ["roots", [["a", b"relative"]]],
+        ["stream", "0a", 1, [["a", b"relative"]], []],
     ],
     ids=str,
 )
@@ -125,7 +145,7 @@ def test_a_refused_reply(fields: object) -> None:
 
 
 def test_an_announcement_of_an_unknown_root_is_refused() -> None:
-    (body,) = bodies(frame_announcements([WireAnnouncement(3, 0, b"/x")]))
+    (body,) = pack_announcements([WireAnnouncement(3, 0, b"/x")])
     assert decode_reply(body, 4)
     for roots, candidate in ((3, body), (4, body[:-1]), (4, body + b"\0")):
         with pytest.raises(ProtocolError):

@@ -3,11 +3,19 @@
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hashwacht.core.watch_events import Announcement, Cause, Change, MissedEvents, account_directory
+from hashwacht.core.watch_events import (
+    Announcement,
+    Cause,
+    Change,
+    MissedEvents,
+    WatchPosition,
+    account_directory,
+)
 from hashwacht.watch.queue import (
     MAX_GAPS,
     MEAN_SIZE,
@@ -229,3 +237,61 @@ def test_nothing_is_lost_between_threads() -> None:
     gaps += len(queue.drain(0, 0)[1])
     assert gaps or len(delivered) == 2 * names
     assert len(delivered) <= 2 * names
+
+
+def numbered(announcement: Announcement, number: int) -> Announcement:
+    return replace(announcement, position=WatchPosition("s", number))
+
+
+def test_the_position_is_before_the_oldest_in_the_queue() -> None:
+    queue = AnnouncementQueue(10)
+    queue.announce(numbered(file(b"a"), 1))
+    queue.announce(numbered(file(b"b", root="other"), 2))
+    queue.reach(WatchPosition("s", 2))
+    queue.drain(1, 0)
+    assert queue.position == WatchPosition("s", 1)
+    queue.announce(numbered(file(b"c"), 3))
+    queue.drain(10, 0)
+    assert queue.position == WatchPosition("s", 2), "the third message is not complete"
+    queue.reach(WatchPosition("s", 3))
+    queue.drain(10, 0)
+    assert queue.position == WatchPosition("s", 3)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(Change), st.integers(0, 3), st.booleans())
+        | st.integers(0, 3).map(lambda number: (number,)),
+        max_size=40,
+    ),
+    st.integers(2, 4),
+)
+def test_no_position_is_passed_by_what_is_not_drained(
+    steps: list[tuple[Change, int, bool] | tuple[int]], limit: int
+) -> None:
+    clock = Clock()
+    queue, number = AnnouncementQueue(limit, clock), 0
+    owed: dict[bytes, int] = {}
+
+    def drain(most: int, *, everything: bool = False) -> None:
+        files, gaps = queue.drain(most, 0, everything=everything)
+        for announcement in files:
+            owed.pop(announcement.path, None)
+        if gaps:  # a walk covers the rest
+            owed.clear()
+        position = queue.position or WatchPosition("s", 0)
+        assert all(last > position.number for last in owed.values())
+
+    for step in steps:
+        if len(step) == 1:
+            clock.now += WRITE_DELAY * step[0] / 2
+            drain(step[0])
+            continue
+        change, name, tree = step
+        number += 1
+        announced = numbered(file(b"%d" % name, tree=tree, change=change), number)
+        queue.announce(announced)
+        queue.reach(WatchPosition("s", number))
+        owed[announced.path] = number  # it includes the former ones
+    drain(100, everything=True)
+    assert queue.position == (WatchPosition("s", number) if number else None)

@@ -19,6 +19,7 @@ from hashwacht.core.watch_events import (
     Change,
     Lane,
     MissedEvents,
+    WatchPosition,
     account_directory,
 )
 from hashwacht.daemon.scanner.counters import Counters
@@ -83,7 +84,10 @@ class Journaler:
             )
             for report in missed:
                 monitor.on_gap(report)
-            retry_until(partial(self._record, files, missed), self._never, self._mark_alive)
+            position = self._queue.position
+            record = partial(self._record, files, missed, position)
+            retry_until(record, self._never, self._mark_alive)
+            monitor.acknowledge(position)
             self._counters.count_announced(len(files), len(missed))
             if not len(self._queue):
                 self.journaled_until = before - self._queue.lag
@@ -104,7 +108,12 @@ class Journaler:
             if root is not None
         ]
 
-    def _record(self, files: Sequence[Announcement], missed: Sequence[MissedEvents]) -> None:
+    def _record(
+        self,
+        files: Sequence[Announcement],
+        missed: Sequence[MissedEvents],
+        position: WatchPosition | None,
+    ) -> None:
         now = self._clock()
         written = [file for file in files if file.change is not Change.ATTRIBUTES]
         changed = [file for file in files if file.change is Change.ATTRIBUTES]
@@ -115,3 +124,5 @@ class Journaler:
             for report in missed:
                 ended = None if report.cause in LASTING else now
                 self._store.gaps.record(report, min(self.journaled_until, now), ended)
+            if position is not None:
+                self._store.gaps.record_position(position)

@@ -17,6 +17,7 @@ from hashwacht.core.watch_events import (
     Root,
     Watch,
     WatchListener,
+    WatchPosition,
 )
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.platform.filesystems.mounts import is_remote
@@ -79,6 +80,7 @@ class WatchMonitor:
         self._canaries: Canaries | None = None
         self._roots: Roots | None = None
         self._canary_due = -math.inf
+        self._acknowledged: WatchPosition | None = None
         self._hanging: frozenset[bytes] = frozenset()
         self._checking, self._closed = threading.Lock(), False
         self._began = self._checked = monotonic()
@@ -104,8 +106,8 @@ class WatchMonitor:
     def begin(self, roots: Roots) -> None:
         """Watch these roots from now on; does nothing if they are watched already.
 
-        Changes before now are a gap of every root that was not watched.  May be called again if it
-        fails.
+        Changes before now are a gap of every root that was not watched, unless the watch has
+        continued without the scanner.  May be called again if it fails.
         """
         if self._roots is None or _paths(self._roots) != _paths(roots):
             # The gaps that a former watch has reported end here; the new one reports them again.
@@ -114,13 +116,13 @@ class WatchMonitor:
             self._store.gaps.record_end(lasting, self._clock())
             watched = tuple(Root(root.name, root.path) for root in roots.all)
             self._hanging = examine_roots([root.path for root in watched])
-            self._watch.start(watched, self._listener)
-            self._record_start(roots)
+            since = self._store.gaps.load_position()
+            self._record_start(roots, self._watch.start(watched, self._listener, since))
             self._canaries, self._canary_due = self._make_canaries(watched), -math.inf
             self._began = self._checked = self._monotonic()
         self._roots = roots
 
-    def _record_start(self, roots: Roots) -> None:
+    def _record_start(self, roots: Roots, uninterrupted: Container[str]) -> None:
         known = {} if self._roots is None else _paths(self._roots)
         now, heartbeats = self._clock(), self._store.gaps.load_heartbeats()
         with self._store.transaction():
@@ -130,9 +132,17 @@ class WatchMonitor:
                     continue
                 last, cause, began = heartbeats.get(root.name), Cause.STARTED, now
                 if last is not None and last.path == root.path:
+                    if root.name in uninterrupted:
+                        continue
                     cause, began = Cause.DOWNTIME, min(last.at, now)
                 self._store.gaps.record(MissedEvents(root.name, cause), began, now)
             self._record_heartbeats(roots, now)
+
+    def acknowledge(self, position: WatchPosition | None) -> None:
+        """Note that everything up to *position* is in the journal, or a gap."""
+        if position is not None and position != self._acknowledged:
+            self._acknowledged = position
+            self._watch.acknowledge(position)
 
     def maintain(self, journaled_until: float, canary_interval: float) -> None:
         """Check the watch; called every few seconds.

@@ -293,7 +293,22 @@ _VERSION_5: Step = (
     "ALTER TABLE places ADD COLUMN site TEXT NOT NULL DEFAULT ''",
 )
 
-STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
+_VERSION_6: Step = (
+    # Up to where the reports of the watch are recorded; one row.
+    """CREATE TABLE watch_position (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        stream TEXT NOT NULL,
+        number INTEGER NOT NULL)""",
+)
+
+STEPS: tuple[Step, ...] = (
+    _VERSION_1,
+    _VERSION_2,
+    _VERSION_3,
+    _VERSION_4,
+    _VERSION_5,
+    _VERSION_6,
+)
 """All steps in order; the version of a database is the number of its steps."""
 
 

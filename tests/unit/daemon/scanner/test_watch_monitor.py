@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import StorageError
-from hashwacht.core.watch_events import Announcement, Cause, MissedEvents, Root, WatchListener
+from hashwacht.core.watch_events import (
+    Announcement,
+    Cause,
+    MissedEvents,
+    Root,
+    WatchListener,
+    WatchPosition,
+)
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.daemon.scanner.watch_monitor import MAX_LAG, MAX_SILENCE, MAX_UNCHECKED, WatchMonitor
 from hashwacht.settings import RootSettings
@@ -24,9 +31,22 @@ class QuietWatch:
         self.started: list[Sequence[Root]] = []
         self.renewed: list[str] = []
         self.lacking: bool | None = None
+        self.since: list[WatchPosition | None] = []
+        self.acknowledged: list[WatchPosition] = []
+        self.uninterrupted: frozenset[str] = frozenset()
 
-    def start(self, roots: Sequence[Root], _listener: WatchListener) -> None:
+    def start(
+        self, roots: Sequence[Root], listener: WatchListener, since: WatchPosition | None = None
+    ) -> frozenset[str]:
+        del listener
         self.started.append(roots)
+        self.since.append(since)
+        return self.uninterrupted
+
+    def acknowledge(self, position: WatchPosition) -> None:
+        self.acknowledged.append(position)
+
+    def reach(self, position: WatchPosition) -> None: ...
 
     def maintain(self) -> None: ...
 
@@ -227,3 +247,33 @@ def test_closing_waits_for_a_check_and_prevents_the_next(store: Store, tmp_path:
     closing.join()
     monitor.maintain(clock.now, 30.0)
     assert watch.calls == ["checked", "closed"]
+
+
+def test_an_uninterrupted_root_has_no_downtime(store: Store, tmp_path: Path) -> None:
+    clock, watch, position = Clock(), QuietWatch(), WatchPosition("s", 7)
+    roots = Roots([RootSettings("web", tmp_path)], (), ())
+    watch.uninterrupted = frozenset({"web"})
+
+    def causes_after_start() -> list[Cause]:
+        canaries = FakeCanaries(can_be_written=True)
+        monitor = WatchMonitor(
+            store, QuietWatch(), watch, lambda _: canaries, clock=clock, monotonic=clock
+        )
+        monitor.begin(roots)
+        return [gap.cause for gap in store.gaps.load_open()]
+
+    assert causes_after_start() == [Cause.STARTED], "the root is new to this storage"
+    store.gaps.record_covered(store.gaps.load_open(), clock.now)
+    store.gaps.record_position(position)
+    assert causes_after_start() == []
+    assert watch.since == [None, position]
+    watch.uninterrupted = frozenset()
+    assert causes_after_start() == [Cause.DOWNTIME]
+
+
+def test_a_position_is_acknowledged_once(store: Store, tmp_path: Path) -> None:
+    watch, position = QuietWatch(), WatchPosition("s", 7)
+    monitor = start_monitor(store, Clock(), tmp_path, can_be_written=True, watch=watch)
+    for recorded in (None, position, position):
+        monitor.acknowledge(recorded)
+    assert watch.acknowledged == [position]
