@@ -37,7 +37,7 @@ from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.content_reader import EncodedPicture
 from hashwacht.hashing.formats import PictureFormat, declared_size, repair_picture
 from hashwacht.hashing.picture import Picture
-from hashwacht.hashing.shown import needs_full_decode
+from hashwacht.hashing.views.shown import needs_full_decode
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile

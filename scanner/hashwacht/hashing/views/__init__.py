@@ -19,9 +19,9 @@ import numpy as np
 from hashwacht.core.ports import SignalType
 from hashwacht.core.types import Signal
 from hashwacht.core.views import REGION_KINDS, TURNS, VIEWED_TYPE, WHITE, ViewKind, join_variant
-from hashwacht.hashing import regions, shown
 from hashwacht.hashing.grey import GreyImage, crop, shrink
 from hashwacht.hashing.picture import Picture
+from hashwacht.hashing.views import regions, shown
 
 if TYPE_CHECKING:
     from PIL.Image import Image
