@@ -35,6 +35,7 @@ from hashwacht.core.types import QUICK_ERROR_BITS, Reason
 from hashwacht.core.views import REGION_KINDS, ViewKind
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.content_reader import EncodedPicture
+from hashwacht.hashing.decoders import PartlyDecoded
 from hashwacht.hashing.formats import PictureFormat, declared_size, repair_picture
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.views.shown import needs_full_decode
@@ -115,6 +116,8 @@ class FrameIterator:
             self.fault = DecodeFault(Reason.OVER_LIMIT, "more memory than a worker may use")
         except _TooLarge as error:
             self.fault = DecodeFault(Reason.OVER_LIMIT, str(error))
+        except PartlyDecoded as error:
+            self.fault = DecodeFault(Reason.NO_DECODER, str(error))
         except Exception as error:  # noqa: BLE001 - decoders raise anything; all of it is damage
             self.fault = DecodeFault(Reason.DAMAGED, f"{type(error).__name__}: {error}")
 

@@ -23,6 +23,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from hashwacht.hashing.decoders.bitmap_header import HEADER_LENGTHS
+from hashwacht.hashing.decoders.file_type_box import branded_kind
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 Opener = Callable[[BinaryIO], "ImageFile"]
 
-_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
-_AVIF_BRANDS = frozenset({b"avif", b"avis"})
 _WEBP_HEAD = 30
 """Bytes up to the end of any size field."""
 
@@ -68,7 +67,7 @@ def import_decoders() -> None:
 
     Pillow imports ImageCms when it first converts CIELAB.
     """
-    for module in (*_decoder_modules, "PIL.ImageCms"):
+    for module in (*_decoder_modules, "PIL.ImageCms", "pillow_jxl"):
         with suppress(ImportError):  # an extra that is not installed
             import_module(module)
 
@@ -92,6 +91,10 @@ _AVIF = PictureFormat("AVIF", "image/avif", multi_frame=True, opener=_pillow("Av
 _HEIF_OPENER = _opener("pillow_heif", "HeifImageFile")
 _HEIF = PictureFormat("HEIF", "image/heic", multi_frame=True, opener=_HEIF_OPENER)
 
+_JXL_OPENER = _opener("hashwacht.hashing.decoders.jpeg_xl", "JpegXlImageFile")
+_JXL = PictureFormat("JXL", "image/jxl", multi_frame=True, opener=_JXL_OPENER)
+_JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
+
 _SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
     ((b"\xff\xd8\xff",), _JPEG),
     ((b"\x89PNG\r\n\x1a\n",), _PNG),
@@ -113,21 +116,29 @@ def detect_format(head: bytes) -> PictureFormat | None:
         return _WEBP
     if head.startswith((b"\0\0\1\0", b"\0\0\2\0")) and head[4:6] != b"\0\0":
         return _ICO if head[2] == 1 else _CUR  # TGA files begin alike, but with no entries
+    if head.startswith(_JXL_SIGNATURES):
+        return _if_installed(_JXL, "pillow_jxl")
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in HEADER_LENGTHS:
         return _BMP
-    return _detect_heif(head)
+    return _detect_branded(head)
 
 
-def _detect_heif(head: bytes) -> PictureFormat | None:
-    if head[4:8] != b"ftyp":
-        return None
-    box = head[8 : min(int.from_bytes(head[:4], "big"), 1024)]
-    brands = {box[:4], *(box[i : i + 4] for i in range(8, len(box), 4))}
-    if brands & _AVIF_BRANDS:
+def _detect_branded(head: bytes) -> PictureFormat | None:
+    kind = branded_kind(head)
+    if kind == "avif":
         return _AVIF
-    if brands & _HEIC_BRANDS or box[:4] in {b"mif1", b"msf1"}:
-        return _HEIF if find_spec("pillow_heif") is not None else replace(_HEIF, opener=None)
+    if kind == "avif-mini":
+        return replace(_AVIF, opener=None)  # no release of libavif reads it, nor any browser
+    if kind == "heif":
+        return _if_installed(_HEIF, "pillow_heif")
     return None
+
+
+def _if_installed(picture_format: PictureFormat, package: str) -> PictureFormat:
+    """Return the format, without an opener if the package of its extra is not installed."""
+    return (
+        picture_format if find_spec(package) is not None else replace(picture_format, opener=None)
+    )
 
 
 def declared_size(name: str, original: EncodedPicture) -> tuple[int, int] | None:

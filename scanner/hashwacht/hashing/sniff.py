@@ -21,8 +21,6 @@ UNKNOWN = "application/octet-stream"
 _UNDECODED_PICTURES = (
     (b"\0\0\0\x0cjP  \r\n\x87\n", "image/jp2"),
     (b"\xff\x4f\xff\x51", "image/j2c"),
-    (b"\0\0\0\x0cJXL \r\n\x87\n", "image/jxl"),
-    (b"\xff\x0a", "image/jxl"),
 )
 """Pictures that some browser shows and no decoder of ours does; puremagic names them otherwise."""
 

