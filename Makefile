@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
 .PHONY: help demo test test-clients test-packages check lint types layers audit shape format \
-	bench recall fuzz man dist release packages lock clean install-systemd uninstall-systemd
+	bench recall fuzz man dist release packages image lock clean install-systemd uninstall-systemd
 
 BIN := .venv/bin
 
@@ -64,6 +64,9 @@ release: .venv/dev.stamp ## Date the changelog, set the version, commit and tag 
 
 packages: .venv/package.stamp ## Build deb and rpm packages into dist (TARGETS="debian12 el9")
 	@$(BIN)/python packaging/packages/build.py dist $(TARGETS)
+
+image: .venv/package.stamp ## Build an OCI image from the package for Debian 12 in dist (root)
+	@$(BIN)/python packaging/image/build.py dist
 
 install-systemd: ## Install as system services (root; see docs/daemon.md)
 	@packaging/systemd/install

@@ -75,8 +75,12 @@ class Target:
 
     @property
     def libraries(self) -> tuple[str, ...]:
-        """Further packages that the wheels need."""
-        return ("libc6 (>= 2.28)", "zlib1g") if self.packager == "deb" else ()
+        """Further packages, or libraries of them, that the wheels need."""
+        if self.packager == "deb":
+            return "libc6 (>= 2.28)", "libgcc-s1", "libstdc++6", "zlib1g"
+        return tuple(
+            f"{name}()(64bit)" for name in ("libgcc_s.so.1", "libstdc++.so.6", "libz.so.1")
+        )
 
 
 _DEBIAN, _FEDORA = "usr/share/zsh/vendor-completions", "usr/share/zsh/site-functions"
