@@ -9,11 +9,16 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from support.expected_skips import SkipCheck, load_expected_skips
 from support.run_limits import EXIT_LIMIT, acquire_turn, exit_after, restore_signals
 
 _LOCKED = "HASHWACHT_TESTS_LOCKED"
+
+# A busy machine generates examples slowly.
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 
 def pytest_configure(config: pytest.Config) -> None:
