@@ -2,7 +2,7 @@
 
 The root file system is a minimal Debian with the package and nothing else that runs; mmdebstrap
 makes it, since no base image has to be trusted then, and umoci turns it into an image.  Needs root,
-and the package in DIRECTORY (`make packages TARGETS=debian12`).  The same commit and the same
+and the package in DIRECTORY (`make packages TARGETS=debian12:amd64`).  The same commit and the same
 packages of Debian give the same bytes.
 """
 
@@ -38,7 +38,9 @@ def build(directory: Path) -> Path:
     """Build the image from the package in *directory*; return the archive there."""
     packages = sorted(directory.glob(f"hashwacht_{__version__}-*~deb12_amd64.deb"))
     if not packages:
-        sys.exit(f"{directory} has no package for Debian 12: run `make packages TARGETS=debian12`")
+        sys.exit(
+            f"{directory} has no package for Debian 12: run `make packages TARGETS=debian12:amd64`"
+        )
     epoch = _output("git", "-C", str(REPOSITORY), "log", "-1", "--format=%ct")
     environment = {**os.environ, "SOURCE_DATE_EPOCH": epoch}
     archive = directory / f"hashwacht_{__version__}_amd64.oci.tar"

@@ -66,7 +66,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Image]:
     home = tmp_path_factory.mktemp("image")
     home.chmod(0o755)
     packages, dist = PACKAGING / "packages/build.py", home / "dist"
-    subprocess.run([sys.executable, packages, dist, "debian12"], check=True)
+    subprocess.run([sys.executable, packages, dist, "debian12:amd64"], check=True)
     subprocess.run([sys.executable, PACKAGING / "image/build.py", dist], check=True)
     (archive,) = dist.glob("*.oci.tar")
     layout, bundle = home / "layout", home / "bundle"
