@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hashwacht.hashing.views.layout import largest_gap
 from hashwacht.hashing.views.lines import TOLERANCE, Box, Run, Shades, flat_runs, lines
@@ -14,7 +14,6 @@ _MIN_SHARE = 0.2
 """Of an axis, what has to remain of it for the rest to be a picture."""
 
 _MAX_LAYERS = 4
-_MAX_BAR = 0.5
 
 
 def trim(grey: Shades, box: Box, layers: int = _MAX_LAYERS) -> Box:
@@ -38,17 +37,21 @@ def symmetric(part: Box, whole: Box) -> Box:
     return Box(whole.top + down, whole.left + across, whole.bottom - down, whole.right - across)
 
 
-def without_bars(grey: Shades, box: Box) -> Box:
-    """Return *box* without what is above or below, up to the last flat line in the bar's ground."""
+def without_bars(grey: Shades, box: Box) -> Iterator[Box]:
+    """Yield *box* without what is above, below, and both, up to the last flat line in its ground.
+
+    Where a picture ends in a flat ground of its own, only one of the three is right.
+    """
     rows = lines(grey[box.top : box.bottom, box.left : box.right])
     runs = flat_runs(rows)
     above = [run for run in runs[:1] if run.first <= _MAX_FRAME_LINE]
     below = [run for run in runs[-1:] if run.end >= len(rows) - _MAX_FRAME_LINE]
-    gaps = [run for run in runs if any(_alike(run, ground) for ground in (*above, *below))]
-    if not gaps:
-        return box
-    first, end = largest_gap(gaps, len(rows))
-    return Box(box.top + first, box.left, box.top + end, box.right)
+    for grounds in (above, below, [*above, *below]):
+        gaps = [run for run in runs if any(_alike(run, ground) for ground in grounds)]
+        first, end = largest_gap(gaps, len(rows))
+        if gaps and end > first:
+            part = Box(box.top + first, box.left, box.top + end, box.right)
+            yield _peel(grey, part, columns=True)
 
 
 def _alike(run: Run, ground: Run) -> bool:

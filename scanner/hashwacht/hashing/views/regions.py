@@ -98,17 +98,18 @@ def _boxes(grey: Grey) -> Iterator[tuple[str, Box]]:
     small, whole = copy.shades, copy.whole
     once = trim(small, whole, 1)
     yield "trim", copy.exact(once)
-    bars = without_bars(small, once)
-    yield "bars", copy.exact(bars)
-    if once != whole:
-        yield "trim", copy.exact(symmetric(once, whole))
-        yield "trim", copy.exact(trim(small, whole))
+    for box in dict.fromkeys((whole, once)):
+        for bars in without_bars(small, box):
+            yield "bars", copy.exact(bars)
     parts = [copy.exact(part) for part in largest_parts(small, whole, any_ground=True)]
     if parts and _large(parts[0]):
         finer = _Copy(grey, parts[0])
         inner = largest_parts(finer.shades, finer.whole, any_ground=False)
         yield from (("screen", finer.exact(part)) for part in inner[:1])
     yield from (("screen", part) for part in parts)
+    if once != whole:
+        yield "trim", copy.exact(symmetric(once, whole))
+        yield "trim", copy.exact(trim(small, whole))
 
 
 def _useful(box: Box, height: int, width: int) -> bool:
