@@ -67,7 +67,7 @@ def import_decoders() -> None:
 
     Pillow imports ImageCms when it first converts CIELAB.
     """
-    for module in (*_decoder_modules, "PIL.ImageCms", "pillow_jxl"):
+    for module in (*_decoder_modules, "PIL.ImageChops", "PIL.ImageCms", "pillow_jxl"):
         with suppress(ImportError):  # an extra that is not installed
             import_module(module)
 

@@ -13,8 +13,13 @@ from PIL import Image, ImageCms
 from PIL.Image import Transpose
 
 from demo.pictures import photo
+from hashwacht.core.views import ViewKind
+from hashwacht.hashing import Plan
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.views.shown import orientation, shown_views
+from hashwacht.hashing.workers.pool import WorkerPool
 from support.browser.renderer import Pixels, Renderer, distance, pdq
+from support.fingerprints import fingerprint_bytes
 
 PICTURE = photo(3, (320, 240))
 NEAR = 10
@@ -185,3 +190,12 @@ def test_an_opaque_picture_has_no_other_view() -> None:
     layers = PICTURE.convert("RGBA")
     assert list(shown_views(layers)) == []
     assert list(shown_views(PICTURE)) == []
+
+
+def test_workers_see_the_same_views() -> None:
+    plan = Plan(("pdq",), views=tuple(ViewKind))
+    here = InProcessFingerprinter(plan)
+    with WorkerPool(plan, 1) as pool:
+        for name, encoded in FILES.items():
+            content = encoded()
+            assert fingerprint_bytes(pool, content) == fingerprint_bytes(here, content), name
