@@ -6,6 +6,7 @@ The variant of a signal names its view, in parts joined by ``/``, each of them o
 
 =========================  =====================================================================
 ``frame:12``               a frame of an animation
+``embedded:1``             a picture within the file, counted from 0: an SVG, a raw file
 ``shown``                  as a browser shows it: turned by its EXIF orientation, other colours
 ``white``, ``black``       blended on a page of that colour
 ``trim``, ``bars``,        without a uniform border; without bars of text above or below; the
@@ -26,7 +27,7 @@ VIEWED_TYPE = "pdq"
 """The signal type with views: the 64-bit hashes would match unrelated pictures in them."""
 
 WHITE, BLACK = "white", "black"
-_FRAME = "frame:"
+_NUMBERED = ("frame", "embedded")
 TURNS = ("rotate90", "rotate180", "rotate270", "flip", "flop", "transpose", "transverse")
 
 
@@ -90,9 +91,13 @@ def view_limit(variant: str, radii: Mapping[ViewKind, int]) -> int | None:
 
 def describe_variant(variant: str) -> str:
     """Return in words what a variant names: ``without its border, mirrored``."""
-    parts = [part for part in variant.split("/") if part in _WORDS or part.startswith(_FRAME)]
-    words = (_WORDS.get(part) or f"frame {part.removeprefix(_FRAME)}" for part in parts)
-    return ", ".join(words) or "as stored"
+    words = (_describe_part(part) for part in variant.split("/"))
+    return ", ".join(filter(None, words)) or "as stored"
+
+
+def _describe_part(part: str) -> str:
+    name, _, number = part.partition(":")
+    return f"{name} {number}" if name in _NUMBERED else _WORDS.get(part, "")
 
 
 def without_turn(variant: str) -> str:

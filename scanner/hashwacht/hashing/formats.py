@@ -13,6 +13,8 @@ does not help WebP.  So the bytes are rewritten, and only what carries pixels is
 
 from __future__ import annotations
 
+import codecs
+import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,6 +26,8 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from hashwacht.hashing.decoders.bitmap_header import HEADER_LENGTHS
 from hashwacht.hashing.decoders.file_type_box import branded_kind
+from hashwacht.hashing.decoders.raw_file import embedded_previews, raw_kind
+from hashwacht.hashing.decoders.svg import GZIP, embedded_pictures, may_be_svg
 
 if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from hashwacht.hashing.content_reader import EncodedPicture
 
 Opener = Callable[[BinaryIO], "ImageFile"]
+Extractor = Callable[[bytes], Iterator[bytes]]
 
 _WEBP_HEAD = 30
 """Bytes up to the end of any size field."""
@@ -40,13 +45,23 @@ _WEBP_HEAD = 30
 class PictureFormat:
     """A format: Pillow's name, MIME type, and whether it may hold more than one still.
 
-    *opener* is None if no decoder for it is installed.
+    *opener* is None if no decoder for it is installed, or if *embedded* yields picture files in it.
+    *composes*: it is shown as a picture made of these.  *certain*: False if the first bytes do not
+    show whether a file has this format.
     """
 
     name: str
     kind: str
     multi_frame: bool
     opener: Opener | None
+    embedded: Extractor | None = None
+    composes: bool = False
+    certain: bool = True
+
+    @property
+    def decodable(self) -> bool:
+        """Whether something of it can be hashed with what is installed."""
+        return self.opener is not None or self.embedded is not None
 
 
 def _opener(module: str, name: str) -> Opener:
@@ -65,11 +80,23 @@ _decoder_modules: list[str] = []
 def import_decoders() -> None:
     """Import everything that decoding may need: a sandboxed worker can open no module.
 
-    Pillow imports ImageCms when it first converts CIELAB.
+    Pillow imports ImageCms when it first converts CIELAB, and expat a codec for each encoding that
+    an XML document declares.
     """
     for module in (*_decoder_modules, "PIL.ImageChops", "PIL.ImageCms", "pillow_jxl"):
         with suppress(ImportError):  # an extra that is not installed
             import_module(module)
+    for encoding in _XML_ENCODINGS:
+        codecs.lookup(encoding)
+
+
+_XML_ENCODINGS = (
+    *(f"iso8859-{number}" for number in (*range(1, 12), *range(13, 17))),
+    *(f"cp125{number}" for number in range(9)),
+    *("ascii", "utf-8", "utf-16", "utf-16-le", "utf-16-be"),
+    *("koi8-r", "koi8-u", "cp866", "mac-roman"),
+)
+"""Those of one byte a character, and what expat itself reads."""
 
 
 def _pillow(name: str) -> Opener:
@@ -95,6 +122,15 @@ _JXL_OPENER = _opener("hashwacht.hashing.decoders.jpeg_xl", "JpegXlImageFile")
 _JXL = PictureFormat("JXL", "image/jxl", multi_frame=True, opener=_JXL_OPENER)
 _JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
+_XBM = PictureFormat("XBM", "image/x-xbitmap", multi_frame=False, opener=_pillow("Xbm"))
+_XBM_HEAD = re.compile(
+    rb"\s*(?:/\*.*?\*/\s*)?#define\s+\w*_?width\s+\d+\s+#define\s+\w*_?height\s", re.DOTALL
+)
+_MAX_XBM_HEAD = 4096
+_RAW = PictureFormat("RAW", "image/x-dcraw", False, None, embedded_previews)
+_SVG = PictureFormat("SVG", "image/svg+xml", False, None, embedded_pictures, composes=True)
+_SVGZ = replace(_SVG, name="SVGZ", kind="application/x-gzip", certain=False)
+
 _SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
     ((b"\xff\xd8\xff",), _JPEG),
     ((b"\x89PNG\r\n\x1a\n",), _PNG),
@@ -109,9 +145,16 @@ def detect_format(head: bytes) -> PictureFormat | None:
     Signatures as in the WHATWG's MIME Sniffing Standard (what browsers do), plus TIFF (TIFF 6.0)
     and the brands of ISO 23008-12 (HEIF) and AVIF.
     """
+    if kind := raw_kind(head):
+        return replace(_RAW, kind=kind)
     for signatures, picture_format in _SIGNATURES:
         if head.startswith(signatures):
             return picture_format
+    return _detect_by_fields(head) or _detect_branded(head) or _detect_text(head)
+
+
+def _detect_by_fields(head: bytes) -> PictureFormat | None:
+    """Return the format if its signature is too short, or not at the first byte."""
     if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
         return _WEBP
     if head.startswith((b"\0\0\1\0", b"\0\0\2\0")) and head[4:6] != b"\0\0":
@@ -120,7 +163,7 @@ def detect_format(head: bytes) -> PictureFormat | None:
         return _if_installed(_JXL, "pillow_jxl")
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in HEADER_LENGTHS:
         return _BMP
-    return _detect_branded(head)
+    return None
 
 
 def _detect_branded(head: bytes) -> PictureFormat | None:
@@ -131,7 +174,15 @@ def _detect_branded(head: bytes) -> PictureFormat | None:
         return replace(_AVIF, opener=None)  # no release of libavif reads it, nor any browser
     if kind == "heif":
         return _if_installed(_HEIF, "pillow_heif")
-    return None
+    return replace(_RAW, kind="image/x-canon-cr3") if kind == "cr3" else None
+
+
+def _detect_text(head: bytes) -> PictureFormat | None:
+    if head.startswith(GZIP):
+        return _SVGZ
+    if may_be_svg(head):
+        return _SVG
+    return _XBM if _XBM_HEAD.match(head, 0, _MAX_XBM_HEAD) else None
 
 
 def _if_installed(picture_format: PictureFormat, package: str) -> PictureFormat:

@@ -26,8 +26,9 @@ from hashwacht.core.types import (
 from hashwacht.core.views import VIEWED_TYPE, join_variant
 from hashwacht.hashing import Plan
 from hashwacht.hashing.content_reader import ContentInfo, read
-from hashwacht.hashing.decode import Clock, FrameIterator
-from hashwacht.hashing.formats import detect_format
+from hashwacht.hashing.decode import Clock
+from hashwacht.hashing.embedded import EncodedFiles, Stills, open_stills
+from hashwacht.hashing.formats import PictureFormat, detect_format
 from hashwacht.hashing.registry import (
     Digest,
     DigestState,
@@ -150,6 +151,16 @@ def may_be_picture(head: bytes, *, uses_encoded: bool) -> bool:
     return bool(detect_format(head)) or (uses_encoded and lacks_decoder(sniff(head, b"")))
 
 
+def is_other_kind(picture_format: PictureFormat | None, kind: str, *, decoding: bool) -> bool:
+    """Return whether a content is no picture, so that there is nothing to be decoded.
+
+    *decoding*: whether formats that the first bytes do not prove will be decoded.
+    """
+    if picture_format is None:
+        return not lacks_decoder(kind)
+    return not (decoding or picture_format.certain)
+
+
 def _check_signals(
     hasher: Hasher, signals: Sequence[object], frame: str, *, may_be_empty: bool
 ) -> list[Signal]:
@@ -232,33 +243,42 @@ class InProcessFingerprinter:
         """Add the picture hashes, or why there are none; return whether it is damaged."""
         picture_format = detect_format(content.head)
         perceptual: tuple[SignalType, ...] = (*self._picture_hashes, *self._encoded_hashes)
-        if picture_format is None and not lacks_decoder(kind):
+        too_large = content.size > self._plan.limits.max_picture_size
+        if is_other_kind(picture_format, kind, decoding=not too_large):
             builder.skip_all(perceptual, Reason.OTHER_KIND)
             return False
-        if content.size > self._plan.limits.max_picture_size:
+        if too_large:
             builder.skip_all(perceptual, Reason.OVER_LIMIT, f"{content.size} bytes")
             return False
-        if content.original is not None:
-            for hasher in self._encoded_hashes:
-                original = content.original.read()
-                builder.run_hasher(hasher, partial(hasher.signals_from_bytes, original, kind))
-        if picture_format is None or picture_format.opener is None:
+        if content.original is not None and self._encoded_hashes:
+            most = self._plan.limits.max_frames
+            files = EncodedFiles(content.original, picture_format, kind, most)
+            self._hash_encoded(files, builder)
+        if picture_format is None or not picture_format.decodable:
             builder.skip_all(self._picture_hashes, Reason.NO_DECODER, kind)
         elif self._picture_hashes and content.original is not None:
-            frames = FrameIterator(content.original, picture_format, self._plan, self._clock)
-            return self._hash_frames(frames, builder)
+            stills = open_stills(content.original, picture_format, self._plan, self._clock)
+            return self._hash_stills(stills, builder)
         return False
 
-    def _hash_frames(self, frames: FrameIterator, builder: FingerprintBuilder) -> bool:
-        for frame, picture in frames:
+    def _hash_encoded(self, files: EncodedFiles, builder: FingerprintBuilder) -> None:
+        """Pass files to the hashers that have decoders of their own."""
+        for name, original, kind in files:
+            for hasher in self._encoded_hashes:
+                builder.run_hasher(hasher, partial(hasher.signals_from_bytes, original, kind), name)
+        if files.fault is not None:
+            builder.skip_all(self._encoded_hashes, files.fault.reason, files.fault.detail)
+
+    def _hash_stills(self, stills: Stills, builder: FingerprintBuilder) -> bool:
+        for frame, picture in stills:
             for hasher in self._picture_hashes:
                 builder.run_hasher(hasher, partial(hasher.signals, picture), frame)
             for hasher in self._viewed_hashes:
                 views = partial(view_signals, picture)
                 builder.run_hasher(hasher, views, frame, may_be_empty=True)
-        if frames.fault is not None:
-            builder.skip_all(self._picture_hashes, frames.fault.reason, frames.fault.detail)
-        return frames.damaged
+        if stills.fault is not None:
+            builder.skip_all(self._picture_hashes, stills.fault.reason, stills.fault.detail)
+        return stills.damaged
 
 
 def _recipe_entry(hasher: SignalType, plan: Plan) -> str:

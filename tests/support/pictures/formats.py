@@ -13,6 +13,8 @@ from support.pictures.isobmff_files import avif_variants, heif_variants
 from support.pictures.jpeg_files import jpeg_variants
 from support.pictures.jxl_files import jxl_variants
 from support.pictures.png_files import png_variants
+from support.pictures.raw_files import raw_variants
+from support.pictures.svg_files import svg_variants
 from support.pictures.webp_files import webp_variants
 
 FormatVariant = tuple[str, bytes, str]
@@ -21,6 +23,7 @@ FormatVariant = tuple[str, bytes, str]
 _FAMILIES: tuple[Callable[[Image], Iterator[tuple[str, bytes]]], ...] = (
     *(bitmap_variants, icon_variants, jpeg_variants, png_variants, gif_variants),
     *(webp_variants, avif_variants, heif_variants, jxl_variants),
+    raw_variants,
 )
 
 
@@ -30,3 +33,5 @@ def format_variants(image: Image, random: np.random.Generator) -> Iterator[Forma
     for family in _FAMILIES:
         for name, content in family(image):
             yield name, content, ""
+    for name, content in svg_variants(image):
+        yield name, content, "image/svg+xml"

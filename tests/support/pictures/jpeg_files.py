@@ -75,7 +75,6 @@ _CHANGES: Mapping[str, Change] = {
     "twice": lambda content: content + content,
     "unused-arithmetic": _before_frame(segment(0xCC, b"\x00\x10")),
     "expand": _before_frame(segment(0xDF, b"\x00")),
-    "zero-byte-first": _before(b"\0"),
 }
 
 

@@ -222,3 +222,12 @@ def test_a_flat_picture_has_a_pdq_that_is_recorded_and_not_asked(fingerprint: Ha
     blank = Image.new("RGB", (300, 200), (90, 90, 90))
     pdq = next(signal for signal in fingerprint(encode(blank)).signals if signal.type == "pdq")
     assert (pdq.quality, pdq.matchable) == (0, False)
+
+
+def test_an_xbm_is_hashed_and_a_c_header_is_a_text(fingerprint: Hash) -> None:
+    file = io.BytesIO()
+    SOURCE.convert("1").save(file, "XBM")
+    result = fingerprint(file.getvalue())
+    assert (result.kind, result.skipped) == ("image/x-xbitmap", ())
+    expected = fingerprint(encode(SOURCE, "png-black-and-white"))
+    assert bits_apart(by_type(result)["pdq"], by_type(expected)["pdq"]) <= 31

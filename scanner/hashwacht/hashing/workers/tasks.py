@@ -29,16 +29,18 @@ from hashwacht.hashing.content_reader import (
     EncodedPicture,
     read,
 )
+from hashwacht.hashing.decoders.svg import GZIP, is_packed_svg
 from hashwacht.hashing.formats import detect_format
 from hashwacht.hashing.in_process import (
     FingerprintBuilder,
     InProcessFingerprinter,
     RunningDigests,
+    is_other_kind,
     may_be_picture,
     start_digests,
 )
 from hashwacht.hashing.registry import Digest, EncodedPictureHash, hashers
-from hashwacht.hashing.sniff import lacks_decoder, sniff
+from hashwacht.hashing.sniff import sniff
 from hashwacht.hashing.workers.protocol import PictureResult, WorkerKind
 from hashwacht.platform.safe_open import reopen_read_only
 
@@ -126,7 +128,7 @@ class DigestTask:
 
     def _skip_pictures(self, builder: FingerprintBuilder, content: ContentInfo, kind: str) -> None:
         """Record why the content is not decoded, as :class:`InProcessFingerprinter` does."""
-        if detect_format(content.head) is None and not lacks_decoder(kind):
+        if is_other_kind(detect_format(content.head), kind, decoding=False):
             builder.skip_all(self._others, Reason.OTHER_KIND)
         elif content.size > self.max_picture_bytes:
             builder.skip_all(self._others, Reason.OVER_LIMIT, f"{content.size} bytes")
@@ -146,7 +148,7 @@ class _PictureCopy:
     def update(self, chunk: bytes, /) -> None:
         if not self._decided:
             self._decided = True
-            if self._left and may_be_picture(chunk, uses_encoded=self._uses_encoded):
+            if self._left and self._may_be_picture(chunk):
                 self._fd = os.memfd_create("picture", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         if self._fd is None:
             return
@@ -157,6 +159,11 @@ class _PictureCopy:
         rest = memoryview(chunk)
         while rest:
             rest = rest[os.write(self._fd, rest) :]
+
+    def _may_be_picture(self, head: bytes) -> bool:
+        if head.startswith(GZIP) and not is_packed_svg(head[:HEAD]):
+            return False  # most archives; their content is not copied
+        return may_be_picture(head, uses_encoded=self._uses_encoded)
 
     @property
     def exists(self) -> bool:
