@@ -301,6 +301,9 @@ _VERSION_6: Step = (
         number INTEGER NOT NULL)""",
 )
 
+_VERSION_7: Step = ()
+"""No other tables: signals may be stored as turns of others, which older releases cannot read."""
+
 STEPS: tuple[Step, ...] = (
     _VERSION_1,
     _VERSION_2,
@@ -308,6 +311,7 @@ STEPS: tuple[Step, ...] = (
     _VERSION_4,
     _VERSION_5,
     _VERSION_6,
+    _VERSION_7,
 )
 """All steps in order; the version of a database is the number of its steps."""
 
