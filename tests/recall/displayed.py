@@ -4,40 +4,68 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recall.photographs import KEPT, ORIGINALS, photographs
+import numpy as np
+from PIL import Image
+
+from recall.photographs import KEPT, ORIGINALS, Sources, photographs
 from recall.report import Row, at_least, at_most
-from support.browser.renderer import chromium, firefox
+from support.browser.renderer import Renderer, chromium, firefox
+from support.pictures.formats import format_variants
 from support.recall.checking import checking, listed_hashes
 from support.recall.oracle import Judged, judge_all
-from support.recall.variants import variants
+from support.recall.variants import Variant, variants
 
-FILES = 3000
-KEPT_FILES = 1500
-FIREFOX_FILES = 600
+Browser = Callable[[Path], AbstractContextManager[Renderer]]
 
 SEEDS = {"originals": 1, "kept": 20_001, "firefox": 40_001}
+
+FORMAT_SIDE = 480
+"""Pixels of the long side of a picture that is written in every variant of every format."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileSet:
+    """Files drawn at random, and pictures in every variant of every format."""
+
+    sources: Sources
+    drawn: int
+    in_all_formats: int
+    browser: Browser
+
+    def files(self, images: Sequence[Image.Image], seed: int) -> Iterator[Variant]:
+        """Yield the files made of *images*."""
+        yield from variants(images, self.drawn, seed)
+        for number in range(self.in_all_formats):
+            image = images[number].copy()
+            image.thumbnail((FORMAT_SIDE, FORMAT_SIDE), Image.Resampling.LANCZOS)
+            for name, content, media_type in format_variants(image, np.random.default_rng(seed)):
+                yield Variant(f"formats/{name}", number, content, media_type)
+
+
+SETS: Mapping[str, FileSet] = {
+    "originals": FileSet(ORIGINALS, 2400, 2, chromium),
+    "kept": FileSet(KEPT, 1200, 1, chromium),
+    "firefox": FileSet(ORIGINALS, 300, 1, firefox),
+}
 
 
 def measure(build: Path) -> dict[str, Any]:
     """Judge the generated set and the one kept for verification by Chromium, some by Firefox."""
-    sets = (
-        ("originals", ORIGINALS, FILES, chromium),
-        ("kept", KEPT, KEPT_FILES, chromium),
-        ("firefox", ORIGINALS, FIREFOX_FILES, firefox),
-    )
     results = {}
-    for name, sources, count, browser in sets:
-        images = [one.image for one in photographs(build, sources)]
+    for name, file_set in SETS.items():
+        images = [one.image for one in photographs(build, file_set.sources)]
         with (
             tempfile.TemporaryDirectory() as home,
-            browser(Path(home) / "profile") as renderer,
+            file_set.browser(Path(home) / "profile") as renderer,
             checking(Path(home) / "home", images, ("pdq", "md5")) as check,
         ):
-            files = variants(images, count, SEEDS[name])
+            files = file_set.files(images, SEEDS[name])
             judged = judge_all(renderer, check, listed_hashes(images), files)
             results[name] = _counted(judged, build / "missed" / name)
     return results

@@ -24,18 +24,23 @@ _OPENCV = "usr/share/doc/opencv-doc/examples/{}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class PackageFiles:
+    """Files of one Debian package: *names* are filled into *pattern*."""
+
     package: str
     pattern: str
     names: str
 
     def paths(self, root: Path) -> Iterator[Path]:
+        """Return the files below *root*, where packages are unpacked."""
         for name in self.names.split():
             yield root / self.package / self.pattern.format(name)
 
 
-ORIGINALS = (
-    _Source(
+Sources = tuple[PackageFiles, ...]
+
+ORIGINALS: Sources = (
+    PackageFiles(
         "lomiri-wallpapers-16.04",
         _LOMIRI,
         "Bridge_by_Sander_Klootwijk Dragonfly_by_Bolly Picture_0B_by_freespace"
@@ -44,8 +49,8 @@ ORIGINALS = (
         " life_by_Aitzol_Berasategi picosdeeuropa_by_Aitzol_Berasategi"
         " seeding_by_Clements_Engelhardt sunset_by_Aitzol_Berasategi",
     ),
-    _Source("lomiri-wallpapers-20.04", _LOMIRI, "Kleiber_by_Lukas_Baubkus"),
-    _Source(
+    PackageFiles("lomiri-wallpapers-20.04", _LOMIRI, "Kleiber_by_Lukas_Baubkus"),
+    PackageFiles(
         "mate-backgrounds",
         _MATE,
         "Aqua Blinds Dune FreshFlower Garden GreenMeadow LadyBird RainDrops Storm TwoWings Wood"
@@ -53,15 +58,17 @@ ORIGINALS = (
     ),
 )
 
-KEPT = (
-    _Source(
+KEPT: Sources = (
+    PackageFiles(
         "plasma-workspace-wallpapers",
         _PLASMA,
         "FallenLeaf Path Autumn summer_1am EveningGlow Grey Kite ColorfulCups OneStandsOut"
         " ColdRipple BytheWater",
     ),
-    _Source("lxqt-themes", _LXQT, "after-the-rain Butterfly-Kenneth-Wimer this-is-not-windows"),
-    _Source(
+    PackageFiles(
+        "lxqt-themes", _LXQT, "after-the-rain Butterfly-Kenneth-Wimer this-is-not-windows"
+    ),
+    PackageFiles(
         "opencv-doc",
         _OPENCV,
         "data/fruits.jpg data/baboon.jpg data/leuvenA.jpg data/squirrel_cls.jpg data/home.jpg"
@@ -80,7 +87,7 @@ class Photograph:
     image: Image.Image
 
 
-def photographs(build: Path, sources: tuple[_Source, ...]) -> list[Photograph]:
+def photographs(build: Path, sources: Sources) -> list[Photograph]:
     """Return the photographs of *sources*, from packages downloaded below *build* if needed."""
     return [
         Photograph(_name(path), _reduced(path, build / "reduced"))

@@ -16,7 +16,9 @@ Source: libjpeg's scaled inverse transforms (libjpeg-turbo, ``jddctmgr.c``); the
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -30,6 +32,19 @@ MIN_REDUCED_SIDE = 512
 
 Array = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
+
+
+_TURNS: Mapping[str, Callable[[Array], Array]] = MappingProxyType(
+    {
+        "rotate90": np.rot90,
+        "rotate180": lambda pixels: pixels[::-1, ::-1],
+        "rotate270": lambda pixels: np.rot90(pixels, 3),
+        "flip": np.flipud,
+        "flop": np.fliplr,
+        "transpose": np.transpose,
+        "transverse": lambda pixels: pixels[::-1, ::-1].T,
+    }
+)
 
 
 class PixelRows:
@@ -82,6 +97,16 @@ def crop(grey: GreyImage, top: int, left: int, bottom: int, right: int) -> GreyI
     width = min(right * grey.step, grey.width) - left * grey.step
     part = np.asarray(grey.pixels)[top:bottom, left:right]
     return GreyImage(part, height, width, grey.step)
+
+
+def turned_grey(grey: GreyImage, turn: str) -> GreyImage:
+    """Return a grey picture in another orientation, named as in :mod:`hashwacht.core.views`.
+
+    Samples at the lower and right edge that represent fewer pixels are left out.
+    """
+    height, width = grey.height // grey.step, grey.width // grey.step
+    pixels = _TURNS[turn](np.asarray(grey.pixels)[:height, :width])
+    return GreyImage(pixels, pixels.shape[0] * grey.step, pixels.shape[1] * grey.step, grey.step)
 
 
 def sum_weights(operator: Floats, step: int) -> Floats:

@@ -1,4 +1,4 @@
-"""PDQ step by step, rounding exactly where Meta's C++ rounds, and its bits in all orientations.
+"""PDQ step by step, rounding exactly where Meta's C++ rounds.
 
 :mod:`hashwacht.hashing.pdq` computes the same hash several times faster, but in another
 order, so its frequencies differ from Meta's in the last digits; where that could change a bit,
@@ -29,33 +29,6 @@ _STRIP = 256
 
 _MEDIAN = 127
 """Meta's median (Torben's) of an even number of values is the lower of the two in the middle."""
-
-_ROW_SIGN = np.where(np.arange(16) % 2, 1, -1).astype(np.float32)[:, None]
-_COLUMN_SIGN = _ROW_SIGN.T
-
-
-def orientations(block: Floats) -> dict[str, Floats]:
-    """Return the frequencies of all rotations and reflections by name, as stored (``""``) first.
-
-    Reversing a row of samples negates its odd cosine frequencies and keeps the even ones;
-    entry 0 of the block holds frequency 1, so the signs alternate from minus.  Exchanging rows
-    and columns of the picture exchanges those of the block.  Names: ``rotateN`` is N degrees
-    counter-clockwise (as Meta, numpy and Pillow turn), ``flip`` upside down, ``flop`` left to
-    right, ``transpose`` and ``transverse`` along the two diagonals.  Meta calls the last four
-    FlipX, FlipY, FlipPlus1 and FlipMinus1.
-    """
-    flip, flop = block * _ROW_SIGN, block * _COLUMN_SIGN
-    both = flip * _COLUMN_SIGN
-    return {
-        "": block,
-        "rotate90": flop.T,
-        "rotate180": both,
-        "rotate270": flip.T,
-        "flip": flip,
-        "flop": flop,
-        "transpose": block.T,
-        "transverse": both.T,
-    }
 
 
 def margin(block: Floats) -> float:

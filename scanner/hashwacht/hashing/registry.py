@@ -25,7 +25,7 @@ from hashwacht.core.signals import (
     signal_types,
 )
 from hashwacht.core.types import QUICK, QUICK_ERROR_BITS, Signal
-from hashwacht.core.views import join_variant
+from hashwacht.core.views import ViewKind, join_variant
 from hashwacht.hashing import Plan
 from hashwacht.hashing.phash import phash
 from hashwacht.hashing.picture import Picture
@@ -176,8 +176,9 @@ def _pdq(picture: Picture) -> list[Signal]:
     result = quick or pdq(picture.pixels, all_orientations=len(turns) > 1)
     mark = QUICK if quick else ""
     return [
-        Signal("pdq", result.hashes[turn], result.quality, join_variant(name, mark))
+        Signal("pdq", result.hashes[turn], result.quality, join_variant(turn, mark))
         for turn, name in turns.items()
+        if name != ViewKind.SHOWN or ViewKind.TURNED in picture.views
     ]
 
 

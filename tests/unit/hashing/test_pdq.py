@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from demo.pictures import flat, photo, resized
+from demo.pictures import flat, grainy, photo, resized
 from hashwacht.core.types import PDQ_MIN_QUALITY
 from hashwacht.hashing import pdq_reference
 from hashwacht.hashing.pdq import pdq
-from hashwacht.hashing.pdq_reference import orientations, to_hex
+from hashwacht.hashing.pdq_reference import to_hex
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -125,33 +125,19 @@ def test_a_smaller_copy_is_near_and_another_picture_is_far() -> None:
     assert (original_hash ^ other_hash).bit_count() >= 90
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_turned_hashes_equal_metas_dihedral_hashes(seed: int) -> None:
-    pixels = np.asarray(photo(seed, (320 + 40 * seed, 280)))
-    reference, quality = pdqhash.compute_dihedral(pixels)
-    result = pdq(pixels, all_orientations=True)
-    assert list(result.hashes.values()) == [as_hex(peer_seconds) for peer_seconds in reference]
-    assert result.quality == quality
-
-
+@pytest.mark.parametrize("size", [(96, 72), (200, 150), (320, 240), (640, 512), (1024, 700)])
 @pytest.mark.parametrize("name", TURNS)
-def test_each_turned_hash_is_that_of_the_picture_turned_that_way(name: str) -> None:
+def test_each_turned_hash_is_that_of_the_picture_turned_that_way(
+    name: str, size: tuple[int, int]
+) -> None:
     """Sampling is not symmetric to the pixel, so some bits differ, but none that hides a match."""
-    picture = photo(11, (640, 512))
-    all_orientations = np.asarray(picture.transpose(TURNS[name]))
+    picture = grainy(photo(11, size), 20)
+    turned = np.asarray(picture.transpose(TURNS[name]))
     hashes = pdq(np.asarray(picture), all_orientations=True).hashes
-    truth = int(pdq(all_orientations).hashes[""], 16)
+    truth = int(pdq(turned).hashes[""], 16)
     distances = {name: (int(value, 16) ^ truth).bit_count() for name, value in hashes.items()}
     assert min(distances, key=lambda each: distances[each]) == name
-    assert distances[name] <= 31
-
-
-def test_turning_a_block_four_times_gives_it_back() -> None:
-    block = np.random.default_rng(1).normal(size=(16, 16)).astype(np.float32)
-    all_orientations = block
-    for _ in range(4):
-        all_orientations = orientations(all_orientations)["rotate90"]
-    assert np.array_equal(all_orientations, block)
+    assert distances[name] <= 20
 
 
 def test_half_of_the_bits_are_set() -> None:

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.Image import Transpose
 
-from demo.pictures import encode, photo
+from demo.pictures import encode, grainy, photo
 from hashwacht.core.types import PDQ_MIN_QUALITY, Fingerprint, Signal
 from hashwacht.core.views import TURNS, ViewKind, view_kinds
 from hashwacht.hashing import Plan
@@ -79,6 +79,18 @@ def test_the_orientation_of_a_browser_is_shown(
     assert [signal.variant for signal in result.signals] == ["", "shown"]
     distance, variant = nearest(result, original)
     assert (variant, distance <= 16) == ("shown", True)
+
+
+@pytest.mark.parametrize("tag", sorted(STORED_FOR))
+def test_a_small_texture_turned_by_exif_is_hashed_as_shown(tag: int, fingerprint: Hash) -> None:
+    """Every second row of 128 is not sampled at all, so other rows count in the turned picture."""
+    texture = grainy(photo(5, (128, 200)), 60)
+    upright = fingerprint(encode(texture, "png"), NONE).signals[0]
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    turned = encode(texture.transpose(STORED_FOR[tag]), "png", exif=exif)
+    distance, variant = nearest(fingerprint(turned, SHOWN), upright)
+    assert (variant, distance <= 2) == ("shown", True)
 
 
 def test_a_picture_in_transparency_is_found(fingerprint: Hash, original: Signal) -> None:

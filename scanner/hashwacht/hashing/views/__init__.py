@@ -19,7 +19,7 @@ import numpy as np
 from hashwacht.core.ports import SignalType
 from hashwacht.core.types import Signal
 from hashwacht.core.views import REGION_KINDS, TURNS, VIEWED_TYPE, WHITE, ViewKind, join_variant
-from hashwacht.hashing.grey import GreyImage, crop, shrink
+from hashwacht.hashing.grey import GreyImage, crop, shrink, turned_grey
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.views import regions, shown
 
@@ -67,7 +67,9 @@ def view_signals(picture: Picture) -> list[Signal]:
     """
     shown_images = list(_shown_images(picture)) if ViewKind.SHOWN in picture.views else []
     signals = [signal for name, image in shown_images for signal in _of_image(name, image, picture)]
-    left = MAX_HASHES - 1 - len(shown_images)
+    turned = list(_of_turned(picture)) if ViewKind.SHOWN in picture.views else []
+    signals = turned + signals
+    left = MAX_HASHES - 1 - len(shown_images) - len(turned)
     if picture.views & REGION_KINDS:
         sources = {_STORED: picture.small_grey}
         sources |= {name: shrink(image) for name, image in shown_images if name == WHITE}
@@ -75,6 +77,19 @@ def view_signals(picture: Picture) -> list[Signal]:
         for name, grey in parts[:left]:
             signals += _of_part(name, grey, picture)
     return signals
+
+
+def _of_turned(picture: Picture) -> Iterator[Signal]:
+    """Hash the pixels as a browser turns them.
+
+    The frequencies of the stored pixels, with other signs, are those of samples between the
+    samples of the turned ones: in a small picture with much texture up to 20 bits are off.
+    """
+    from hashwacht.hashing.pdq import view_pdq
+
+    if turn := shown.orientation(picture.header):
+        result = view_pdq(turned_grey(picture.small_grey, turn))
+        yield Signal(VIEWED_TYPE, result.hashes[_UNTURNED], result.quality, ViewKind.SHOWN)
 
 
 def _shown_images(picture: Picture) -> Iterator[tuple[str, Image]]:
