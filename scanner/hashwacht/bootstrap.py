@@ -102,7 +102,16 @@ def case_services(
         roots={root.name: root for root in settings.roots},
         limits=settings.action_limits,
         sites=SiteMap(settings.state.path),
+        lists_imported_at=_import_times(settings),
     )
+
+
+def _import_times(settings: Settings) -> Callable[[], Mapping[str, float]]:
+    """Return what knows when the local hash lists were imported."""
+    from hashwacht.matching.hashlists.update_state import ImportTimes
+
+    names = [each.name for each in settings.matchers if isinstance(each, HashlistSettings)]
+    return ImportTimes(lists_directory(settings), names[0]) if names else dict
 
 
 def evidence_check(settings: Settings, store: Store | None) -> EvidenceCheck:
@@ -120,17 +129,21 @@ def partial_uploads(settings: Settings) -> PartialUploadLog:
     return PartialUploadLog(settings.state.path / "partial-uploads")
 
 
+def lists_directory(settings: Settings) -> Path:
+    """Return the directory of the hash lists of the first configured hash list matcher."""
+    matchers = (each for each in settings.matchers if isinstance(each, HashlistSettings))
+    directories = (matcher.directory for matcher in matchers if matcher.directory)
+    return next(directories, settings.state.path / "lists")
+
+
 def hash_lists(settings: Settings) -> HashLists:
     """Return the hash lists of the first configured hash list matcher."""
     from hashwacht.matching.hashlists.manager import HashLists
 
-    matchers = (each for each in settings.matchers if isinstance(each, HashlistSettings))
-    directories = (matcher.directory for matcher in matchers if matcher.directory)
-    directory = next(directories, settings.state.path / "lists")
     # Lists hold built-in and installed signal types, not those of commands.
     commands = {name for name, _ in settings.fingerprint.commands}
     installed = {*settings.fingerprint.always_compute} - commands
-    return HashLists(directory, signal_types({*BUILT_IN, *installed}))
+    return HashLists(lists_directory(settings), signal_types({*BUILT_IN, *installed}))
 
 
 def view_radii(matcher: HashlistSettings) -> dict[ViewKind, int]:

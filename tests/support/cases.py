@@ -82,6 +82,7 @@ class CaseHarness:
     clock: Clock = field(default_factory=Clock)
     notices: list[Notice] = field(default_factory=list)
     owners: OwnedFiles = field(default_factory=OwnedFiles)
+    imported_at: dict[str, float] = field(default_factory=dict)
     wrap: Callable[[FileActions], Any] = lambda file_actions: file_actions
 
     def open(self) -> CaseHarness:
@@ -117,6 +118,7 @@ class CaseHarness:
             self.limits,
             self.owners,
             SiteMap(self.home / "state"),
+            lambda: self.imported_at,
         ).processor()
 
     def file(self, name: str | bytes, content: bytes = b"known", uid: int | None = None) -> bytes:

@@ -5,7 +5,8 @@ root: a list that is wrong matches files of many accounts, whereas copies in one
 made to pause the actions for all others.  Once such a limit is reached, further actions wait until
 an administrator decides to *approve* them (the list is right) or to *discard* them (it is wrong);
 *reinstate* ends a discard.  The limit of one account counts its quarantined files, and pauses no
-hold: its further files are held until the decision.
+hold: its further files are held until the decision.  A new version of a hash list has a lower
+limit in its first hours, for contents that no other list knows.
 
 Detection goes on: files are judged and cases opened.  Files that are held because no matcher
 answered are not counted: no list is the cause, and an outage must not expose what the
@@ -14,13 +15,13 @@ configuration wants held.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from hashwacht.audit.log import AuditEvent
 from hashwacht.cases.ledger import CaseLock, Ledger
 from hashwacht.core.errors import UsageError
-from hashwacht.core.types import Action
+from hashwacht.core.types import Action, Match
 from hashwacht.settings import ActionLimitSettings
 from hashwacht.storage.action_limits import (
     ApprovalDecision,
@@ -55,14 +56,31 @@ class ActionLimiter:
     """Checks every action, in the transaction that then counts it."""
 
     def __init__(
-        self, locations: FileLocations, reached: ReachedLimits, settings: ActionLimitSettings
+        self,
+        locations: FileLocations,
+        reached: ReachedLimits,
+        settings: ActionLimitSettings,
+        imported_at: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
+        """*imported_at* returns when each local hash list, MATCHER/LIST, was imported."""
         self._locations, self._reached, self._settings = locations, reached, settings
+        self._imported_at = imported_at
 
     @property
     def window(self) -> float:
         """The seconds over which files are counted."""
         return self._settings.window
+
+    def new_list(self, matches: Iterable[Match], now: float) -> str:
+        """Return the new list that knows a content if no other list does, as MATCHER/LIST."""
+        lists = {f"{match.matcher}/{match.list}" for match in matches}
+        new = self._new_lists(now)
+        return min(lists) if lists and lists <= new.keys() else ""
+
+    def _new_lists(self, now: float) -> dict[str, float]:
+        """Return the lists that were imported lately, and when."""
+        since = now - self._settings.new_list_period
+        return {name: at for name, at in self._imported_at().items() if since < at <= now}
 
     def is_counted(self, location: FileLocation, now: float) -> bool:
         """Return True if a file is counted already, so that a repetition does not count again."""
@@ -71,12 +89,17 @@ class ActionLimiter:
     def check(self, location: FileLocation, now: float) -> ActionPermission:
         """Return whether a file may be acted on; records a limit that has just been reached."""
         limits = dict(self._limits(location))
+        new = self._new_lists(now) if location.list else {}
+        if location.list in new:
+            subject = LimitSubject(LimitScope.LIST, "", location.list)
+            limits[subject] = self._settings.per_new_list
         active = {subject: self._reached.load_active(subject) for subject in limits}
         for limit in active.values():
             if limit is not None and limit.decision is ApprovalDecision.DISCARDED:
                 return ActionPermission(limit)
-        since = now - self.window
         for subject, most in limits.items():
+            is_list = subject.scope is LimitScope.LIST
+            since = new[location.list] if is_list else now - self.window
             if subject.scope is LimitScope.ACCOUNT and location.action is not Action.QUARANTINE:
                 continue
             if (limit := active[subject]) is not None:
@@ -105,6 +128,8 @@ class ActionLimiter:
             return locations.count_acted(since, most, root=root, uid=location.uid) >= most
         if scope is LimitScope.ROOT:
             return locations.is_new_account(location.uid, since, most, root=root)
+        if scope is LimitScope.LIST:
+            return locations.is_new_account(location.uid, since, most, list=location.list)
         key = bytes.fromhex(location.key)
         return locations.is_new_account(location.uid, since, most, key=key)
 

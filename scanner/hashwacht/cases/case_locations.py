@@ -93,7 +93,8 @@ class LocationRecorder:
         """
         is_new = known is None or known.rule == UNDETERMINED != decision.rule
         before = known or self._new(transaction, judged, decision)
-        seen = replace(_with_file(before, judged), rule=decision.rule)
+        new_list = self._limiter.new_list(judged.verdict.matches, transaction.now)
+        seen = replace(_with_file(before, judged), rule=decision.rule, list=new_list)
         same_file = seen.file == before.file and not undone
         location = self._next(transaction, seen, decision.action, same_file=same_file)
         if location == known:

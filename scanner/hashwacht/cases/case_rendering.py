@@ -205,12 +205,15 @@ def limit_summary(limit: ReachedLimit, window: float) -> str:
         " quarantined",
         LimitScope.ACCOUNT: f"files of uid {subject.value} in root {subject.root} were quarantined",
         LimitScope.ROOT: f"accounts in root {subject.root} had files held or quarantined",
+        LimitScope.LIST: f"accounts with contents that only the new list {subject.value} knows had"
+        " files held or quarantined",
     }[subject.scope]
     is_account = subject.scope is LimitScope.ACCOUNT
+    is_list = subject.scope is LimitScope.LIST
+    period = "since its import" if is_list else f"within {window / 60:.0f} minutes"
     paused = "files are held, not quarantined" if is_account else "actions are paused"
     return (
-        f"action limit {limit.id}: {limit.max_actions} {files} within"
-        f" {window / 60:.0f} minutes; further {paused}."
+        f"action limit {limit.id}: {limit.max_actions} {files} {period}; further {paused}."
         f" `hashwacht limits approve {limit.id}` carries them out,"
         f" `hashwacht limits discard {limit.id}` drops them if a hash list is wrong"
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -58,6 +58,7 @@ class CaseServices:
     limits: ActionLimitSettings
     accounts: Accounts = field(default_factory=Accounts)
     sites: SiteMap = field(default_factory=SiteMap)
+    lists_imported_at: Callable[[], Mapping[str, float]] = dict
 
     def processor(self) -> CaseProcessor:
         """Build what applies verdicts."""
@@ -87,7 +88,12 @@ class CaseProcessor:
         self._ledger, self._store, self._lock = ledger, ledger.store, lock
         self._file_actions = file_actions
         self._policies = RootPolicies(services.roots)
-        limiter = ActionLimiter(ledger.store.locations, ledger.store.action_limits, services.limits)
+        limiter = ActionLimiter(
+            ledger.store.locations,
+            ledger.store.action_limits,
+            services.limits,
+            services.lists_imported_at,
+        )
         self._recorder = LocationRecorder(limiter, services.accounts, services.sites)
         links = LinkedNames(ledger, services.roots)
         self._runner = ActionRunner(ledger, file_actions, links)

@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "audit": "Show and verify the audit log; print checkpoints to store elsewhere.",
         "backup": "Copy storage and audit log as of one moment, while the daemon is running.",
         "alerts": "Send a test alert; list recent deliveries.",
-        "lists": "Import, show, change, remove and verify local hash lists.",
+        "lists": "Import, update, show, change, remove and verify local hash lists.",
         "credentials": "Store, check and remove the credentials of matching services.",
         "config": "Show, check and explain the configuration.",
         "roots": "Show the roots, and find those of a hosting panel.",

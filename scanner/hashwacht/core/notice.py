@@ -24,7 +24,7 @@ class NoticeKind(StrEnum):
     GAP = "gap"
     """A gap has not been closed by a rescan in time."""
     OUTAGE = "outage"
-    """A matcher has not answered for a while."""
+    """A matcher has not answered for a while, or a hash list is stale."""
     TROUBLE = "trouble"
     """An action failed, a process does not run, the disk is full."""
     TEST = "test"

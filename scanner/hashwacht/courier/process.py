@@ -25,6 +25,7 @@ from pathlib import Path
 
 from hashwacht import bootstrap
 from hashwacht.courier.channels import LazyChannel, LazyMatcher, build_channel
+from hashwacht.courier.list_downloads import ListDownloads
 from hashwacht.courier.server import CourierServer, RequestHandler
 from hashwacht.matching.services.service_matchers import (
     AnyService,
@@ -49,12 +50,17 @@ SYSTEM_PATHS = (
 
 def is_needed(settings: Settings) -> bool:
     """Return whether the settings need a courier."""
-    return bool(service_names(settings))
+    return bool(service_names(settings) or list_names(settings))
 
 
 def service_names(settings: Settings) -> list[str]:
     """Return the names of its services and channels."""
     return [*(service.name for service in _services(settings)), *settings.alerts.channels]
+
+
+def list_names(settings: Settings) -> list[str]:
+    """Return the names of the lists that it fetches."""
+    return [source.name for source in settings.lists if source.url]
 
 
 def courier_process(
@@ -102,7 +108,8 @@ def build_handler(
         str(channel): LazyChannel(partial(build_channel, channel, settings, environ, lost))
         for channel in settings.alerts.channels
     }
-    return RequestHandler(matchers, channels)
+    lists = {source.name: ListDownloads(source, sources) for source in settings.lists if source.url}
+    return RequestHandler(matchers, channels, lists)
 
 
 def allowed_users(listening: socket.socket) -> frozenset[int]:
@@ -147,6 +154,7 @@ def _own(settings: Settings, environ: Mapping[str, str]) -> list[Path]:
     paths = [settings.credentials.directory, alerts.mail.ca_file, alerts.webhook.ca_file]
     for service in _services(settings):
         paths += (service.ca_file, service.client_cert, service.client_key)
+    paths += [source.ca_file for source in settings.lists]
     if directory := environ.get("CREDENTIALS_DIRECTORY"):
         paths.append(Path(directory))
     return [path for path in paths if path is not None]

@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Matcher
 from hashwacht.core.types import Answer, Signal
 from hashwacht.courier.channels import AlertChannel
+from hashwacht.courier.list_downloads import ListDownloads
 from hashwacht.ipc.client import MAX_CONCURRENT_REQUESTS
 from hashwacht.ipc.codec import HEADER, ProtocolError, pack_frame, parse_header
 from hashwacht.ipc.messages import (
@@ -26,6 +28,7 @@ from hashwacht.ipc.messages import (
     DescribeReply,
     DescribeRequest,
     FailureReply,
+    ListPartRequest,
     ServiceHit,
     SignalLookupReply,
     SignalLookupRequest,
@@ -71,7 +74,12 @@ class CourierServer:
         described = handler.describe()
         self._executors = {
             name: ThreadPoolExecutor(_THREADS, thread_name_prefix=name)
-            for name in (*described.matchers, *map(_channel_key, described.channels), "")
+            for name in (
+                *described.matchers,
+                *map(_channel_key, described.channels),
+                *map(_list_key, described.lists),
+                "",
+            )
         }
 
     def serve(
@@ -159,9 +167,15 @@ def _channel_key(channel: str) -> str:
     return f"alerts.{channel}"  # no matcher has a name with a dot
 
 
+def _list_key(name: str) -> str:
+    return f"lists.{name}"
+
+
 def _executor_key(request: CourierRequest) -> str:
-    """Return the name of the executor of a service or channel; unknown ones share one."""
+    """Return the name of the executor of a service, channel or list; unknown ones share one."""
     match request:
+        case ListPartRequest(source):
+            return _list_key(source)
         case DeliverRequest(channel):
             return _channel_key(channel)
         case SignalLookupRequest(matcher) | CheckRequest(matcher):
@@ -187,13 +201,16 @@ _RELOAD = "Reload or restart the courier, so that it reads the same configuratio
 
 
 class RequestHandler:
-    """The matchers and channels of the courier.  Thread-safe, as they are."""
+    """The matchers, channels and list sources of the courier.  Thread-safe, as they are."""
 
     def __init__(
-        self, matchers: Mapping[str, Matcher], channels: Mapping[str, AlertChannel]
+        self,
+        matchers: Mapping[str, Matcher],
+        channels: Mapping[str, AlertChannel],
+        lists: Mapping[str, ListDownloads] = MappingProxyType({}),
     ) -> None:
-        """Take over both, by their names in the configuration; ``close`` closes them."""
-        self._matchers, self._channels = matchers, channels
+        """Take them over, by their names in the configuration; ``close`` closes them."""
+        self._matchers, self._channels, self._lists = matchers, channels, lists
 
     def answer(self, request: CourierRequest) -> CourierReply:
         """Return the reply; every failure is a reply."""
@@ -207,11 +224,13 @@ class RequestHandler:
             return FailureReply(problem, "See the courier's log.")
 
     def describe(self) -> DescribeReply:
-        """Return the names of matchers and channels."""
-        return DescribeReply(tuple(self._matchers), tuple(self._channels))
+        """Return the names of matchers, channels and list sources."""
+        return DescribeReply(tuple(self._matchers), tuple(self._channels), tuple(self._lists))
 
     def close(self) -> None:
-        """Close matchers and channels; running requests fail."""
+        """Close all of them; running requests fail."""
+        for source in self._lists.values():
+            source.close()
         for matcher in self._matchers.values():
             matcher.close()
         for channel in self._channels.values():
@@ -221,18 +240,26 @@ class RequestHandler:
         match request:
             case DescribeRequest():
                 return self.describe()
-            case SignalLookupRequest(name) | CheckRequest(name):
-                matcher = self._matchers.get(name)
-                if matcher is None:
-                    return FailureReply(f"no matcher named {name} is configured here", _RELOAD)
-                if isinstance(request, CheckRequest):
-                    return CheckReply(matcher.check())
-                return _look_up(matcher, request)
+            case SignalLookupRequest() | CheckRequest():
+                return self._ask_matcher(request)
             case DeliverRequest(name):
                 channel = self._channels.get(name)
                 if channel is None:
                     return FailureReply(f"no channel named {name} is configured here", _RELOAD)
                 return channel.deliver(request)
+            case ListPartRequest(name):
+                source = self._lists.get(name)
+                if source is None:
+                    return FailureReply(f"no list named {name} has a url here", _RELOAD)
+                return source.fetch(request)
+
+    def _ask_matcher(self, request: SignalLookupRequest | CheckRequest) -> CourierReply:
+        matcher = self._matchers.get(request.matcher)
+        if matcher is None:
+            return FailureReply(f"no matcher named {request.matcher} is configured here", _RELOAD)
+        if isinstance(request, CheckRequest):
+            return CheckReply(matcher.check())
+        return _look_up(matcher, request)
 
 
 def _look_up(matcher: Matcher, request: SignalLookupRequest) -> SignalLookupReply:

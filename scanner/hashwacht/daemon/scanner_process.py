@@ -178,6 +178,8 @@ class _Process:
         def on_watch_checked() -> None:
             gap_reporter.check_gaps()
             gap_reporter.check_matchers(self._scanner.verdicts.matcher_health.all())
+            lists = bootstrap.lists_directory(self._settings)
+            gap_reporter.check_lists(lists, self._settings.lists)
 
         def on_round() -> Runtime | None:
             nonlocal ready

@@ -12,7 +12,7 @@ from pathlib import Path
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.text import escape_text
 from hashwacht.platform.subprocess import run_program
-from hashwacht.settings import ServiceSettings, Settings, UploadMode
+from hashwacht.settings import HashlistSettings, ServiceSettings, Settings, UploadMode
 
 NAME = "50-configuration.conf"
 """The file name of each drop-in; administrators give their own ones other names."""
@@ -48,6 +48,7 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
     drop_in_lines = {
         "hashwacht-scanner.service": [*_scanner(settings)],
         "hashwacht-courier.service": [*_courier(settings)],
+        "hashwacht-lists.service": [*_lists(settings)],
         "hashwacht-uploads.socket": [*_uploads(settings)] if has_socket else [],
         "hashwacht.target": ["Wants=hashwacht-uploads.socket"] if has_socket else [],
     }
@@ -163,6 +164,24 @@ def _own(settings: Settings) -> Iterator[Path]:
         yield settings.daemon.metrics_file.parent
 
 
+def _lists(settings: Settings) -> Iterator[str]:
+    """Open its directories for the update of lists, and the network if a program fetches one."""
+    if not settings.lists:
+        return
+    matchers = [matcher for matcher in settings.matchers if isinstance(matcher, HashlistSettings)]
+    own = {settings.state.path, *(m.directory for m in matchers if m.directory)}
+    for path in sorted(path for path in own if not path.is_relative_to(STATE)):
+        yield f"ReadWritePaths={_optional(path)}"
+    used = [*own, *(source.directory for source in settings.lists if source.directory)]
+    for tops, setting in ((_HOMES, "ProtectHome=no"), (_TEMPORARY, "PrivateTmp=no")):
+        if any(path.is_relative_to(top) for path in used for top in tops):
+            yield setting
+    if any(source.program for source in settings.lists):
+        yield "PrivateNetwork=no"
+        yield "RestrictAddressFamilies=AF_INET AF_INET6"
+        yield "IPAddressDeny="
+
+
 def _courier(settings: Settings) -> Iterator[str]:
     for path in sorted({*_courier_files(settings)}):
         if not any(path.is_relative_to(top) for top in _VISIBLE_TO_COURIER):
@@ -183,6 +202,7 @@ def _courier_files(settings: Settings) -> Iterator[Path]:
         *(service.ca_file for service in services),
         *(service.client_cert for service in services),
         *(service.client_key for service in services),
+        *(source.ca_file for source in settings.lists),
     )
     yield from (path for path in files if path is not None)
     if alerts.command.program:

@@ -21,7 +21,7 @@ from msgspec.structs import force_setattr
 
 from hashwacht.core.text import replace_unprintable
 
-VERSION = 2
+VERSION = 3
 """Raised with every change of a message."""
 
 HEADER = struct.Struct("!BxxxII")

@@ -4,7 +4,8 @@ The scanner reads customers' files and has no network; the courier has a network
 file.  What these messages can carry decides what can leave this machine, and **no message has a
 field that could carry content**: a lookup is a signal type and a value in the canonical form and
 length of that type (32 hexadecimal digits for an MD5, 64 for a PDQ); matchers and channels are
-names of the configuration.  A service receives nothing else.
+names of the configuration.  A service receives nothing else.  A hash list is fetched by its name:
+its address is in the courier's configuration, and only the reply has content, that of the list.
 
 The only text is that of a notice, which goes to the recipients in the configuration: a summary of
 one line and a case as JSON, both bounded.  A compromised scanner could put false statements into
@@ -17,6 +18,7 @@ is created, so that a service cannot end the connection by the names it chooses.
 from __future__ import annotations
 
 import hashlib
+from enum import StrEnum
 from typing import Annotated
 
 from msgspec import Meta
@@ -49,6 +51,9 @@ MAX_NOTICES = 64
 
 MAX_NAME = 128
 """Characters of the name of a list or of an entry, as a service writes it."""
+
+MAX_PART = 512 * 1024
+"""Bytes of a list in one reply; in Base64 they fit into a message."""
 
 MAX_DISTANCE = (1 << 16) - 1
 """Bits by which an entry may differ from a signal."""
@@ -102,6 +107,26 @@ class DeliverRequest(Message, frozen=True, tag="deliver"):
     audit: Annotated[str, Meta(pattern=r"\A(?:[0-9]{1,18}:[0-9a-f]{64})?\Z")] = ""
 
 
+class FileRole(StrEnum):
+    """The files of a hash list at its source."""
+
+    LIST = "list"
+    CHECKSUM = "checksum"
+    SIGNATURE = "signature"
+
+
+class ListPartRequest(Message, frozen=True, tag="part"):
+    """Fetch a part of a file of the hash list *source*.  Answered by ListPartReply.
+
+    Parts are numbered from 0, which starts a new download, and requested in order; the last one may
+    be requested again.
+    """
+
+    source: Name
+    role: FileRole
+    number: Annotated[int, Meta(ge=0, lt=1 << 40)]
+
+
 class ServiceHit(Message, frozen=True):
     """An entry of a service that matches a signal; the terms are those of Match."""
 
@@ -147,11 +172,19 @@ class CheckReply(Message, frozen=True, tag="checked"):
         force_setattr(self, "diagnostic", Diagnostic(subject, state.ok, detail, advice))
 
 
+class ListPartReply(Message, frozen=True, tag="content"):
+    """A part of a file; it is the *last* one if nothing follows."""
+
+    content: Annotated[bytes, Meta(max_length=MAX_PART)]
+    last: bool
+
+
 class DescribeReply(Message, frozen=True, tag="described"):
-    """The names of the matchers and channels that the courier serves."""
+    """The names of the matchers, channels and list sources that the courier serves."""
 
     matchers: Annotated[tuple[Name, ...], Meta(max_length=256)]
     channels: Annotated[tuple[Name, ...], Meta(max_length=256)]
+    lists: Annotated[tuple[Name, ...], Meta(max_length=256)] = ()
 
 
 class DeliverReply(Message, frozen=True, tag="delivered"):
@@ -173,14 +206,19 @@ class FailureReply(Message, frozen=True, tag="failed"):
         self._fit(MAX_LINE_LENGTH, "problem", "advice")
 
 
-CourierRequest = SignalLookupRequest | CheckRequest | DescribeRequest | DeliverRequest
-CourierReply = SignalLookupReply | CheckReply | DescribeReply | DeliverReply | FailureReply
+CourierRequest = (
+    SignalLookupRequest | CheckRequest | DescribeRequest | DeliverRequest | ListPartRequest
+)
+CourierReply = (
+    SignalLookupReply | CheckReply | DescribeReply | DeliverReply | ListPartReply | FailureReply
+)
 
 _REPLIES = {
     SignalLookupRequest: SignalLookupReply,
     CheckRequest: CheckReply,
     DescribeRequest: DescribeReply,
     DeliverRequest: DeliverReply,
+    ListPartRequest: ListPartReply,
 }
 """The reply to each request, if it is no failure."""
 

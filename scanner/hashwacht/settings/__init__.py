@@ -5,6 +5,7 @@ reads the process environment or the user id: :func:`load` takes both as argumen
 """
 
 from hashwacht.settings.daemon import ActionLimitSettings, DaemonSettings, HoldKind, WatchKind
+from hashwacht.settings.lists import ListSourceSettings
 from hashwacht.settings.load import Configuration, OptionValue, load
 from hashwacht.settings.matchers import (
     ArachnidSettings,
@@ -27,6 +28,7 @@ __all__ = [
     "HmaSettings",
     "HoldKind",
     "InvalidConfiguration",
+    "ListSourceSettings",
     "MatchAction",
     "OptionValue",
     "PanelKind",

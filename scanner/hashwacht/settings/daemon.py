@@ -169,3 +169,15 @@ class ActionLimitSettings:
     per_root: int = setting(
         Integer(1, 1_000_000), 50, "Accounts in the same root, whatever the contents."
     )
+    per_new_list: int = setting(
+        Integer(1, 1_000_000),
+        10,
+        "Accounts with contents that only a new version of a local hash list knows, in its first"
+        " hours (new_list_period): a version that is wrong is noticed before it acts widely.",
+    )
+    new_list_period: float = setting(
+        Duration(0, 30 * DAY),
+        6 * 3600.0,
+        "How long a version of a list is new after its import. An approval holds for that version."
+        " 0: never.",
+    )

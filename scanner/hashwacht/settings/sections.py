@@ -30,6 +30,7 @@ from hashwacht.settings.kinds import (
     section,
     setting,
 )
+from hashwacht.settings.lists import ListSourceSettings
 from hashwacht.settings.matchers import SIGNAL_TYPE, VIEW, HashlistSettings, MatcherSettings
 from hashwacht.settings.roots import EXCLUDE, PanelSettings, RootSettings
 from hashwacht.settings.units import RateLimit
@@ -274,4 +275,5 @@ class Settings:
     panel: PanelSettings = section(PanelSettings)
     roots: tuple[RootSettings, ...] = ()
     matchers: tuple[MatcherSettings, ...] = DEFAULT_MATCHERS
+    lists: tuple[ListSourceSettings, ...] = ()
     credentials: CredentialSettings = section(CredentialSettings)

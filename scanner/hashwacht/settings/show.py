@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hashwacht.settings.kinds import SettingKey, TomlValue, keys_of, sections_of
+from hashwacht.settings.lists import ListSourceSettings
 from hashwacht.settings.load import Configuration
 from hashwacht.settings.matchers import (
     MATCHER_KINDS,
@@ -52,6 +53,12 @@ the hash lists on this machine are used. As soon as one is configured, only conf
 asked."""
 
 
+_LISTS = """\
+Sources of hash lists: one table for each list, with the name under which it is imported. `hashwacht
+lists update` brings them up to date, and a timer runs it (hashwacht-lists.timer, not enabled by
+default). Lists that are imported by hand need none."""
+
+
 def example() -> str:
     """Return the annotated example, as in ``config/hashwacht.toml``."""
     blocks = [_comment(_HEAD)]
@@ -68,6 +75,10 @@ def example() -> str:
             names = ", ".join(key.name for key in shared)
             heads.append(_comment(f"The following keys are the same as those of eokm: {names}."))
         blocks.append(_table(matcher, *heads, skip=shared))
+    blocks.append(_comment(_LISTS))
+    blocks.append(
+        _table(ListSourceSettings, "#[lists.police]", example={"directory": "/srv/lists"})
+    )
     return "\n\n".join(blocks) + "\n"
 
 
@@ -130,6 +141,8 @@ def rows(configuration: Configuration) -> Iterator[SettingRow]:
         table = ("matchers", matcher.name)
         yield SettingRow(table, "kind", matcher.kind.value, configuration.origin((*table, "kind")))
         yield from _rows(configuration, matcher, table)
+    for source in settings.lists:
+        yield from _rows(configuration, source, ("lists", source.name))
 
 
 def _rows(

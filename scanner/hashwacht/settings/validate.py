@@ -13,6 +13,7 @@ from hashwacht.core.text import escape_text, nearest
 from hashwacht.settings.alerts import MailSecurity
 from hashwacht.settings.daemon import HoldKind
 from hashwacht.settings.kinds import describe_value, keys_of, sections_of
+from hashwacht.settings.lists import ListSourceSettings, list_faults
 from hashwacht.settings.matchers import (
     MATCHER_KINDS,
     NAME,
@@ -27,7 +28,7 @@ from hashwacht.settings.sections import DEFAULT_MATCHERS, Settings
 Section = TypeVar("Section")
 Raw = Mapping[str, Any]
 
-NAMED_TABLES = ("roots", "matchers")
+NAMED_TABLES = ("roots", "matchers", "lists")
 """The tables of tables whose names the operator chooses."""
 
 _ENCRYPTED_ADVICE = "use https, or an address of this machine"
@@ -111,9 +112,13 @@ class _Validator:
             self._named(RootSettings, ("roots", name), self._table(table, ("roots", name)))
             for name, table in self._table(raw.get("roots", {}), ("roots",)).items()
         )
+        lists = tuple(
+            self._named(ListSourceSettings, ("lists", name), self._table(table, ("lists", name)))
+            for name, table in self._table(raw.get("lists", {}), ("lists",)).items()
+        )
         rest = {name: value for name, value in raw.items() if name not in NAMED_TABLES}
         matchers = matchers or DEFAULT_MATCHERS
-        settings = self._section(Settings, rest, (), matchers=matchers, roots=roots)
+        settings = self._section(Settings, rest, (), matchers=matchers, roots=roots, lists=lists)
         self.faults += check_consistency(settings)
         return settings
 
@@ -188,6 +193,13 @@ def check_consistency(settings: Settings) -> Iterator[ConfigurationFault]:
     """Yield the faults of values that contradict each other."""
     for root in settings.roots:
         yield from _check_root(root, settings)
+    for source in settings.lists:
+        path: KeyPath = ("lists", source.name)
+        for key, problem, advice in list_faults(source):
+            yield ConfigurationFault((*path, key) if key else path, problem, advice)
+        if _is_unencrypted(source.url):
+            problem = "the list would cross the network unencrypted"
+            yield ConfigurationFault((*path, "url"), problem, _ENCRYPTED_ADVICE)
     if settings.hold.method is HoldKind.COMMAND and not settings.hold.command:
         problem = 'the method is "command", but no program is configured'
         yield ConfigurationFault(("hold", "command"), problem, "set hold.command")

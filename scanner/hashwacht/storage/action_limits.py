@@ -20,6 +20,8 @@ class LimitScope(StrEnum):
     """Quarantined files of the same owner, in one root."""
     ROOT = "root"
     """Accounts in the same root."""
+    LIST = "list"
+    """Accounts with contents that only a new hash list knows, in all roots."""
 
 
 class ApprovalDecision(StrEnum):
@@ -37,9 +39,9 @@ class ApprovalDecision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LimitSubject:
-    """What a limit applies to: *value* is the SHA-256 of a content, a user id, or empty.
+    """What a limit applies to: *value* is the SHA-256 of a content, a user id, a list, or empty.
 
-    *root* is empty for a content, which is counted in all roots.
+    *root* is empty for a content and a list, which are counted in all roots.
     """
 
     scope: LimitScope

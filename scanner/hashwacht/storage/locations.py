@@ -66,7 +66,8 @@ class FileLocation:
     carried out at *acted_at*, counted by the action limits at *counted_at* and is (re)tried at
     *due*.  *limit_id* is the reached limit that pauses it, *vault* the name of the quarantined
     entry, *held* the record that is needed to unblock the file, *site* is JSON with what a hosting
-    panel knows of the path: panel, account, domain, reseller (empty: nothing).
+    panel knows of the path: panel, account, domain, reseller (empty: nothing), *list* the new hash
+    list, MATCHER/LIST, that alone knows the content (empty: none).
     """
 
     id: int
@@ -90,6 +91,7 @@ class FileLocation:
     detail: str = ""
     number: int = 0
     site: str = ""
+    list: str = ""
 
     def is_same_file(self, other: FileLocation) -> bool:
         """Return whether both locations are hard links of one file."""

@@ -14,13 +14,13 @@ from hashwacht.cases.action_limit import ActionLimiter, LimitApprovals
 from hashwacht.cases.file_actions import FileActions
 from hashwacht.core.errors import UsageError
 from hashwacht.core.notice import NoticeKind
-from hashwacht.core.types import Action, FileId
+from hashwacht.core.types import Action, FileId, Outcome, Verdict
 from hashwacht.quarantine.failures import ActionFailure, FailureReason
 from hashwacht.settings import ActionLimitSettings
 from hashwacht.storage.action_limits import ApprovalDecision, LimitScope, ReachedLimits
 from hashwacht.storage.locations import FileLocation, FileLocations, LocationState
 from hashwacht.storage.sqlite.database import Database
-from support.cases import HOLD, OBSERVE, UNANSWERED, CaseHarness, at
+from support.cases import HOLD, NEAR, OBSERVE, UNANSWERED, CaseHarness, at
 
 
 class Idle(FileActions):
@@ -292,3 +292,69 @@ def location_of(letter: str, number: int, uid: int, action: Action, now: float) 
     key, file = letter.encode().hex() * 32, FileId(1, 1, 1, 1, 1)
     path, state = b"/%d" % number, LocationState.HELD
     return FileLocation(0, key, "www", path, file, uid, "", now, action, "on_exact_match", state)
+
+
+NEW = "hashlist/police"
+
+
+def known_to(*lists: str) -> Verdict:
+    """Return a match in each of these lists, MATCHER/LIST."""
+    (first,) = NEAR.matches
+    names = [name.split("/") for name in lists]
+    return Verdict(
+        Outcome.MATCH, tuple(replace(first, matcher=matcher, list=name) for matcher, name in names)
+    )
+
+
+def apply_of_accounts(harness: CaseHarness, number: int, verdict: Verdict) -> list[Action]:
+    """Apply a verdict to one file of its own content in each of so many new accounts."""
+    actions = []
+    for _ in range(number):
+        uid = 7000 + len(harness.store.locations.load_all())
+        path = harness.file(f"{uid}.png", f"content of {uid}".encode(), uid=uid)
+        actions.append(harness.apply(path, verdict))
+    return actions
+
+
+@pytest.fixture
+def with_new_list(tmp_path: Path) -> CaseHarness:
+    """Return a server whose list police is an hour old, and whose list old is a year old."""
+    harness = CaseHarness(tmp_path, limits=ActionLimitSettings(per_new_list=3, window=60))
+    now = harness.clock.now
+    harness.imported_at = {NEW: now - 3600, "hashlist/old": now - 365 * 86400}
+    return harness.open()
+
+
+def test_a_new_list_that_matches_many_accounts_is_paused(with_new_list: CaseHarness) -> None:
+    harness = with_new_list
+    actions = apply_of_accounts(harness, 5, known_to(NEW))
+    assert actions == [Action.HOLD] * 3 + [Action.OBSERVE] * 2
+    (limit,) = harness.store.action_limits.load_latest(9)
+    assert (limit.subject.scope, limit.subject.value) == (LimitScope.LIST, NEW)
+    (notice,) = [notice for notice in harness.notices if notice.kind is NoticeKind.FLOOD]
+    assert "only the new list hashlist/police knows" in notice.summary
+    assert "since its import" in notice.summary
+    harness.clock.now += 3000  # longer than the window: a new list is counted since its import
+    assert apply_of_accounts(harness, 1, known_to(NEW)) == [Action.OBSERVE]
+
+
+def test_what_an_older_list_knows_as_well_is_acted_on(with_new_list: CaseHarness) -> None:
+    actions = apply_of_accounts(with_new_list, 5, known_to(NEW, "hashlist/old"))
+    assert actions == [Action.HOLD] * 5
+    assert apply_of_accounts(with_new_list, 3, known_to(NEW)) == [Action.HOLD] * 3
+
+
+def test_an_approval_holds_for_that_version(with_new_list: CaseHarness) -> None:
+    harness = with_new_list
+    apply_of_accounts(harness, 4, known_to(NEW))
+    approvals(harness).approve(1, "checked")
+    harness.processor.retry_due(harness.clock.now + 1)
+    assert apply_of_accounts(harness, 5, known_to(NEW)) == [Action.HOLD] * 5
+    harness.clock.now += 7200
+    harness.imported_at[NEW] = harness.clock.now - 1
+    assert apply_of_accounts(harness, 4, known_to(NEW))[-1] is Action.OBSERVE
+
+
+def test_a_list_is_no_longer_new_after_its_first_hours(with_new_list: CaseHarness) -> None:
+    with_new_list.clock.now += 6 * 3600
+    assert apply_of_accounts(with_new_list, 5, known_to(NEW)) == [Action.HOLD] * 5

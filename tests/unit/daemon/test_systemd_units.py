@@ -18,7 +18,14 @@ from hashwacht.daemon.systemd_units import (
     outdated_drop_ins,
     write_drop_ins,
 )
-from hashwacht.settings import EokmSettings, RootSettings, Settings, UploadMode, load
+from hashwacht.settings import (
+    EokmSettings,
+    ListSourceSettings,
+    RootSettings,
+    Settings,
+    UploadMode,
+    load,
+)
 from hashwacht.settings.sections import UploadSettings
 
 SCANNER = f"hashwacht-scanner.service.d/{NAME}"
@@ -164,3 +171,17 @@ def test_drop_ins_that_are_not_needed_are_removed(tmp_path: Path) -> None:
     written = [*write_drop_ins(watching("/srv/www/a"), tmp_path)]
     assert written == [str(tmp_path / SCANNER)]
     assert [*write_drop_ins(USUAL, tmp_path)] == [f"{tmp_path / SCANNER} removed"]
+
+
+def test_only_a_program_gives_the_update_of_lists_a_network() -> None:
+    name = f"hashwacht-lists.service.d/{NAME}"
+    fetched = ListSourceSettings("police", url="https://lists.example/police")
+    assert lines(replace(USUAL, lists=(fetched,)), name) == []
+    program = ListSourceSettings("police", program=("/usr/bin/rsync",))
+    opened = lines(replace(USUAL, lists=(program,)), name)
+    assert {"PrivateNetwork=no", "IPAddressDeny="} <= set(opened)
+    elsewhere = replace(USUAL.state, directory=Path("/home/big"))
+    opened = lines(replace(USUAL, lists=(fetched,), state=elsewhere), name)
+    assert 'ReadWritePaths="-/home/big"' in opened
+    assert "ProtectHome=no" in opened
+    assert lines(replace(USUAL, state=elsewhere), name) == []

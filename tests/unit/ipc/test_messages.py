@@ -35,6 +35,9 @@ from hashwacht.ipc.messages import (
     DescribeReply,
     DescribeRequest,
     FailureReply,
+    FileRole,
+    ListPartReply,
+    ListPartRequest,
     NoticeEnvelope,
     ServiceHit,
     SignalLookupReply,
@@ -84,6 +87,7 @@ requests: st.SearchStrategy[CourierRequest] = st.one_of(
     ),
     st.builds(CheckRequest, names),
     st.just(DescribeRequest()),
+    st.builds(ListPartRequest, names, st.sampled_from(FileRole), st.integers(0, 1 << 39)),
     st.builds(
         DeliverRequest,
         names,
@@ -121,7 +125,9 @@ def exchanges(draw: st.DrawFn) -> tuple[CourierRequest, CourierReply]:
             reply = st.builds(CheckReply, st.builds(Diagnostic, words, st.booleans(), words, words))
         case DescribeRequest():
             many = st.lists(names, max_size=5).map(tuple)
-            reply = st.builds(DescribeReply, many, many)
+            reply = st.builds(DescribeReply, many, many, many)
+        case ListPartRequest():
+            reply = st.builds(ListPartReply, st.binary(max_size=300), st.booleans())
         case DeliverRequest():
             reply = st.builds(DeliverReply, words)
     return request, draw(st.one_of(reply, st.builds(FailureReply, words, words)))

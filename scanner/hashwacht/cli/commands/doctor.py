@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
@@ -19,8 +20,9 @@ from hashwacht.cli.output import print_diagnostic, print_text
 from hashwacht.cli.worker_checks import check_workers
 from hashwacht.core.errors import ExitCode, HashwachtError
 from hashwacht.core.paths import escape_path
-from hashwacht.core.text import escape_text, plural
+from hashwacht.core.text import escape_text, format_age, plural
 from hashwacht.core.types import Diagnostic
+from hashwacht.matching.hashlists.update_state import list_ages
 from hashwacht.secrets import locate_credential
 from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
 from hashwacht.settings.files import write_problem
@@ -213,6 +215,7 @@ def _lists(settings: Settings) -> Iterator[Diagnostic]:
     try:
         installed = lists.all()
         yield from lists.verify()
+        yield from _stale_lists(settings)
     except HashwachtError as error:
         yield Diagnostic("lists", ok=False, detail=error.message, advice=error.advice)
         return
@@ -223,6 +226,18 @@ def _lists(settings: Settings) -> Iterator[Diagnostic]:
             detail="no hash list is installed, so nothing can match",
             advice="Run `hashwacht lists import NAME FILE`, or configure a matching service.",
         )
+
+
+def _stale_lists(settings: Settings) -> Iterator[Diagnostic]:
+    """Report each list with a source: current or stale."""
+    now = time.time()
+    for age in list_ages(bootstrap.lists_directory(settings), settings.lists):
+        if age.max_age is not None:
+            reason = age.stale_reason(now)
+            current = f"up to date {format_age(age.record.succeeded_at or age.imported_at, now)}"
+            advice = f"Run `hashwacht lists update {age.name}`." if reason else ""
+            detail = f"stale: {reason}" if reason else current
+            yield Diagnostic(f"list {age.name}", ok=not reason, detail=detail, advice=advice)
 
 
 def _credentials(settings: Settings, environment: Mapping[str, str]) -> Iterator[Diagnostic]:

@@ -13,6 +13,7 @@ from hashwacht.audit.log import AuditEvent
 from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, Group, command
 from hashwacht.cli.commands.lists_import import import_list, list_facts
+from hashwacht.cli.commands.lists_update import update
 from hashwacht.cli.options import (
     fingerprint_input,
     global_options,
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     ),
 )
 def lists_command() -> None:
-    """Import, show, change, remove and verify local hash lists.
+    """Import, update, show, change, remove and verify local hash lists.
 
     Hash lists are secret: only the owner can read their files, and no command prints their
     values.
@@ -164,5 +165,5 @@ def test(picture: bytes, name: str, within: int, number: int) -> ExitCode:
     return ExitCode.MATCH if any(entry.hash.matches for entry in nearest) else ExitCode.OK
 
 
-for subcommand in (import_list, show, radius, remove, verify, test):
+for subcommand in (import_list, update, show, radius, remove, verify, test):
     lists_command.add_command(subcommand)

@@ -19,6 +19,7 @@ from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.status.assess import StorageStatus
 from hashwacht.daemon.status.health import Health, RootHealth
 from hashwacht.daemon.status.status import Status, lane_name
+from hashwacht.matching.hashlists.update_state import ListAge
 from hashwacht.settings import RootSettings
 from hashwacht.settings.units import duration_to_text
 from hashwacht.storage.cases import CaseState
@@ -59,6 +60,8 @@ def _sections(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
         yield "Matchers", [_matcher(matcher, now) for matcher in health.matchers] or ["none"]
         yield "Sandbox", [_sandbox(health)]
         yield "Uploads", [_uploads(health)]
+    if status.lists:
+        yield "Hash lists", [_list(age, now) for age in status.lists]
     if storage is not None:
         yield from _storage(storage, now)
 
@@ -103,6 +106,14 @@ def _rereads(interval: float) -> str:
 def _matcher(matcher: MatcherHealth, now: float) -> str:
     answered = f"{matcher.name}: last answer {format_age(matcher.last_answer, now)}"
     return f"{answered}; {matcher.problem}" if matcher.problem else answered
+
+
+def _list(age: ListAge, now: float) -> str:
+    imported = f"{age.name}: imported {format_age(age.imported_at, now)}"
+    if age.max_age is None:
+        return f"{imported}, no source"
+    updated = f"{imported}, up to date {format_age(age.record.succeeded_at, now)}"
+    return f"{updated}; {age.record.problem}" if age.record.problem else updated
 
 
 def _sandbox(health: Health) -> str:

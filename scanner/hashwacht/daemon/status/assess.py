@@ -7,7 +7,7 @@ whether the daemon runs or not.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +15,7 @@ from hashwacht.audit.log import AuditLog, Checkpoint
 from hashwacht.core.text import format_age
 from hashwacht.core.watch_events import Cause, Lane
 from hashwacht.daemon.status.health import Health, Stage
+from hashwacht.matching.hashlists.update_state import ListAge
 from hashwacht.storage.action_limits import ApprovalDecision, LimitScope, ReachedLimit
 from hashwacht.storage.cases import CaseState
 from hashwacht.storage.gaps import Gap
@@ -200,6 +201,14 @@ def _action_problems(storage: StorageStatus) -> Iterator[HealthProblem]:
     if failed := storage.case_files.get(LocationState.FAILED, 0):
         advice = "See `hashwacht cases list`; they are retried automatically."
         yield HealthProblem("actions", f"{failed} failed", advice)
+
+
+def list_problems(ages: Iterable[ListAge], now: float) -> Iterator[HealthProblem]:
+    """Yield a problem for each stale list."""
+    for age in ages:
+        if reason := age.stale_reason(now):
+            advice = f"Run `hashwacht lists update {age.name}`; see [lists.{age.name}]."
+            yield HealthProblem(f"list {age.name}", f"stale: {reason}", advice)
 
 
 def _alert_problems(storage: StorageStatus) -> Iterator[HealthProblem]:

@@ -1,4 +1,4 @@
-"""What the scanner reports regularly: its health, and alerts about gaps and silent matchers.
+"""What the scanner reports regularly: its health, alerts about gaps, silent matchers, stale lists.
 
 The health goes to ``status.json`` and to systemd.  A gap is recorded in the audit log and in the
 process's log when it opens and closes; people are alerted if it lasts, once for each gap.
@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import psutil
 
 from hashwacht import __version__
 from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent, AuditLog
-from hashwacht.core.errors import StorageError
+from hashwacht.core.errors import ListError, StorageError
 from hashwacht.core.events import Event, event_fields
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import escape_path, to_json
@@ -26,8 +27,10 @@ from hashwacht.core.watch_events import Cause
 from hashwacht.daemon.scanner.runtime import MatcherHealth
 from hashwacht.daemon.scanner.scanner import Scanner
 from hashwacht.daemon.status.health import Health, HealthFile, RootHealth, Stage
+from hashwacht.matching.hashlists.update_state import list_ages
 from hashwacht.platform.process import pid_namespace
 from hashwacht.platform.systemd import SystemdNotifier
+from hashwacht.settings import ListSourceSettings
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import Store
 
@@ -44,6 +47,9 @@ ONGOING_ALERT_AFTER = 300.0
 
 MATCHER_ALERT_AFTER = 600.0
 """Seconds without a usable answer after which people are alerted to a matcher."""
+
+LIST_INTERVAL = 60.0
+"""Seconds between two checks of the age of hash lists."""
 
 AUDIT_ACTOR = "daemon"
 
@@ -127,7 +133,7 @@ class HealthReporter:
 
 
 class GapReporter:
-    """Reports gaps and silent matchers.  Used by one thread."""
+    """Reports gaps, silent matchers and stale lists.  Used by one thread."""
 
     def __init__(
         self,
@@ -142,6 +148,8 @@ class GapReporter:
         self._alerted_gaps: set[int] = set()
         self._failing_since: dict[str, float] = {}
         self._alerted_matchers: set[str] = set()
+        self._alerted_lists: set[str] = set()
+        self._lists_due = 0.0
 
     def check_gaps(self) -> None:
         """Record the gaps that opened or closed since the last call; alert to lasting ones.
@@ -184,6 +192,31 @@ class GapReporter:
                 text = f"matcher {name} answers again"
                 self._notify(Notice(NoticeKind.OUTAGE, now, text))
                 _log.info("%s", text, extra=event_fields(Event.MATCHER_RECOVERED, matcher=name))
+
+    def check_lists(self, directory: Path, sources: Sequence[ListSourceSettings]) -> None:
+        """Alert once to each list that is stale, and when it is up to date again.
+
+        The files are read once a minute, and not at all without a source.
+        """
+        now = self._clock()
+        if not sources or abs(now - self._lists_due) < LIST_INTERVAL:
+            return
+        self._lists_due = now
+        try:
+            ages = [*list_ages(directory, sources)]
+        except ListError as error:  # the matcher reports it
+            _log.warning("%s", error.message)
+            return
+        for age in ages:
+            reason, is_alerted = age.stale_reason(now), age.name in self._alerted_lists
+            if bool(reason) is is_alerted:
+                continue
+            self._alerted_lists.symmetric_difference_update({age.name})
+            text = f"hash list {age.name} is up to date again"
+            if reason:
+                text = f"hash list {age.name} is stale: {reason}"
+            self._notify(Notice(NoticeKind.OUTAGE, now, text))
+            _log.warning("%s", text)
 
     def _record(self, gap: Gap, act: AuditEvent) -> None:
         if gap.cause is Cause.PERIODIC:

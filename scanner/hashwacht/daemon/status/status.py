@@ -7,20 +7,22 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 
 from hashwacht import bootstrap
-from hashwacht.core.errors import StorageError
+from hashwacht.core.errors import ListError, StorageError
 from hashwacht.core.paths import to_json
 from hashwacht.core.watch_events import Lane
-from hashwacht.courier.process import service_names
+from hashwacht.courier.process import is_needed, list_names, service_names
 from hashwacht.daemon.status.assess import (
     HealthProblem,
     Protection,
     StorageStatus,
     assess,
+    list_problems,
     read_storage_status,
 )
 from hashwacht.daemon.status.health import Health, HealthFile, Stage
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DescribeReply, DescribeRequest
+from hashwacht.matching.hashlists.update_state import ListAge, list_ages
 from hashwacht.settings import Settings, UploadMode
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import FILE_NAME, Store
@@ -35,7 +37,7 @@ class Status:
 
     *health* is None if the daemon has not run since the machine started; *storage* if there is
     none or it could not be read.  *courier* is the reason why the courier is of no use, "" if it
-    is reachable, None if nothing needs it.
+    is reachable, None if nothing needs it.  *lists* are all that are installed or have a source.
     """
 
     at: float
@@ -44,6 +46,7 @@ class Status:
     health: Health | None
     storage: StorageStatus | None
     courier: str | None = None
+    lists: tuple[ListAge, ...] = ()
 
     @property
     def protection(self) -> Protection:
@@ -68,8 +71,18 @@ def read_status(settings: Settings, now: float, store: Store | None = None) -> S
     courier = _check_courier(settings, problems)
     problems += assess([root.name for root in settings.roots], health, storage, now)
     problems += _upload_problems(settings, health)
+    lists = _read_lists(settings, problems)
+    problems += list_problems(lists, now)
     problems.sort(key=lambda problem: not problem.critical)
-    return Status(now, settings, tuple(problems), health, storage, courier)
+    return Status(now, settings, tuple(problems), health, storage, courier, lists)
+
+
+def _read_lists(settings: Settings, problems: list[HealthProblem]) -> tuple[ListAge, ...]:
+    try:
+        return tuple(list_ages(bootstrap.lists_directory(settings), settings.lists))
+    except ListError as error:
+        problems.append(HealthProblem("lists", error.message, error.advice))
+        return ()
 
 
 def _read_health(settings: Settings, problems: list[HealthProblem]) -> Health | None:
@@ -94,8 +107,7 @@ def _upload_problems(settings: Settings, health: Health | None) -> Iterator[Heal
 
 def _check_courier(settings: Settings, problems: list[HealthProblem]) -> str | None:
     """Check that the courier is reachable and has the scanner's services and channels."""
-    names = service_names(settings)
-    if not names:
+    if not is_needed(settings):
         return None
     client = IpcClient(bootstrap.courier_socket(settings))
     try:
@@ -107,7 +119,10 @@ def _check_courier(settings: Settings, problems: list[HealthProblem]) -> str | N
     finally:
         client.close()
     assert isinstance(reply, DescribeReply), "the decoder accepts no other reply"
-    if unknown := [name for name in names if name not in (*reply.matchers, *reply.channels)]:
+    served = {*reply.matchers, *reply.channels}
+    unknown = [name for name in service_names(settings) if name not in served]
+    unknown += [f"lists.{name}" for name in list_names(settings) if name not in reply.lists]
+    if unknown:
         detail = f"has no configuration for {', '.join(unknown)}"
         advice = "Reload its configuration: `systemctl reload hashwacht-courier`."
         problems.append(HealthProblem("courier", detail, advice))
@@ -143,6 +158,12 @@ def to_fields(status: Status) -> dict[str, object]:
         "courier": status.courier,
         "scanner": scanner or None,
         "roots": [_root_fields(status, root.name) for root in status.settings.roots],
+        "lists": [
+            {"name": age.name, "imported_at": age.imported_at, "max_age": age.max_age}
+            | asdict(age.record)
+            | {"stale": bool(age.stale_reason(status.at))}
+            for age in status.lists
+        ],
         **(_storage_fields(storage) if storage else {}),
     }
 

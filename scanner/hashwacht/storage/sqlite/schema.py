@@ -301,6 +301,12 @@ _VERSION_6: Step = (
         number INTEGER NOT NULL)""",
 )
 
+_VERSION_7: Step = (
+    # The new hash list that alone knows the content, MATCHER/LIST; empty for none.
+    "ALTER TABLE places ADD COLUMN list TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX places_counted_by_list ON places (list, uid, counted) WHERE counted IS NOT NULL",
+)
+
 STEPS: tuple[Step, ...] = (
     _VERSION_1,
     _VERSION_2,
@@ -308,6 +314,7 @@ STEPS: tuple[Step, ...] = (
     _VERSION_4,
     _VERSION_5,
     _VERSION_6,
+    _VERSION_7,
 )
 """All steps in order; the version of a database is the number of its steps."""
 
