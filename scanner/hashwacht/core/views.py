@@ -27,7 +27,7 @@ VIEWED_TYPE = "pdq"
 """The signal type with views: the 64-bit hashes would match unrelated pictures in them."""
 
 WHITE, BLACK = "white", "black"
-_NUMBERED = ("frame", "embedded")
+_NUMBERED = MappingProxyType({"frame": "frame", "embedded": "embedded picture"})
 TURNS = ("rotate90", "rotate180", "rotate270", "flip", "flop", "transpose", "transverse")
 
 
@@ -97,7 +97,7 @@ def describe_variant(variant: str) -> str:
 
 def _describe_part(part: str) -> str:
     name, _, number = part.partition(":")
-    return f"{name} {number}" if name in _NUMBERED else _WORDS.get(part, "")
+    return f"{_NUMBERED[name]} {number}" if name in _NUMBERED else _WORDS.get(part, "")
 
 
 def without_turn(variant: str) -> str:

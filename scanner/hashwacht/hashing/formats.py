@@ -124,7 +124,7 @@ _JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 
 _XBM = PictureFormat("XBM", "image/x-xbitmap", multi_frame=False, opener=_pillow("Xbm"))
 _XBM_HEAD = re.compile(
-    rb"\s*(?:/\*.*?\*/\s*)?#define\s+\w*_?width\s+\d+\s+#define\s+\w*_?height\s", re.DOTALL
+    rb"\s*+(?:/\*.*?\*/\s*+)?#define\s++\w*width\s++\d++\s++#define\s++\w*height\s", re.DOTALL
 )
 _MAX_XBM_HEAD = 4096
 _RAW = PictureFormat("RAW", "image/x-dcraw", False, None, embedded_previews)
@@ -182,7 +182,8 @@ def _detect_text(head: bytes) -> PictureFormat | None:
         return _SVGZ
     if may_be_svg(head):
         return _SVG
-    return _XBM if _XBM_HEAD.match(head, 0, _MAX_XBM_HEAD) else None
+    first = head[:_MAX_XBM_HEAD]
+    return _XBM if b"#define" in first and _XBM_HEAD.match(first) else None
 
 
 def _if_installed(picture_format: PictureFormat, package: str) -> PictureFormat:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from demo.pictures import encode, photo
 from hashwacht.core.types import Fingerprint, Reason
+from hashwacht.core.views import describe_variant
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.decoders.svg import may_be_svg
 from support.pictures.raw_files import raw_variants
@@ -43,6 +44,11 @@ def test_an_embedded_picture_is_hashed_as_a_file_of_its_own(fingerprint: Hash) -
     result = fingerprint(drawing(PICTURE, IMAGE), PLAN)
     assert stored(result) == [("embedded:0", alone[0][1])]
     assert reasons(result) == []
+
+
+def test_a_variant_names_the_embedded_picture() -> None:
+    words = describe_variant("embedded:1/frame:2/flop")
+    assert words == "embedded picture 1, frame 2, mirrored"
 
 
 def test_a_drawing_without_pictures_is_another_kind(fingerprint: Hash) -> None:

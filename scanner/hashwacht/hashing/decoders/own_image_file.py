@@ -36,8 +36,8 @@ class OwnImageFile(ImageFile):
     def load(self) -> Any:
         """Decode the pixels if that did not happen yet.  Raises OSError if some are missing."""
         if self._pending:
-            self._pending = False
             image, complete = self._decode()
+            self._pending = False
             self.im, self._mode, self._size = image.im, image.mode, image.size
             self.palette = image.palette
             if not complete:
