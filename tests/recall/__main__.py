@@ -13,13 +13,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recall import displayed, document, transform_recall
+from recall import damage, displayed, document, transform_recall
 from recall.report import target_table
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "recall"
 
-PARTS: Mapping[str, ModuleType] = {"displayed": displayed, "transforms": transform_recall}
+PARTS: Mapping[str, ModuleType] = {
+    "displayed": displayed,
+    "damage": damage,
+    "transforms": transform_recall,
+}
 
 
 def main(names: list[str]) -> int:

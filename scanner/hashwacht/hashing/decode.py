@@ -27,7 +27,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hashwacht.core.signals import DIGESTS
@@ -35,12 +37,15 @@ from hashwacht.core.types import QUICK_ERROR_BITS, Reason
 from hashwacht.core.views import REGION_KINDS, ViewKind
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.content_reader import EncodedPicture
+from hashwacht.hashing.damage import decode_damaged, repair_picture
+from hashwacht.hashing.damage.png import has_wrong_checksum
 from hashwacht.hashing.decoders import PartlyDecoded
-from hashwacht.hashing.formats import PictureFormat, declared_size, repair_picture
+from hashwacht.hashing.formats import PictureFormat, declared_size
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.views.shown import needs_full_decode
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
     from hashwacht.hashing.grey import GreyImage
@@ -61,6 +66,9 @@ rotations and reflections."""
 
 START_OF_SCAN = b"\xff\xda"
 _END_OF_IMAGE = 0xD9
+
+_ARITHMETIC = (b"\xff\xc9", b"\xff\xca")
+"""Markers of arithmetic coding: libjpeg decodes it only if it gets the whole file at once."""
 
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 """The end of the coded bytes of a scan: any marker but a stuffed byte, a restart or a filler."""
@@ -126,10 +134,11 @@ class FrameIterator:
         if reduced and may_reduce(self._plan):
             yield "", self._picture(self._first_frame, reduced)
             return
-        image = self._first_frame()
+        image, stills = self._first_stills()
         count = getattr(image, "n_frames", 1) if self._format.multi_frame else 1
-        if count == 1:
-            yield "", self._picture(lambda: image, reduced)
+        if image is None or count == 1:
+            for still in stills:
+                yield "", self._picture(partial(_same, still), reduced)
             return
         indexes = self._choose_frames(count, image.size)
         if len(indexes) < count:
@@ -142,11 +151,12 @@ class FrameIterator:
                 return
             if not self._seek(image, index):
                 return
-            picture = self._picture(lambda: image, viewed=index in viewed)
-            pixels = hashlib.sha256(picture.rgb.tobytes()).digest()
-            if pixels not in known:
-                known.add(pixels)
-                yield f"frame:{index}", picture
+            for still in [image] if index else stills:
+                picture = self._picture(partial(_same, still), viewed=index in viewed)
+                pixels = hashlib.sha256(picture.rgb.tobytes()).digest()
+                if pixels not in known:
+                    known.add(pixels)
+                    yield f"frame:{index}", picture
 
     def _choose_frames(self, count: int, size: tuple[int, int]) -> Sequence[int]:
         """Return the indexes to decode; the frames before each of them are decoded as well."""
@@ -173,19 +183,42 @@ class FrameIterator:
         except Exception:  # noqa: BLE001 - decoders raise anything; the full decode follows
             return None
 
-    def _first_frame(self) -> ImageFile:
-        """Open the file and decode the first frame: as it is, else repaired, else in part."""
+    def _first_frame(self) -> Image:
+        """Decode what is most likely shown of the first frame."""
+        return self._first_stills()[1][0]
+
+    def _first_stills(self) -> tuple[ImageFile | None, Sequence[Image]]:
+        """Decode the first frame: return the file if it has more, and what viewers show of it."""
         try:
             image = self._open(self._original)
             image.load()
         except (MemoryError, _TooLarge):
             raise
         except Exception:  # noqa: BLE001 - decoders raise anything; a browser would show a part
-            repaired = repair_picture(self._format.name, self._original.read())
-            image = self._open(EncodedPicture(repaired))
-            self._load_in_part(image)
-            self.damaged = True
-        return image
+            return self._damaged_stills()
+        if self._format.name == "PNG" and has_wrong_checksum(self._original.read()):
+            return image, [image, *self._stopped_stills()]
+        return image, [image]
+
+    def _stopped_stills(self) -> Iterator[Image]:
+        """Yield what a browser shows of a PNG that Pillow decodes in spite of its damage."""
+        self.damaged = True
+        with suppress(OSError, SyntaxError, ValueError):
+            yield from decode_damaged("PNG", self._original.read(), self._open_bytes)
+
+    def _damaged_stills(self) -> tuple[ImageFile | None, Sequence[Image]]:
+        name, original = self._format.name, self._original.read()
+        stills = list(decode_damaged(name, original, self._open_bytes))
+        self.damaged = True
+        if self._format.multi_frame:
+            image = self._open_bytes(repair_picture(name, original))
+            if getattr(image, "n_frames", 1) > 1:
+                self._load_in_part(image)
+                return image, stills
+        return None, stills
+
+    def _open_bytes(self, content: bytes) -> ImageFile:
+        return self._open(EncodedPicture(content))
 
     def _open(self, original: EncodedPicture) -> ImageFile:
         """Open without decoding.  Raises _TooLarge because of the sizes in the header."""
@@ -194,7 +227,10 @@ class FrameIterator:
         image = self._format.opener(original.open())
         _check_size(image.size, self._limits)
         if self._format.name == "JPEG":
-            _check_scans(original.read(), image.size, self._limits)
+            content = original.read()
+            _check_scans(content, image.size, self._limits)
+            if any(marker in content for marker in _ARITHMETIC):
+                image.decodermaxblock = len(content)
         return image
 
     def _seek(self, image: ImageFile, index: int) -> bool:
@@ -220,13 +256,13 @@ class FrameIterator:
         except Exception:
             image.tile = []
             image.load()
-            if self._picture(lambda: image).rgb.getbbox() is None:
+            if self._picture(partial(_same, image)).rgb.getbbox() is None:
                 raise
             self.damaged = True
 
     def _picture(
         self,
-        decode: Callable[[], ImageFile],
+        decode: Callable[[], Image],
         reduced: _Reduced | None = None,
         *,
         viewed: bool = True,
@@ -237,6 +273,10 @@ class FrameIterator:
             return Picture(decode, views=views, quick=quick)
         grey, header = reduced.grey, reduced.image
         return Picture(decode, views=views, quick=quick, reduced=grey, header=header)
+
+
+def _same(image: Image) -> Image:
+    return image
 
 
 def may_reduce(plan: Plan) -> bool:

@@ -1,14 +1,9 @@
-"""The picture formats that are decoded: how each is recognised, opened and repaired.
+"""The picture formats that are decoded: how each is recognised and opened.
 
 This is the complete list.  ``PIL.Image.open`` is not used: it would offer a hostile file to every
 installed plug-in (EPS runs Ghostscript), emit warnings through filters that all threads share, and
 limit the number of pixels by a variable of the whole process.  The classes used here are those that
 Pillow documents for each format.
-
-A damaged file is repaired so that a strict decoder shows what a browser would: browsers ignore
-broken metadata and checksums and fill what is missing.  Pillow has a switch for that
-(``LOAD_TRUNCATED_IMAGES``), but it applies to the whole process, a web application included, and
-does not help WebP.  So the bytes are rewritten, and only what carries pixels is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +11,6 @@ from __future__ import annotations
 import codecs
 import re
 import struct
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -212,70 +206,3 @@ def _webp_size(head: bytes) -> tuple[int, int] | None:
         return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     width, height = struct.unpack("<HH", head[26:30])
     return width & 0x3FFF, height & 0x3FFF
-
-
-_JPEG_END = b"\xff\xd9"
-_JPEG_SCAN = 0xDA
-_JPEG_METADATA = frozenset({0xFE, *range(0xE1, 0xEE), 0xEF})
-"""Comments and application segments, but not JFIF and Adobe (E0, EE), which define the colours."""
-
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
-
-_MAX_PADDING = 64 << 20
-"""Bytes.  A header may declare four gigabytes."""
-
-
-def repair_picture(name: str, original: bytes) -> bytes:
-    """Return the rewritten file of Pillow's format *name*; formats without a repair unchanged."""
-    if name == "JPEG":
-        return b"".join(_jpeg_pixels(original))
-    if name == "PNG":
-        return b"".join(_png_pixels(original))
-    if name == "WEBP":
-        return _webp_padded(original)
-    return original
-
-
-def _jpeg_pixels(original: bytes) -> Iterator[bytes]:
-    """Drop metadata before the first scan and add the end that may be missing (ITU T.81, B.1).
-
-    With an end, libjpeg fills what is missing with grey and shows the scans that are there.
-    """
-    yield original[:2]
-    at = 2
-    while at + 4 <= len(original) and original[at] == 0xFF:  # noqa: PLR2004 - the marker prefix
-        marker, length = original[at + 1], int.from_bytes(original[at + 2 : at + 4], "big")
-        if marker == 0xFF:  # noqa: PLR2004 - a fill byte
-            at += 1
-            continue
-        if marker == _JPEG_SCAN:
-            break
-        if marker not in _JPEG_METADATA:
-            yield original[at : at + 2 + length]
-        at += 2 + length
-    yield original[at:]
-    yield _JPEG_END
-
-
-def _png_pixels(original: bytes) -> Iterator[bytes]:
-    """Keep the chunks that carry stills, with checksums that fit (PNG 3, 5.3 and 11.3.6)."""
-    yield _PNG_SIGNATURE
-    at = len(_PNG_SIGNATURE)
-    while at + 8 <= len(original):
-        length, name = struct.unpack_from(">I4s", original, at)
-        body = original[at + 8 : at + 8 + length]
-        if name in _PNG_PIXELS:
-            yield _png_chunk(name, body)
-        at += 12 + length
-    yield _png_chunk(b"IEND", b"")
-
-
-def _png_chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-
-def _webp_padded(original: bytes) -> bytes:
-    """Append zeros up to the length in the header, so that the decoder accepts the file."""
-    missing = int.from_bytes(original[4:8], "little") + 8 - len(original)
-    return original + bytes(min(max(0, missing), _MAX_PADDING))

@@ -58,7 +58,7 @@ class FingerprintBuilder:
 
     @property
     def signals(self) -> tuple[Signal, ...]:
-        """Each value of a type once, with the first variant that had it."""
+        """Each value of a type once, with the first variant that had it and may be looked up."""
         return tuple(self._signals.values())
 
     @property
@@ -86,7 +86,9 @@ class FingerprintBuilder:
             self.skip(hasher, Reason.HASHER_FAILED, f"{type(error).__name__}: {error}")
         else:
             for signal in signals:
-                self._signals.setdefault((signal.type, signal.value), signal)
+                known = self._signals.setdefault((signal.type, signal.value), signal)
+                if signal.matchable and not known.matchable:
+                    self._signals[signal.type, signal.value] = signal
 
     def add_digests(self, digests: Iterable[Digest], running: RunningDigests, key: str) -> None:
         """Add the values of all digests; *key* is that of the content key type."""

@@ -5,13 +5,19 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from demo.pictures import ENCODERS, encode, photo, truncated
-from hashwacht.core.types import Fingerprint, Reason
+from demo.pictures import ENCODERS, encode, grainy, photo, truncated
+from hashwacht.core.types import Fingerprint, Reason, Signal
+from hashwacht.core.views import ViewKind
+from hashwacht.hashing import Plan
+from hashwacht.hashing.in_process import FingerprintBuilder
+from hashwacht.hashing.registry import BUILT_IN_HASHERS
+from support.pictures.damage import arithmetic_jpeg
 
 Hash = Callable[..., Fingerprint]
 
@@ -22,6 +28,10 @@ SHOWN_IN_PART = [
     *["png-alpha", "gif", "gif-animated", "webp", "tiff", "bmp"],
 ]
 PERCEPTUAL = {"pdq", "phash64", "dhash64"}
+
+
+def pdq_of(fingerprint: Fingerprint) -> str:
+    return next(signal.value for signal in fingerprint.signals if signal.type == "pdq")
 
 
 def distance_to_the_whole(fingerprint: Hash, name: str, damaged: bytes) -> int:
@@ -123,6 +133,36 @@ def test_nonsense_in_metadata_of_a_jpeg_hides_nothing(fingerprint: Hash) -> None
     broken = content[:2] + segment + content[20:]
     assert distance_to_the_whole(fingerprint, "jpeg", broken) == 0
     assert fingerprint(broken).damaged
+
+
+@pytest.mark.parametrize("size", [(200, 150), (1600, 1200)])
+def test_an_arithmetic_coded_jpeg_of_any_size_is_decoded(
+    size: tuple[int, int], fingerprint: Hash
+) -> None:
+    sequential = encode(grainy(photo(5, size)), "jpeg")
+    result = fingerprint(arithmetic_jpeg(sequential))
+    assert not result.damaged
+    assert pdq_of(result) == pdq_of(fingerprint(sequential))
+
+
+def test_a_value_is_looked_up_if_one_view_is_reliable() -> None:
+    """A strip on the grey of the decoder may have too little contrast, and enough on white."""
+    builder, value = FingerprintBuilder(), "0f" * 32
+    poor, good = Signal("pdq", value, 38), Signal("pdq", value, 80, "white")
+    builder.run_hasher(BUILT_IN_HASHERS["pdq"], lambda: [poor, good, replace(good, quality=90)])
+    assert builder.signals == (good,)
+
+
+def test_a_wrong_checksum_of_pixels_yields_what_browsers_show(fingerprint: Hash) -> None:
+    """Pillow ignores it, a browser stops there and shows the page below."""
+    whole = encode(grainy(photo(8, (400, 300))), "png")
+    at = whole.index(b"IDAT") + 4
+    broken = bytearray(whole)
+    broken[at + int.from_bytes(whole[at - 8 : at - 4], "big")] ^= 1
+    plan = Plan(types=("md5", "pdq"), views=(ViewKind.SHOWN,))
+    result = fingerprint(bytes(broken), plan)
+    assert result.damaged
+    assert {signal.variant for signal in result.signals if signal.type == "pdq"} >= {"", "white"}
 
 
 @pytest.mark.parametrize("name", ["avif", "heic", "tiff-lzw"])

@@ -41,12 +41,19 @@ class _Entry:
 
 def open_icon(file: BinaryIO) -> ImageFile:
     """Open the entry that a browser shows.  Raises OSError."""
-    content = file.read()
+    content = shown_entry(file.read())
+    if content.startswith(_PNG):
+        return PngImageFile(io.BytesIO(content))
+    return IconBitmapFile(io.BytesIO(content))
+
+
+def shown_entry(content: bytes) -> bytes:
+    """Return an icon from the beginning of the picture that a browser shows.  Raises OSError."""
     entries = _entries(content)
     if not entries:
         raise OSError("an icon without pictures")
     shown = max(entries, key=lambda entry: (entry.width * entry.height, entry.bits))
-    return _open_entry(content, shown)
+    return content[shown.at :]
 
 
 def _entries(content: bytes) -> list[_Entry]:
@@ -58,12 +65,6 @@ def _entries(content: bytes) -> list[_Entry]:
         depth = bits if is_icon else 0  # a pointer has its hot spot there
         entries.append(_Entry(width or _LARGEST, height or _LARGEST, depth, offset))
     return entries
-
-
-def _open_entry(content: bytes, entry: _Entry) -> ImageFile:
-    if content[entry.at : entry.at + len(_PNG)] == _PNG:
-        return PngImageFile(io.BytesIO(content[entry.at :]))
-    return IconBitmapFile(io.BytesIO(content[entry.at :]))
 
 
 class IconBitmapFile(OwnImageFile):
