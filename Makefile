@@ -1,6 +1,6 @@
 # `make demo` and `make test` are all one needs to know; both install what they need into .venv.
 .PHONY: help demo test test-clients test-packages check lint types layers audit shape format \
-	bench recall fuzz man dist release packages image lock clean install-systemd uninstall-systemd
+	bench recall fuzz man dist release packages repository image lock clean install-systemd uninstall-systemd
 
 BIN := .venv/bin
 
@@ -67,6 +67,9 @@ packages: .venv/package.stamp ## Build deb and rpm packages into dist (TARGETS="
 
 image: .venv/package.stamp ## Build an OCI image from the package for Debian 12 in dist (root)
 	@$(BIN)/python packaging/image/build.py dist
+
+repository: ## Sign and lay out an apt and a dnf repository from dist (KEY=FINGERPRINT, in GNUPGHOME)
+	@python3 packaging/packages/repository.py dist dist/repository "$(KEY)"
 
 install-systemd: ## Install as system services (root; see docs/daemon.md)
 	@packaging/systemd/install
