@@ -5,19 +5,21 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from hashwacht import bootstrap
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Fingerprinter
 from hashwacht.core.types import Diagnostic, Fingerprint, Skip
+from hashwacht.hashing.formats import EXTRAS
 from hashwacht.settings import Settings
 
 if TYPE_CHECKING:
     from hashwacht.hashing.workers.pool import WorkerPool
 
 TEST_FORMATS = ("jpeg", "png", "gif", "webp", "avif", "tiff", "bmp")
-"""The formats that every installation decodes; HEIC is an extra."""
+"""The formats that every installation decodes; others are extras."""
 
 _SANDBOX_ADVICE = (
     "Use a kernel that supports it (Landlock: 5.13 or newer, listed in /sys/kernel/security/lsm;"
@@ -36,8 +38,19 @@ def check_workers(settings: Settings) -> Iterator[Diagnostic]:
         yield from _sandbox(fingerprinter)
         for name in TEST_FORMATS:
             yield _decoder(fingerprinter, name, _sample(name))
+        for extra, module in EXTRAS.items():
+            yield _extra(extra, installed=find_spec(module) is not None)
     finally:
         fingerprinter.close()
+
+
+def _extra(extra: str, *, installed: bool) -> Diagnostic:
+    """Report whether an optional decoder is installed; it is no problem if none is."""
+    missing = (
+        f"not installed: such pictures are undetermined until `pip install 'hashwacht[{extra}]'`"
+        " and `hashwacht scan --full`"
+    )
+    return Diagnostic(f"decoder {extra}", ok=True, detail="installed" if installed else missing)
 
 
 def _sample(name: str) -> bytes:

@@ -109,6 +109,9 @@ _GIF = PictureFormat("GIF", "image/gif", multi_frame=True, opener=_pillow("Gif")
 _TIFF = PictureFormat("TIFF", "image/tiff", multi_frame=True, opener=_pillow("Tiff"))
 _WEBP = PictureFormat("WEBP", "image/webp", multi_frame=True, opener=_pillow("WebP"))
 _AVIF = PictureFormat("AVIF", "image/avif", multi_frame=True, opener=_pillow("Avif"))
+EXTRAS = {"heic": "pillow_heif", "jxl": "pillow_jxl"}
+"""Extras of this package, and the module that decodes with each."""
+
 _HEIF_OPENER = _opener("pillow_heif", "HeifImageFile")
 _HEIF = PictureFormat("HEIF", "image/heic", multi_frame=True, opener=_HEIF_OPENER)
 
@@ -154,7 +157,7 @@ def _detect_by_fields(head: bytes) -> PictureFormat | None:
     if head.startswith((b"\0\0\1\0", b"\0\0\2\0")) and head[4:6] != b"\0\0":
         return _ICO if head[2] == 1 else _CUR  # TGA files begin alike, but with no entries
     if head.startswith(_JXL_SIGNATURES):
-        return _if_installed(_JXL, "pillow_jxl")
+        return _if_installed(_JXL, EXTRAS["jxl"])
     if head.startswith(b"BM") and int.from_bytes(head[14:18], "little") in HEADER_LENGTHS:
         return _BMP
     return None
@@ -167,7 +170,7 @@ def _detect_branded(head: bytes) -> PictureFormat | None:
     if kind == "avif-mini":
         return replace(_AVIF, opener=None)  # no release of libavif reads it, nor any browser
     if kind == "heif":
-        return _if_installed(_HEIF, "pillow_heif")
+        return _if_installed(_HEIF, EXTRAS["heic"])
     return replace(_RAW, kind="image/x-canon-cr3") if kind == "cr3" else None
 
 

@@ -37,6 +37,7 @@ def test_all_is_well_with_a_list(program: Program) -> None:
     subjects = {finding["subject"] for finding in report}
     assert {"configuration", "state", "space", "open files", "memory"} <= subjects
     assert {f"decoder {name}" for name in ("jpeg", "png", "gif", "webp", "avif")} <= subjects
+    assert {"decoder heic", "decoder jxl"} <= subjects
     text = program.run("doctor").stdout.decode()
     assert text.endswith("All checks passed.\n")
 

@@ -171,7 +171,7 @@ CREATE TABLE places (
         flood INTEGER REFERENCES floods (id),
         vault TEXT NOT NULL,
         held TEXT NOT NULL,
-        detail TEXT NOT NULL, site TEXT NOT NULL DEFAULT '', list TEXT NOT NULL DEFAULT '');
+        detail TEXT NOT NULL, site TEXT NOT NULL DEFAULT '');
 CREATE TABLE recipes (id INTEGER PRIMARY KEY, text NOT NULL UNIQUE);
 INSERT INTO "recipes" VALUES(1,'pdq/1 phash64/1');
 INSERT INTO "recipes" VALUES(2,'sha1/1');
@@ -202,10 +202,6 @@ CREATE TABLE uploads (
         at REAL NOT NULL,
         outcome INTEGER NOT NULL,
         context TEXT NOT NULL);
-CREATE TABLE watch_position (
-        id INTEGER PRIMARY KEY CHECK (id = 1),
-        stream TEXT NOT NULL,
-        number INTEGER NOT NULL);
 CREATE TABLE watched (
         root TEXT PRIMARY KEY,
         path BLOB NOT NULL,
@@ -257,6 +253,9 @@ CREATE INDEX contents_undetermined ON contents (id) WHERE outcome = 2;
 CREATE INDEX uploads_by_key ON uploads (key, client, id);
 CREATE INDEX uploads_by_client ON uploads (client, outcome, id);
 CREATE INDEX uploads_by_age ON uploads (at);
-CREATE INDEX places_counted_by_list ON places (list, uid, counted) WHERE counted IS NOT NULL;
+CREATE TABLE watch_position (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        stream TEXT NOT NULL,
+        number INTEGER NOT NULL);
 DELETE FROM "sqlite_sequence";
 COMMIT;

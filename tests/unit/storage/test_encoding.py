@@ -6,11 +6,14 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from demo.pictures import photo
 from hashwacht.core.types import Fingerprint, Outcome, Signal
+from hashwacht.hashing.pdq import pdq
 from hashwacht.storage.sqlite.encoding import (
     OUTCOMES,
     Packer,
@@ -89,6 +92,32 @@ def test_hexadecimal_takes_half_its_length(connection: sqlite3.Connection) -> No
     assert packer.unpack_signals(connection, packer.pack_signals(connection, [upper], ""), "") == (
         upper,
     )
+
+
+def test_turned_hashes_take_few_bytes(connection: sqlite3.Connection) -> None:
+    """Of eight orientations in two views only one hash each is stored whole."""
+    signals = []
+    for seed, view in ((1, ""), (2, "trim")):
+        result = pdq(np.asarray(photo(seed, (300, 200))), all_orientations=True)
+        for turn, value in result.hashes.items():
+            variant = "/".join(filter(None, ("frame:3", view, turn, "quick")))
+            signals.append(Signal("pdq", value, result.quality, variant))
+    packer = Packer(TextTable("words"))
+    blob = packer.pack_signals(connection, signals, "")
+    assert packer.unpack_signals(connection, blob, "") == tuple(signals)
+    assert len(blob) < 2 * 37 + 14 * 16
+
+
+def test_a_turned_hash_without_the_stored_one_is_whole(connection: sqlite3.Connection) -> None:
+    signals = (
+        Signal("pdq", "0f" * 32, 90, "rotate90"),
+        Signal("pdq", "0F" * 32, 90),
+        Signal("pdq", "0f" * 32, 90, "flop"),
+        Signal("own", "0f" * 32, None, "rotate90"),
+    )
+    packer = Packer(TextTable("words"))
+    blob = packer.pack_signals(connection, signals, "")
+    assert packer.unpack_signals(connection, blob, "") == signals
 
 
 def test_every_outcome_has_its_number_and_none_has_moved() -> None:

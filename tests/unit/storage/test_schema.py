@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from hashwacht.core.errors import StorageError
+from hashwacht.core.errors import StorageBusy, StorageError, StorageFull
 from hashwacht.core.types import FileId, Outcome
 from hashwacht.storage.answers import AnswerRequirement, StoredAnswers
 from hashwacht.storage.contents import Contents
 from hashwacht.storage.files import Files
 from hashwacht.storage.runs import Runs, RunState
 from hashwacht.storage.sqlite.database import Database
+from hashwacht.storage.sqlite.migration import snapshots
 from hashwacht.storage.sqlite.schema import APPLICATION_ID, STEPS
+from hashwacht.storage.sqlite.state_directory import DAEMON_LOCK, RunLock
+from support.memory_disk import memory_disk
 from support.processes import PROGRAMS
 
 NEXT = (
@@ -113,7 +116,67 @@ def test_a_newer_database_is_refused_untouched(path: Path) -> None:
     with pytest.raises(StorageError, match="newer version of Hashwacht") as caught:
         Database.open(path, steps=STEPS[:1])
     assert "Upgrade" in caught.value.advice
+    assert "backup" in caught.value.advice, "there is no snapshot"
     assert version(path) == 2
+
+
+def way_back(path: Path, number: int) -> str:
+    """Return the command that the release with schema *number* advises."""
+    with pytest.raises(StorageError, match="newer version of Hashwacht") as caught:
+        Database.open(path, steps=STEPS[:number])
+    return caught.value.advice.split("`")[1]
+
+
+@pytest.mark.parametrize("number", range(1, len(STEPS)))
+def test_a_downgrade_returns_to_the_snapshot(path: Path, number: int) -> None:
+    """The former release refuses the database and advises a command, which works."""
+    stored(path, number)
+    before = schema(path)
+    with closing(Database.open(path)) as database:
+        Runs(database).start("scan", [b"/later"], "{}", 1.0)
+    subprocess.run(way_back(path, number), shell=True, check=True)
+    assert version(path) == number
+    assert schema(path) == before
+    with closing(plain(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT count(*) FROM runs").fetchone() == (1,)
+    assert path.stat().st_mode & 0o777 == 0o600
+    with closing(Database.open(path)) as database:
+        assert len(Runs(database).load_latest()) == 1
+
+
+def test_two_snapshots_are_kept(path: Path) -> None:
+    stored(path, 1)
+    for number in range(2, len(STEPS) + 1):
+        Database.open(path, steps=STEPS[:number]).close()
+    assert sorted(snapshots(path)) == [len(STEPS) - 2, len(STEPS) - 1]
+    assert not [*path.parent.glob("*.new")]
+
+
+def test_a_new_database_has_no_snapshot(path: Path) -> None:
+    Database.open(path).close()
+    assert not snapshots(path)
+
+
+def test_the_older_release_keeps_its_database_while_it_runs(path: Path) -> None:
+    stored(path, 1)
+    with RunLock.acquire(path, DAEMON_LOCK):
+        with pytest.raises(StorageBusy) as caught:
+            Database.open(path)
+        assert "systemctl restart" in caught.value.advice
+        assert version(path) == 1
+    Database.open(path).close()
+
+
+@pytest.mark.alone
+def test_without_space_for_a_snapshot_nothing_changes(tmp_path: Path) -> None:
+    with memory_disk(tmp_path / "disk", 32 << 20) as disk:
+        path = disk / "state" / "state.db"
+        stored(path, 1)
+        with pytest.raises(StorageFull) as caught:
+            Database.open(path)
+        assert "Free 64" in caught.value.advice
+        assert version(path) == 1
 
 
 def test_a_database_of_another_program_is_refused_untouched(path: Path) -> None:

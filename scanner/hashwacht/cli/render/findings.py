@@ -25,7 +25,8 @@ MEANING: Mapping[Reason, str] = MappingProxyType(
         Reason.OVERLOADED: "Its client sent more uploads than are checked in time; its digests were"
         " looked up.",
         Reason.WORKER_DIED: "Decoding it crashed a worker process; it is not decoded again.",
-        Reason.NO_DECODER: "No decoder for this kind of file is installed; run `hashwacht doctor`.",
+        Reason.NO_DECODER: "No installed decoder reads all of it; `hashwacht doctor` names missing"
+        " ones, docs/formats.md the others.",
         Reason.HASHER_FAILED: "A custom hasher failed or returned no hash.",
         Reason.UNANSWERED: "A matcher gave no usable answer; run `hashwacht recheck` to ask again.",
         Reason.REFUSED: "A service refused the credentials or the query; run `hashwacht doctor`.",

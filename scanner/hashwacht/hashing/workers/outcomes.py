@@ -36,7 +36,8 @@ _MAX_CRASHED_CONTENTS = 10_000
 
 def decoder_id(plan: Plan) -> str:
     """Return the versions and the budget that decide whether decoding crashes."""
-    versions = (f"{name}/{_version(name)}" for name in ("hashwacht", "pillow", "pillow-heif"))
+    packages = ("hashwacht", "pillow", "pillow-heif", "pillow-jxl-plugin")
+    versions = (f"{name}/{_version(name)}" for name in packages)
     return " ".join((*versions, f"{plan.limits.timeout:g}s/{plan.limits.max_memory >> 20}MiB"))
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from hashwacht.core.errors import StorageError
 from hashwacht.platform.atomic import Reserve
 from hashwacht.storage.sqlite.encoding import Packer, TextTable
-from hashwacht.storage.sqlite.schema import STEPS, Step, migrate
+from hashwacht.storage.sqlite.migration import migrate
+from hashwacht.storage.sqlite.schema import STEPS, Step
 from hashwacht.storage.sqlite.state_directory import RESERVE_BYTES, open_error, translated_errors
 
 BUSY_SECONDS = 5.0
@@ -61,10 +62,10 @@ class Database:
     ) -> Database:
         """Open the database at *path*; create it (0600, its directories 0700) if missing.
 
-        Migrates an older schema, fills the reserve, and opens all files that this thread needs, so
-        that a later lack of descriptors does no harm.  *busy_timeout* is how many seconds to wait
-        for another process that writes.  Raises StorageError (newer schema, file of another
-        program, damage, permissions), StorageFull, StorageBusy.
+        Migrates an older schema after a snapshot, fills the reserve, and opens all files that this
+        thread needs, so that a later lack of descriptors does no harm.  *busy_timeout* is how many
+        seconds to wait for another process that writes.  Raises StorageError (newer schema, file
+        of another program, damage, permissions), StorageFull, StorageBusy.
         """
         with translated_errors(path):
             _create(path)

@@ -18,7 +18,8 @@ value is its bytes after ``length * 4 + form``:
 ========  ==============================================================
 signal    type, variant, quality + 1 (0: none), value
 skip      type, reason, value (the detail)
-form      0 text in UTF-8, 1 lower-case hexadecimal, 2 the content's key
+form      0 text in UTF-8, 1 lower-case hexadecimal, 2 the content's key,
+          3 a turn of an earlier signal (:mod:`~hashwacht.storage.sqlite.turned_signals`)
 ========  ==============================================================
 """
 
@@ -28,6 +29,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from hashwacht.core.types import Outcome, Reason, Signal, Skip
+from hashwacht.storage.sqlite.turned_signals import TurnedSignals
 
 _LOWEST, _HIGHEST = -(2**63), 2**63 - 1
 
@@ -56,7 +58,7 @@ def decode_text(stored: str | bytes) -> str:
     return stored if isinstance(stored, str) else stored.decode("utf-8", "surrogatepass")
 
 
-_TEXT, _HEX, _KEY = range(3)
+_TEXT, _HEX, _KEY, _TURNED = range(4)
 _HEX_DIGITS = frozenset("0123456789abcdef")
 
 
@@ -70,12 +72,18 @@ class Packer:
         self, writer: sqlite3.Connection, signals: Iterable[Signal], key: str
     ) -> bytes:
         """Return signals as a blob, inside a transaction; a value equal to *key* takes no space."""
-        blob = bytearray()
+        blob, turned = bytearray(), TurnedSignals()
         for signal in signals:
             _put_number(blob, self._words.intern(writer, signal.type))
             _put_number(blob, self._words.intern(writer, signal.variant))
             _put_number(blob, 0 if signal.quality is None else signal.quality + 1)
-            _put_value(blob, signal.value, key)
+            positions = turned.encode(signal) if signal.variant else None
+            if positions is None:
+                turned.add(signal)
+                _put_value(blob, signal.value, key)
+            else:
+                _put_number(blob, len(positions) * 4 + _TURNED)
+                blob += positions
         return bytes(blob)
 
     def pack_skips(self, writer: sqlite3.Connection, skips: Iterable[Skip]) -> bytes | None:
@@ -91,13 +99,20 @@ class Packer:
         self, connection: sqlite3.Connection, blob: bytes, key: str
     ) -> tuple[Signal, ...]:
         """Return the signals in a blob."""
-        reader, signals = _BlobReader(blob), []
+        reader, turned, signals = _BlobReader(blob), TurnedSignals(), []
         while reader.remaining:
             name = self._words.text(connection, reader.number())
             variant = self._words.text(connection, reader.number())
             quality = reader.number() - 1
-            value = reader.value(key)
-            signals.append(Signal(name, value, None if quality < 0 else quality, variant))
+            form, raw = reader.raw_value()
+            if form == _TURNED:
+                value = turned.decode(name, variant, raw)
+            else:
+                value = _text_of(form, raw, key)
+            signal = Signal(name, value, None if quality < 0 else quality, variant)
+            if form != _TURNED:
+                turned.add(signal)
+            signals.append(signal)
         return tuple(signals)
 
     def unpack_skips(self, connection: sqlite3.Connection, blob: bytes | None) -> tuple[Skip, ...]:
@@ -106,7 +121,7 @@ class Packer:
         while reader.remaining:
             name = self._words.text(connection, reader.number())
             reason = Reason(self._words.text(connection, reader.number()))
-            skips.append(Skip(name, reason, reader.value()))
+            skips.append(Skip(name, reason, _text_of(*reader.raw_value())))
         return tuple(skips)
 
 
@@ -131,13 +146,18 @@ class _BlobReader:
                 return number
             shift += 7
 
-    def value(self, key: str = "") -> str:
+    def raw_value(self) -> tuple[int, bytes]:
+        """Return the form of a value and its bytes."""
         length, form = divmod(self.number(), 4)
-        if form == _KEY:
-            return key
         raw = self._blob[self._at : self._at + length]
         self._at += length
-        return raw.hex() if form == _HEX else raw.decode("utf-8", "surrogatepass")
+        return form, raw
+
+
+def _text_of(form: int, raw: bytes, key: str = "") -> str:
+    if form == _KEY:
+        return key
+    return raw.hex() if form == _HEX else raw.decode("utf-8", "surrogatepass")
 
 
 def _put_number(blob: bytearray, number: int) -> None:

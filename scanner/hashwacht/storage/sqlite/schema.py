@@ -14,12 +14,6 @@ decision; ``most`` is the limit, ``began`` when it was reached), ``alerts`` the 
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Sequence
-from pathlib import Path
-
-from hashwacht.core.errors import StorageError
-
 Step = tuple[str, ...]
 """The SQL statements that migrate one version to the next."""
 
@@ -301,7 +295,10 @@ _VERSION_6: Step = (
         number INTEGER NOT NULL)""",
 )
 
-_VERSION_7: Step = (
+_VERSION_7: Step = ()
+"""No other tables: signals may be stored as turns of others, which older releases cannot read."""
+
+_VERSION_8: Step = (
     # The new hash list that alone knows the content, MATCHER/LIST; empty for none.
     "ALTER TABLE places ADD COLUMN list TEXT NOT NULL DEFAULT ''",
     "CREATE INDEX places_counted_by_list ON places (list, uid, counted) WHERE counted IS NOT NULL",
@@ -315,46 +312,6 @@ STEPS: tuple[Step, ...] = (
     _VERSION_5,
     _VERSION_6,
     _VERSION_7,
+    _VERSION_8,
 )
 """All steps in order; the version of a database is the number of its steps."""
-
-
-def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[Step]) -> None:
-    """Run all missing steps in one transaction; a crash leaves the previous version.
-
-    Raises StorageError if the database was written by a newer release or another program,
-    sqlite3.Error if a statement fails.
-    """
-    if _version(connection, path, len(steps)) == len(steps):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Queried again under the lock: another process may have migrated meanwhile.
-        for step in steps[_version(connection, path, len(steps)) :]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(steps)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: sqlite3.Connection, path: Path, newest: int) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and (tables or version):
-        raise StorageError(
-            f"{path} is not a Hashwacht database",
-            advice="Give Hashwacht a state directory of its own.",
-        )
-    if version > newest:
-        raise StorageError(
-            f"{path} was written by a newer version of Hashwacht (schema {version}; this version"
-            f" supports up to {newest})",
-            advice="Upgrade Hashwacht, or use another state directory.",
-        )
-    return int(version)
