@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 Colour = tuple[int, int, int]
 Frame = Callable[[Image.Image, np.random.Generator], Image.Image]
@@ -136,6 +136,31 @@ def browser_window(image: Image.Image, random: np.random.Generator) -> Image.Ima
     return screen
 
 
+def desktop_window(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """Show it in a window with a title, on a desktop with a gradient and a task bar."""
+    width, height = 1440, 900
+    ramp = np.linspace(40, random.integers(90, 140), height)[:, None, None]
+    gradient = np.broadcast_to(ramp * (0.5, 0.8, 1.2), (height, width, 3)).astype(np.uint8)
+    screen = Image.fromarray(np.ascontiguousarray(gradient))
+    draw = ImageDraw.Draw(screen)
+    draw.rectangle((0, height - 40, width, height), (30, 30, 34))
+    shown, mat = _fitted(image, round(width * 0.7), round(height * 0.7)), int(random.integers(14))
+    left, top = (width - shown.width) // 2, 60
+    far = (left + shown.width + mat, top + 34 + shown.height + 2 * mat)
+    draw.rectangle((left - mat, top, *far), (245, 245, 245))
+    _write(draw, (left + 8, top + 8), BLACK, 15)
+    screen.paste(shown, (left, top + 34 + mat))
+    return screen
+
+
+def blurred_square(image: Image.Image, random: np.random.Generator) -> Image.Image:
+    """Fill a square with an enlarged, blurred copy behind it."""
+    side = max(image.size)
+    ground = image.resize((side, side)).filter(ImageFilter.GaussianBlur(random.uniform(20, 30)))
+    ground.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+    return ground
+
+
 def _status_bar(draw: ImageDraw.ImageDraw, width: int, height: float, ink: Colour) -> None:
     draw.text((width * 0.05, height * 0.2), "12:45", ink, ImageFont.load_default(height * 0.55))
     draw.rectangle((width * 0.88, height * 0.3, width * 0.94, height * 0.7), outline=ink)
@@ -156,4 +181,6 @@ FRAMES: Mapping[str, Frame] = {
     "phone": phone,
     "chat": chat,
     "browser": browser_window,
+    "window on a desktop": desktop_window,
+    "blurred square": blurred_square,
 }

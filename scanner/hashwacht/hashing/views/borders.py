@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from hashwacht.hashing.views.layout import largest_gap
-from hashwacht.hashing.views.lines import TOLERANCE, Box, Run, Shades, flat_runs, lines
+from hashwacht.hashing.views.lines import TOLERANCE, Box, Page, Run, Shades, flat_runs
 
 _MAX_FRAME_LINE = 3
 """Lines of a thin frame between two grounds, or between a ground and the edge."""
@@ -14,16 +16,51 @@ _MIN_SHARE = 0.2
 """Of an axis, what has to remain of it for the rest to be a picture."""
 
 _MAX_LAYERS = 4
+_MIN_SOFT_ROWS = 6
+_MAX_STEP = 4
+_MAX_ROUGH = 0.03
+"""The share of the pixels of a smooth row that may differ more from the next one."""
+
+_MIN_EDGE, _MIN_CONTRAST = 4, 3
+"""Grey levels of an edge, and how many times the steps between the rows before it."""
 
 
-def trim(grey: Shades, box: Box, layers: int = _MAX_LAYERS) -> Box:
+def trim(page: Page, box: Box, layers: int = _MAX_LAYERS) -> Box:
     """Return *box* without up to *layers* grounds along each side, one inside the other."""
     for _ in range(layers):
-        trimmed = _peel(grey, _peel(grey, box, columns=False), columns=True)
+        trimmed = _peel(page, _peel(page, box, columns=False), columns=True)
         if trimmed == box or not _remains(trimmed, box):
             break
         box = trimmed
     return box
+
+
+def trim_soft(page: Page) -> Box:
+    """Return the page without smooth sides of any colours that end at an edge.
+
+    Such sides are a blurred copy of the picture that fills the rest, or a shadow.
+    """
+    box = page.whole
+    for columns in (False, True):
+        rows = page.inside(box, columns=columns)
+        first, end = _soft(rows), len(rows) - _soft(rows[::-1])
+        if first < end:
+            box = _part(box, first, end, columns=columns)
+    return box
+
+
+def _soft(rows: Shades) -> int:
+    """Return how many smooth rows there are before an edge over most of the width; 0 if none."""
+    half = rows[: len(rows) // 2]
+    rough = np.count_nonzero(np.abs(np.diff(half, axis=1)) > _MAX_STEP, axis=1)
+    first = int(np.argmax(rough > _MAX_ROUGH * half.shape[1]))
+    if first < _MIN_SOFT_ROWS:
+        return 0
+    steps = np.abs(np.diff(half[: first + 2], axis=0))
+    edge = int(np.argmax(steps.mean(axis=1))) + 1
+    inner, outer = steps[edge - 1], steps[: max(1, edge - 2)]
+    sharp = np.median(inner) > _MIN_EDGE + _MIN_CONTRAST * outer.mean()
+    return edge if sharp and edge >= first - 1 else 0
 
 
 def symmetric(part: Box, whole: Box) -> Box:
@@ -37,12 +74,12 @@ def symmetric(part: Box, whole: Box) -> Box:
     return Box(whole.top + down, whole.left + across, whole.bottom - down, whole.right - across)
 
 
-def without_bars(grey: Shades, box: Box) -> Iterator[Box]:
+def without_bars(page: Page, box: Box) -> Iterator[Box]:
     """Yield *box* without what is above, below, and both, up to the last flat line in its ground.
 
     Where a picture ends in a flat ground of its own, only one of the three is right.
     """
-    rows = lines(grey[box.top : box.bottom, box.left : box.right])
+    rows = page.lines(box)
     runs = flat_runs(rows)
     above = [run for run in runs[:1] if run.first <= _MAX_FRAME_LINE]
     below = [run for run in runs[-1:] if run.end >= len(rows) - _MAX_FRAME_LINE]
@@ -51,18 +88,20 @@ def without_bars(grey: Shades, box: Box) -> Iterator[Box]:
         first, end = largest_gap(gaps, len(rows))
         if gaps and end > first:
             part = Box(box.top + first, box.left, box.top + end, box.right)
-            yield _peel(grey, part, columns=True)
+            yield _peel(page, part, columns=True)
 
 
 def _alike(run: Run, ground: Run) -> bool:
     return abs(run.shade - ground.shade) <= TOLERANCE
 
 
-def _peel(grey: Shades, box: Box, *, columns: bool) -> Box:
+def _peel(page: Page, box: Box, *, columns: bool) -> Box:
     """Remove one ground above and below, or left and right."""
-    inside = grey[box.top : box.bottom, box.left : box.right]
-    rows = inside.T if columns else inside
-    first, end = _between(flat_runs(lines(rows)), len(rows))
+    rows = page.lines(box, columns=columns)
+    return _part(box, *_between(flat_runs(rows), len(rows)), columns=columns)
+
+
+def _part(box: Box, first: int, end: int, *, columns: bool) -> Box:
     if columns:
         return Box(box.top, box.left + first, box.bottom, box.left + end)
     return Box(box.top + first, box.left, box.top + end, box.right)

@@ -15,11 +15,9 @@ from collections.abc import Sequence
 from hashwacht.hashing.views.lines import (
     TOLERANCE,
     Box,
-    Lines,
+    Page,
     Run,
-    Shades,
     flat_runs,
-    lines,
 )
 
 _MAX_DEPTH = 8
@@ -32,25 +30,25 @@ _MAX_FRAME_LINE = 3
 _MIN_SIDES = 2
 
 
-def largest_parts(grey: Shades, page: Box, *, any_ground: bool) -> Sequence[Box]:
-    """Return the boxes that lead from *page* to its largest part that cannot be cut, that first.
+def largest_parts(page: Page, whole: Box, *, any_ground: bool) -> Sequence[Box]:
+    """Return the boxes that lead from *whole* to its largest part that cannot be cut, that first.
 
-    *any_ground*: every flat line of the page is a gap, not only those of a ground.
+    *any_ground*: every flat line of *whole* is a gap, not only those of a ground.
     """
-    chain = [page]
+    chain = [whole]
     grounds: list[int] | None = None if any_ground else []
     for _ in range(_MAX_DEPTH):
-        part, gaps = _cut(grey, chain[-1], grounds)
-        if part == chain[-1] or part.area < _MIN_SHARE * page.area:
+        part, gaps = _cut(page, chain[-1], grounds)
+        if part == chain[-1] or part.area < _MIN_SHARE * whole.area:
             break
         grounds = [*(grounds or []), *gaps]
         chain.append(part)
     return chain[:0:-1]
 
 
-def _cut(grey: Shades, box: Box, grounds: Sequence[int] | None) -> tuple[Box, Sequence[int]]:
+def _cut(page: Page, box: Box, grounds: Sequence[int] | None) -> tuple[Box, Sequence[int]]:
     """Cut off or apart by rows, else by columns; return the largest part and the gaps' shades."""
-    rows, columns = _lines(grey, box), _lines(grey, box, columns=True)
+    rows, columns = page.lines(box), page.lines(box, columns=True)
     row_runs, column_runs = flat_runs(rows), flat_runs(columns)
     if grounds is not None:
         grounds = [*grounds, *_shared(_ends(row_runs, len(rows)), _ends(column_runs, len(columns)))]
@@ -63,11 +61,6 @@ def _cut(grey: Shades, box: Box, grounds: Sequence[int] | None) -> tuple[Box, Se
         first, end = largest_gap(column_runs, len(columns))
         return Box(box.top, box.left + first, box.bottom, box.left + end), _shades(column_runs)
     return box, ()
-
-
-def _lines(grey: Shades, box: Box, *, columns: bool = False) -> Lines:
-    inside = grey[box.top : box.bottom, box.left : box.right]
-    return lines(inside.T if columns else inside)
 
 
 def largest_gap(runs: Sequence[Run], length: int) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """Rows and columns of a small grey picture that belong to a ground of one colour.
 
 A *line* is a row or a column within a box.  It is *flat* if nearly all of its pixels have one
-colour.  Borders, letterboxes, and the gaps between the parts of a page consist of flat lines; a
-photograph has very few.
+colour, or those of a smooth line at both sides of the box, as in the gradient of a desktop.
+Borders, letterboxes, and the gaps between the parts of a page consist of flat lines; a photograph
+has very few.
 
 Columns are the rows of the transposed picture, so that everything is written once, for rows.
 """
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 Grey = npt.NDArray[np.uint8]
 Shades = npt.NDArray[np.int16]
+Flags = npt.NDArray[np.bool_]
 
 TOLERANCE = 5
 """Grey levels that a pixel of a flat line may differ by: the noise of a JPEG, averaged."""
@@ -24,8 +26,11 @@ TOLERANCE = 5
 _MAX_STRAY = 0.015
 """The share of a flat line that may have other colours: a window's frame, a scroll bar."""
 
-_SAMPLED = 4
-"""One pixel of so many is read to find the colour of a line."""
+_SAMPLES = 15
+"""Pixels that are read to find the colour of a line: of a flat one, most have it."""
+
+_MAX_STEP = 3
+"""Grey levels between neighbours in a smooth line."""
 
 
 class Box(NamedTuple):
@@ -59,7 +64,7 @@ class Box(NamedTuple):
 class Lines:
     """Of each row of a box: whether it is flat, and its shade."""
 
-    flat: npt.NDArray[np.bool_]
+    flat: Flags
     shade: Shades
 
     def __len__(self) -> int:
@@ -74,13 +79,46 @@ class Run(NamedTuple):
     shade: int
 
 
-def lines(rows: Shades) -> Lines:
-    """Classify the rows of an array (height, width)."""
-    samples = rows[:, _SAMPLED // 2 :: _SAMPLED] if rows.shape[1] > 8 * _SAMPLED else rows
-    middle = samples.shape[1] // 2
-    shade = np.partition(samples, middle, axis=1)[:, middle]
-    stray = np.count_nonzero(np.abs(rows - shade[:, None]) > TOLERANCE, axis=1)
-    return Lines(stray <= _MAX_STRAY * rows.shape[1], shade)
+class Page:
+    """A small grey picture, and the lines of its boxes, each classified once."""
+
+    def __init__(self, shades: Shades) -> None:
+        self.shades = shades
+        self.whole = Box(0, 0, *shades.shape)
+        self._lines: dict[tuple[Box, bool], Lines] = {}
+
+    def inside(self, box: Box, *, columns: bool = False) -> Shades:
+        """Return the rows of a box, or its columns as rows."""
+        part = self.shades[box.top : box.bottom, box.left : box.right]
+        return part.T if columns else part
+
+    def lines(self, box: Box, *, columns: bool = False) -> Lines:
+        """Classify the rows or columns of a box."""
+        key = box, columns
+        if key not in self._lines:
+            self._lines[key] = _classify(self.inside(box, columns=columns))
+        return self._lines[key]
+
+
+def _classify(rows: Shades) -> Lines:
+    length = rows.shape[1]
+    samples = rows[:, np.linspace(0, length - 1, _SAMPLES).astype(int)]
+    shade = np.sort(samples, axis=1)[:, _SAMPLES // 2]
+    most = _MAX_STRAY * length
+    flat = np.count_nonzero(np.abs(rows - shade[:, None]) > TOLERANCE, axis=1) <= most
+    if not flat[0] and not flat[-1]:
+        flat |= _repeats(rows, int(most))
+    return Lines(flat, shade)
+
+
+def _repeats(rows: Shades, most: int) -> Flags:
+    """Return which rows equal the first one, if that is smooth and the last row is the same."""
+    side = rows[0]
+    for steps, limit in ((np.diff(side), _MAX_STEP), (rows[-1] - side, TOLERANCE)):
+        if np.count_nonzero(np.abs(steps) > limit) > most:
+            return np.zeros(len(rows), np.bool_)
+    same: Flags = np.count_nonzero(np.abs(rows - side) > TOLERANCE, axis=1) <= most
+    return same
 
 
 def flat_runs(rows: Lines) -> list[Run]:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import numpy.typing as npt
 
-from hashwacht.hashing.views.borders import symmetric, trim, without_bars
+from hashwacht.hashing.views.borders import symmetric, trim, trim_soft, without_bars
 from hashwacht.hashing.views.layout import largest_parts
-from hashwacht.hashing.views.lines import Box, Grey, Shades
+from hashwacht.hashing.views.lines import Box, Grey, Page
 
-VERSION = 1
+VERSION = 2
 """To be raised when the regions of some picture change: contents are then hashed again."""
 
 MAX_REGIONS = 6
@@ -32,6 +33,9 @@ _MIN_SIDE = 32
 
 _SHARP = 0.6
 """The share of the strongest difference of two rows that an edge has at least."""
+
+_SAME = 0.004
+"""The share of the short side by which the sides of two regions differ at least."""
 
 _WHOLE = 0.98
 """A region with this share of both axes is the whole picture: the same hash, within few bits."""
@@ -58,7 +62,7 @@ def regions(grey: Grey) -> Sequence[Region]:
     results: list[Region] = []
     if min(height, width) >= _MIN_SIDE:
         for name, box in _boxes(grey):
-            known = any(region_box(other) == box for other in results)
+            known = any(_same(region_box(other), box) for other in results)
             if not known and _useful(box, height, width):
                 results.append(Region(name, *box))
     return tuple(results[:MAX_REGIONS])
@@ -80,8 +84,7 @@ class _Copy:
         self._step = -(-max(inside.shape) // _WORKING_SIDE)
         image = Image.fromarray(np.ascontiguousarray(inside))
         small = image.reduce(self._step) if self._step > 1 else image
-        self.shades: Shades = np.asarray(small).astype(np.int16)
-        self.whole = Box(0, 0, *self.shades.shape)
+        self.page = Page(np.asarray(small).astype(np.int16))
 
     def exact(self, box: Box) -> Box:
         """Return a box of the copy in the picture, with its sides at the edges there."""
@@ -95,26 +98,46 @@ class _Copy:
 
 def _boxes(grey: Grey) -> Iterator[tuple[str, Box]]:
     copy = _Copy(grey, Box(0, 0, *grey.shape))
-    small, whole = copy.shades, copy.whole
-    once = trim(small, whole, 1)
+    page = copy.page
+    once = trim(page, page.whole, 1)
+    yield "trim", copy.exact(trim_soft(page))
     yield "trim", copy.exact(once)
-    for box in dict.fromkeys((whole, once)):
-        for bars in without_bars(small, box):
-            yield "bars", copy.exact(bars)
-    parts = [copy.exact(part) for part in largest_parts(small, whole, any_ground=True)]
-    if parts and _large(parts[0]):
-        finer = _Copy(grey, parts[0])
-        inner = largest_parts(finer.shades, finer.whole, any_ground=False)
-        yield from (("screen", finer.exact(part)) for part in inner[:1])
-    yield from (("screen", part) for part in parts)
-    if once != whole:
-        yield "trim", copy.exact(symmetric(once, whole))
-        yield "trim", copy.exact(trim(small, whole))
+    bars = [bar for box in dict.fromkeys((page.whole, once)) for bar in without_bars(page, box)]
+    for bar, screen in zip_longest(dict.fromkeys(bars), _screens(grey, copy)):
+        if bar is not None:
+            yield "bars", copy.exact(bar)
+        if screen is not None:
+            yield "screen", screen
+    if once != page.whole:
+        yield "trim", copy.exact(symmetric(once, page.whole))
+        yield "trim", copy.exact(trim(page, page.whole))
+
+
+def _screens(grey: Grey, copy: _Copy) -> Iterator[Box]:
+    parts = largest_parts(copy.page, copy.page.whole, any_ground=True)
+    exact = [copy.exact(part) for part in parts]
+    if exact and _large(exact[0]):
+        yield from _inner_parts(grey, exact[0])
+    yield from exact
+
+
+def _inner_parts(grey: Grey, part: Box) -> Iterator[Box]:
+    """Cut a part again, in a finer copy: by the grounds around it, and by every ground."""
+    finer = _Copy(grey, part)
+    for any_ground in (False, True):
+        inner = largest_parts(finer.page, finer.page.whole, any_ground=any_ground)
+        yield from (finer.exact(box) for box in inner[:1])
 
 
 def _useful(box: Box, height: int, width: int) -> bool:
     tall, wide = box.bottom - box.top, box.right - box.left
     return _large(box) and (tall < _WHOLE * height or wide < _WHOLE * width)
+
+
+def _same(one: Box, other: Box) -> bool:
+    """Return whether two regions have the same hash, within a few bits."""
+    near = _SAME * min(one.bottom - one.top, one.right - one.left)
+    return max(abs(a - b) for a, b in zip(one, other, strict=True)) <= near
 
 
 def _large(box: Box) -> bool:
