@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks.measuring import Table, at_least, at_most, named
 from demo.pictures import cropped, encode, grainy, photo, resized
-from hashwacht.core.types import PDQ_MIN_QUALITY, Signal
+from hashwacht.core.types import MIN_QUALITY, Signal
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 
@@ -95,7 +95,7 @@ def compared(table: Table, tmp_path_factory: pytest.TempPathFactory) -> list[Com
 
 def off(compared: list[Compared], name: str) -> list[int]:
     """Return the distances in bits; for PDQ only where the quality suffices for a lookup."""
-    usable = [c for c in compared if name != "pdq" or c.quality >= PDQ_MIN_QUALITY]
+    usable = [c for c in compared if name != "pdq" or c.quality >= MIN_QUALITY]
     return [compared.quick[name] for compared in usable]
 
 
@@ -107,7 +107,7 @@ def remark(compared: list[Compared], name: str) -> str:
 
 def bench_pdq_agreement(table: Table, compared: list[Compared]) -> None:
     bits = off(compared, "pdq")
-    against = f"{named('pdqhash')} on the full decode, quality >= {PDQ_MIN_QUALITY}"
+    against = f"{named('pdqhash')} on the full decode, quality >= {MIN_QUALITY}"
     table.note(
         "PDQ, quick: most bits off",
         max(bits),
@@ -117,7 +117,7 @@ def bench_pdq_agreement(table: Table, compared: list[Compared]) -> None:
     )
     near = 100 * sum(bit <= 2 for bit in bits) / len(bits)
     table.note("PDQ, quick: <= 2 bits off", near, against=against, target=at_least(98, "%"))
-    exact = max(result.exact["pdq"] for result in compared if result.quality >= PDQ_MIN_QUALITY)
+    exact = max(result.exact["pdq"] for result in compared if result.quality >= MIN_QUALITY)
     table.note("PDQ, exact: most bits off", exact, against=against, target=at_most(0, "bits"))
 
 

@@ -15,8 +15,12 @@ from types import MappingProxyType
 CONTENT_KEY_TYPE = "sha256"
 """The digest that identifies a content in storage; computed for every content."""
 
-PDQ_MIN_QUALITY = 50
-"""A PDQ hash below this is recorded but not looked up (Meta, pdq/README: discard quality <= 49)."""
+MIN_QUALITY = 50
+"""A PDQ hash below this is recorded but not looked up (Meta, pdq/README: discard quality <= 49),
+and a 64-bit hash matches only equal values (:mod:`hashwacht.core.hash64`)."""
+
+EQUAL_BELOW_MIN_QUALITY = frozenset({"phash64", "dhash64"})
+"""The signal types of which also a hash of poor quality is looked up, for equality."""
 
 QUICK = "quick"
 """Variant of a picture hash that was computed from less than the whole picture."""
@@ -102,7 +106,12 @@ class Signal:
     @property
     def matchable(self) -> bool:
         """False for a hash that its hasher considers unreliable: recorded, not looked up."""
-        return self.quality is None or self.quality >= PDQ_MIN_QUALITY
+        return self.reliable or self.type in EQUAL_BELOW_MIN_QUALITY
+
+    @property
+    def reliable(self) -> bool:
+        """False for a hash that unrelated pictures may have too: it matches at most if equal."""
+        return self.quality is None or self.quality >= MIN_QUALITY
 
     @property
     def error_bits(self) -> int:

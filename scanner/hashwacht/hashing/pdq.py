@@ -38,7 +38,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from hashwacht.core.types import PDQ_MIN_QUALITY
+from hashwacht.core.types import MIN_QUALITY
 from hashwacht.hashing import pdq_reference
 from hashwacht.hashing.grey import Floats, GreyImage, Pixels, sum_weights
 from hashwacht.hashing.pdq_reference import (
@@ -150,7 +150,7 @@ def _frequencies(pixels: Pixels) -> tuple[_Frequencies, int]:
         result = _Frequencies(_downsample(pixels), height, width)
         least, most = _quality_between(result.square)
         certain = least == most and margin(result.stored) > 2 * _NOISE
-        if certain or most < PDQ_MIN_QUALITY:
+        if certain or most < MIN_QUALITY:
             return result, least
     square = pdq_reference.downsample(np.asarray(pixels))
     gradient_sum = int(np.trunc(pdq_reference.gradients(square)).sum())
@@ -171,8 +171,8 @@ def quick_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult |
         return None
     frequencies, quality = _grey_frequencies(grey)
     blocks = frequencies.blocks(all_orientations).values()
-    if quality >= PDQ_MIN_QUALITY - _QUALITY_NOISE and (
-        quality < PDQ_MIN_QUALITY + _QUALITY_NOISE
+    if quality >= MIN_QUALITY - _QUALITY_NOISE and (
+        quality < MIN_QUALITY + _QUALITY_NOISE
         or any(near_median(oriented, _QUICK_NOISE) > _MAX_NEAR_MEDIAN for oriented in blocks)
     ):
         return None

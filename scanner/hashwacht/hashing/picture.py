@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from hashwacht.core.hash64 import picture_quality
 from hashwacht.core.views import ViewKind
 
 if TYPE_CHECKING:
@@ -90,6 +91,22 @@ class Picture:
         from hashwacht.hashing.grey import shrink
 
         return self.reduced or shrink(self.image)
+
+    @cached_property
+    def samples64(self) -> Image:
+        """The 9x8 levels of grey that dhash64 compares, resized as imagehash does."""
+        from PIL.Image import Resampling
+
+        return self.grey.resize((9, 8), Resampling.LANCZOS)
+
+    @cached_property
+    def quality64(self) -> int:
+        """The quality of phash64 and dhash64."""
+        import numpy as np
+
+        samples = np.asarray(self.samples64)
+        value = int.from_bytes(np.packbits(samples[:, 1:] > samples[:, :-1]).tobytes(), "big")
+        return picture_quality(samples.tolist(), value, min(self.image.size))
 
     @cached_property
     def quick64(self) -> tuple[QuickHash, QuickHash]:

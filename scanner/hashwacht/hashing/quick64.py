@@ -13,12 +13,16 @@ imagehash 4.3, ``phash`` and ``dhash``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
+from hashwacht.core.hash64 import DHASH, MIN_STEP, combined_quality
+from hashwacht.core.types import MIN_QUALITY, QUICK_ERROR_BITS
 from hashwacht.hashing.grey import Floats, GreyImage
 
 _LOBES = 3
@@ -38,12 +42,19 @@ _STRIP = 256
 """Rows converted to floating point at a time."""
 
 
+Bits = npt.NDArray[np.bool_]
+
+
 @dataclass(frozen=True, slots=True)
 class QuickHash:
-    """16 hexadecimal digits, and how many of the 64 bits are uncertain."""
+    """16 hexadecimal digits, and how many of the 64 bits are uncertain.
+
+    *quality* is None if the exact one may be below the least quality while this is not, or above.
+    """
 
     value: str
     uncertain_bits: int
+    quality: int | None = None
 
 
 def quick64(grey: GreyImage) -> tuple[QuickHash, QuickHash]:
@@ -56,7 +67,8 @@ def quick64(grey: GreyImage) -> tuple[QuickHash, QuickHash]:
     _clip(np.rint(narrow, out=narrow))
     square = _clip(_lanczos(grey.height, _SIDE, grey.step) @ narrow[:, :_SIDE])
     rows = _clip(_lanczos(grey.height, _BITS, grey.step) @ narrow[:, _SIDE:])
-    return _phash(np.rint(square)), _dhash(rows)
+    dhash = _dhash(rows, min(grey.height, grey.width))
+    return replace(_phash(np.rint(square)), quality=dhash.quality), dhash
 
 
 def _phash(samples: Floats) -> QuickHash:
@@ -69,12 +81,41 @@ def _phash(samples: Floats) -> QuickHash:
     return QuickHash(_hex(above > 0), int(np.count_nonzero(np.abs(above) <= _PHASH_NOISE)))
 
 
-def _dhash(samples: Floats) -> QuickHash:
+def _dhash(samples: Floats, shorter_side: int) -> QuickHash:
     """Return ``imagehash.dhash``: a bit for each sample brighter than its left neighbour."""
     least, most = np.rint(samples - _DHASH_NOISE), np.rint(samples + _DHASH_NOISE)
     certain = (least[:, 1:] > most[:, :-1]) | (most[:, 1:] <= least[:, :-1])
     rounded = np.rint(samples)
-    return QuickHash(_hex(rounded[:, 1:] > rounded[:, :-1]), int(np.count_nonzero(~certain)))
+    bits = rounded[:, 1:] > rounded[:, :-1]
+    quality = None
+    if np.count_nonzero(~certain) <= QUICK_ERROR_BITS[DHASH]:
+        qualities = {
+            combined_quality(steps, value, shorter_side)
+            for steps in _possible_steps(least, most)
+            for value in _possible_values(bits, np.flatnonzero(~certain).tolist())
+        }
+        if len({quality >= MIN_QUALITY for quality in qualities}) == 1:
+            quality = combined_quality(_count_steps(rounded), int(_hex(bits), 16), shorter_side)
+    return QuickHash(_hex(bits), int(np.count_nonzero(~certain)), quality)
+
+
+def _possible_values(bits: Bits, uncertain: Sequence[int]) -> Iterator[int]:
+    """Yield the hashes with every combination of the *uncertain* bits."""
+    flips = [1 << (bits.size - 1 - place) for place in uncertain]
+    for count in range(len(flips) + 1):
+        for chosen in combinations(flips, count):
+            yield int(_hex(bits), 16) ^ sum(chosen)
+
+
+def _possible_steps(least: Floats, most: Floats) -> tuple[int, int]:
+    """Return how many steps there are at least and at most."""
+    rise, fall = least[:, 1:] - most[:, :-1], least[:, :-1] - most[:, 1:]
+    fewest = np.count_nonzero(np.maximum(rise, fall) >= MIN_STEP)
+    return int(fewest), int(np.count_nonzero(np.minimum(rise, fall) <= -MIN_STEP))
+
+
+def _count_steps(rounded: Floats) -> int:
+    return int(np.count_nonzero(np.abs(np.diff(rounded, axis=1)) >= MIN_STEP))
 
 
 def _clip(samples: Floats) -> Floats:
@@ -117,5 +158,5 @@ def _cosine() -> npt.NDArray[np.float64]:
     return 2 * np.cos(np.pi * frequency * (2 * at + 1) / (2 * _SIDE))
 
 
-def _hex(bits: npt.NDArray[np.bool_]) -> str:
+def _hex(bits: Bits) -> str:
     return np.packbits(bits).tobytes().hex()

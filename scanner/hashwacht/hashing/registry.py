@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.ports import SignalType
@@ -31,9 +31,6 @@ from hashwacht.hashing.phash import phash
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.views import turns_of
 from hashwacht.platform.subprocess import STDOUT, run_program
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 HashFunction = Callable[[Picture], Sequence[Signal]]
 
@@ -189,25 +186,13 @@ def _hash64(name: str, picture: Picture) -> list[Signal]:
     """
     if picture.quick:
         quick = picture.quick64[0 if name == "phash64" else 1]
-        if quick.uncertain_bits <= QUICK_ERROR_BITS[name]:
-            return [Signal(name, quick.value, variant=QUICK)]
+        if quick.uncertain_bits <= QUICK_ERROR_BITS[name] and quick.quality is not None:
+            return [Signal(name, quick.value, quick.quality, QUICK)]
     if name == "phash64":
-        return [Signal(name, phash(picture.grey))]
+        return [Signal(name, phash(picture.grey), picture.quality64)]
     import imagehash
 
-    return [Signal(name, str(imagehash.dhash(cast("Image", _GreyImage(picture.grey)))))]
-
-
-class _GreyImage:
-    """What imagehash needs of a picture: it converts it to grey first, then resizes that."""
-
-    def __init__(self, image: Image) -> None:
-        self._image = image
-
-    def convert(self, mode: str) -> Image:
-        """Return the picture itself: Pillow would copy it whole."""
-        assert mode == self._image.mode
-        return self._image
+    return [Signal(name, str(imagehash.dhash(picture.samples64)), picture.quality64)]
 
 
 _HASH_FUNCTIONS: Mapping[str, HashFunction] = {

@@ -29,6 +29,8 @@ class HashDistance:
 
 def radius_for(signal: Signal, radius: int, view_radii: Mapping[ViewKind, int]) -> int | None:
     """Return up to how many bits a signal matches a list of *radius*; None if it is not asked."""
+    if not signal.reliable:
+        return 0
     if signal.type != VIEWED_TYPE:
         return radius
     if not view_kinds(signal.variant) <= view_radii.keys():

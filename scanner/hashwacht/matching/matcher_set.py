@@ -49,12 +49,19 @@ class ConfiguredMatcher:
         signals = {
             (signal.type, signal.value): signal
             for signal in fingerprint.signals
-            if signal.type in accepts and signal.matchable and self._asks_about(signal)
+            if signal.type in accepts and self._asks_about(signal)
         }
         return tuple(signals.values())
 
     def _asks_about(self, signal: Signal) -> bool:
+        """Return whether a signal is looked up; services compare by a radius of their own."""
+        if not (signal.reliable if self._is_service else signal.matchable):
+            return False
         return signal.type != VIEWED_TYPE or view_kinds(signal.variant) <= self.views
+
+    @property
+    def _is_service(self) -> bool:
+        return self.max_age is not None
 
     def lookup(self, queries: Sequence[Query]) -> list[Answer]:
         """Return the answers of the matcher, in order."""

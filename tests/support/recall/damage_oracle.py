@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from demo.pictures import grainy, photo
-from hashwacht.core.types import PDQ_MIN_QUALITY, Fingerprint
+from hashwacht.core.types import MIN_QUALITY, Fingerprint
 from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
@@ -70,9 +70,7 @@ def judge_damage(renderer: Renderer, files: Iterable[DamagedFile]) -> Iterator[J
     for file, rendering in zip(known, renderings, strict=True):
         fingerprint = fingerprint_bytes(fingerprinter, file.content)
         shown = (
-            [page for page in rendering.hashes if page.quality >= PDQ_MIN_QUALITY]
-            if rendering
-            else []
+            [page for page in rendering.hashes if page.quality >= MIN_QUALITY] if rendering else []
         )
         ours = _hashes(fingerprint)
         nearest = [

@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from hashwacht.checker import CheckResult
-from hashwacht.core.types import PDQ_MIN_QUALITY, Outcome
+from hashwacht.core.types import MIN_QUALITY, Outcome
 from support.browser.renderer import ANSWER_LIMIT, PdqHash, Renderer, Rendering, distance
 from support.recall.checking import Checking
 from support.recall.variants import Variant
@@ -76,6 +76,6 @@ def _judged(
     shown = rendering.result(ANSWER_LIMIT)
     hashes = shown.hashes if shown else ()
     distances = [
-        distance(page, known[variant.number]) for page in hashes if page.quality >= PDQ_MIN_QUALITY
+        distance(page, known[variant.number]) for page in hashes if page.quality >= MIN_QUALITY
     ]
     return Judged(variant, min(distances, default=None), result.result(ANSWER_LIMIT))

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from demo.pictures import flat, grainy, photo, resized
-from hashwacht.core.types import PDQ_MIN_QUALITY
+from hashwacht.core.types import MIN_QUALITY
 from hashwacht.hashing import pdq_reference
 from hashwacht.hashing.pdq import pdq
 from hashwacht.hashing.pdq_reference import to_hex
@@ -59,10 +59,10 @@ def test_equals_metas_own_hasher_bit_by_bit_at_any_size(seed: int, width: int, h
     pixels = painted(seed, width, height)
     value, quality = meta(pixels)
     result = pdq(pixels)
-    if quality >= PDQ_MIN_QUALITY:
+    if quality >= MIN_QUALITY:
         assert (result.hashes[""], result.quality) == (value, quality)
     else:
-        assert result.quality < PDQ_MIN_QUALITY
+        assert result.quality < MIN_QUALITY
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_equals_metas_own_hasher_at_sizes_where_windows_change(width: int, heigh
     pixels = np.asarray(photo(width, (width, height)))
     value, quality = meta(pixels)
     result = pdq(pixels)
-    assert quality >= PDQ_MIN_QUALITY
+    assert quality >= MIN_QUALITY
     assert (result.hashes[""], result.quality) == (value, quality)
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.JpegImagePlugin import JpegImageFile
 
 from demo.pictures import encode, flat, grainy, photo, truncated
-from hashwacht.core.types import PDQ_MIN_QUALITY, QUICK_ERROR_BITS, Fingerprint
+from hashwacht.core.types import MIN_QUALITY, QUICK_ERROR_BITS, Fingerprint
 from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan, pdq_reference
 from hashwacht.hashing.decode import may_reduce, reduced
@@ -54,8 +54,8 @@ def test_quick_hashes_are_off_by_no_more_than_they_say(
     assert grey is not None
     result = quick_pdq(grey)
     if result is not None:
-        assert (result.quality >= PDQ_MIN_QUALITY) == (expected >= PDQ_MIN_QUALITY)
-        if expected >= PDQ_MIN_QUALITY:
+        assert (result.quality >= MIN_QUALITY) == (expected >= MIN_QUALITY)
+        if expected >= MIN_QUALITY:
             assert (int(result.hashes[""], 16) ^ truth).bit_count() <= QUICK_ERROR_BITS["pdq"]
     for name, value, quick in zip(("phash64", "dhash64"), small, quick64(grey), strict=True):
         if quick.uncertain_bits <= QUICK_ERROR_BITS[name]:
@@ -94,7 +94,7 @@ def test_a_jpeg_is_decoded_no_larger_than_needed(size: tuple[int, int], step: in
 def test_these_take_the_quick_way(name: str, fingerprint: Hash) -> None:
     result = fingerprint(encode(photo(21, (800, 700)), name), QUICK)
     assert [signal.variant for signal in result.signals] == ["quick"] * 3
-    assert result.recipe == ("pdq/1/quick", "phash64/1/quick", "dhash64/1/quick")
+    assert result.recipe == ("pdq/1/quick", "phash64/2/quick", "dhash64/2/quick")
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "jpeg-cmyk", "png-16-bit", "png-palette", "tiff"])
@@ -122,6 +122,17 @@ def test_a_picture_with_many_uncertain_bits_is_hashed_exactly(fingerprint: Hash)
     assert quick.signals[0] == exact.signals[0]
     even = encode(flat(size=(400, 300)), "jpeg")
     assert fingerprint(even, QUICK).signals[1] == fingerprint(even, Plan(TYPES)).signals[1]
+
+
+@pytest.mark.parametrize("contrast", [0.02, 0.05, 0.1, 0.3, 1.0])
+def test_quick_quality_is_on_the_side_of_the_exact_one(contrast: float, fingerprint: Hash) -> None:
+    """Little contrast leaves few steps between samples, about as many as are needed."""
+    for seed in range(6):
+        grey = photo(seed, (700, 600)).convert("L").point(lambda level: 100 + contrast * level)
+        content = encode(grey, "jpeg")
+        quick = fingerprint(content, QUICK).signals
+        exact = fingerprint(content, Plan(TYPES)).signals
+        assert [s.reliable for s in quick[1:]] == [s.reliable for s in exact[1:]]
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.97])

@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 from PIL.Image import Transpose
 
 from demo.pictures import encode, grainy, photo
-from hashwacht.core.types import PDQ_MIN_QUALITY, Fingerprint, Signal
+from hashwacht.core.types import MIN_QUALITY, Fingerprint, Signal
 from hashwacht.core.views import TURNS, ViewKind, view_kinds
 from hashwacht.hashing import Plan
 from hashwacht.hashing.decode import MAX_VIEWED_FRAMES
@@ -165,4 +165,4 @@ def test_a_variant_names_the_kinds_of_view(variant: str, kinds: set[str]) -> Non
 
 def test_a_flat_picture_has_no_reliable_view(fingerprint: Hash) -> None:
     signals = fingerprint(encode(Image.new("RGB", (500, 400), "red")), ALL).signals
-    assert all((signal.quality or 0) < PDQ_MIN_QUALITY for signal in signals)
+    assert all((signal.quality or 0) < MIN_QUALITY for signal in signals)

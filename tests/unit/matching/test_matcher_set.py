@@ -62,6 +62,15 @@ def test_a_picture_hash_of_poor_quality_is_not_asked() -> None:
     assert (pictures.asked, reply.answers) == ([], ())
 
 
+def test_a_poor_64_bit_hash_is_asked_of_lists_only() -> None:
+    poor = Signal("dhash64", "0f" * 8, quality=49)
+    local, service = (Listed(name, frozenset({"dhash64"})) for name in ("a", "b"))
+    MatcherSet([ConfiguredMatcher(local), ConfiguredMatcher(service, 60.0)]).lookup(
+        [LookupRequest(fingerprint(poor))], NOW
+    )
+    assert (local.asked, service.asked) == ([(poor,)], [])
+
+
 def test_the_same_value_from_two_frames_is_asked_once() -> None:
     twin = Signal(PDQ.type, PDQ.value, PDQ.quality, "frame:2")
     pictures = Listed("b", frozenset({"pdq"}))

@@ -15,7 +15,7 @@ from hashwacht.core.errors import ExitCode
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.ports import Fingerprinter
 from hashwacht.core.text import escape_text
-from hashwacht.core.types import Fingerprint, Skip
+from hashwacht.core.types import Fingerprint, Signal, Skip
 from hashwacht.storage.cases import signal_to_json
 
 
@@ -89,10 +89,19 @@ def _lines(fingerprint: Fingerprint) -> Iterator[str]:
     for signal in fingerprint.signals:
         notes = [signal.variant] if signal.variant else []
         if signal.quality is not None:
-            notes.append(f"quality {signal.quality}{'' if signal.matchable else ', not looked up'}")
+            notes.append(f"quality {signal.quality}{_restriction(signal)}")
         yield f"{signal}  ({', '.join(notes)})" if notes else str(signal)
     for skip in fingerprint.skipped:
         yield f"{skip.type}:-  ({_reason(skip)})"
+
+
+def _restriction(signal: Signal) -> str:
+    """Return how a hash of poor quality is looked up, empty for others."""
+    if signal.reliable:
+        return ""
+    if not signal.matchable:
+        return ", not looked up"
+    return ", too regular or too even: only an equal value matches"
 
 
 def _reason(skip: Skip) -> str:

@@ -59,6 +59,8 @@ def limit_text(distance: HashDistance) -> str:
     signal = distance.signal
     if not signal.matchable:
         return f"quality {signal.quality}: not asked"
+    if not signal.reliable and distance.distance:
+        return f"quality {signal.quality}: only if equal"
     if distance.limit is None:
         return "view not asked"
     verdict = "matches" if distance.matches else "does not"

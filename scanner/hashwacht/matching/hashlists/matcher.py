@@ -130,6 +130,8 @@ class HashListMatcher:
 
     def _limit(self, signal: Signal) -> int:
         """Return the greatest radius for a signal, whatever the radius of a list is."""
+        if not signal.reliable:
+            return 0
         if signal.type != VIEWED_TYPE or not signal.variant:
             return NO_LIMIT
         limit = view_limit(signal.variant, self._view_radii)

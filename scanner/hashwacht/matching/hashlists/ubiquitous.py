@@ -5,8 +5,9 @@ GIF that was saved with a page, the hash of a picture that is one colour.  One o
 server match.  They are left out of an import unless the operator keeps them; the built-in set is
 small and certain, not complete.
 
-A picture hash is flat if nearly all its bits are equal.  Meta's PDQ of a picture of one colour
-is rounding noise; those of common colours and sizes are listed below.
+A picture hash is flat if nearly all its bits are equal; a 64-bit one is regular if it repeats or
+mirrors itself, as those of flags and gradients do (:mod:`hashwacht.core.hash64`).  Meta's PDQ of a
+picture of one colour is rounding noise; those of common colours and sizes are listed below.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from importlib.resources import files
 from itertools import product
 from types import MappingProxyType
 
-from hashwacht.core.types import PDQ_MIN_QUALITY
+from hashwacht.core.hash64 import is_regular
+from hashwacht.core.types import MIN_QUALITY
 from hashwacht.matching.hashlists.readers.entries import ListEntry
 
 FLAT = "flat picture hash"
-LOW_QUALITY = f"picture hash of a quality below {PDQ_MIN_QUALITY}"
+REGULAR = "64-bit picture hash of a striped or symmetric picture"
+LOW_QUALITY = f"picture hash of a quality below {MIN_QUALITY}"
 
 DIGEST_TYPES = frozenset({"md5", "sha1", "sha256"})
 PDQ = "pdq"
@@ -116,9 +119,11 @@ def describe(entry: ListEntry) -> str:
     if entry.type in DIGEST_TYPES:
         name = ubiquitous_digests(entry.type).get(entry.value)
         return f"{entry.type} of {name}" if name else ""
-    if entry.quality is not None and entry.quality < PDQ_MIN_QUALITY:
+    if entry.quality is not None and entry.quality < MIN_QUALITY:
         return LOW_QUALITY
-    return FLAT if is_flat(entry.type, entry.value) else ""
+    if is_flat(entry.type, entry.value):
+        return FLAT
+    return REGULAR if is_regular(entry.type, entry.value) else ""
 
 
 def is_flat(signal_type: str, value: bytes) -> bool:

@@ -240,3 +240,21 @@ def test_after_an_import_exactly_its_values_match(
         else:
             outcome = Outcome.NO_MATCH if value[0] in types else Outcome.UNDETERMINED
             assert answer.outcome is outcome
+
+
+@pytest.mark.parametrize("quick", ["", "quick"])
+def test_a_poor_64_bit_hash_matches_only_an_equal_value(
+    lists: HashLists, matcher: HashListMatcher, quick: str
+) -> None:
+    entry = Signal("dhash64", "9271e0d0b4cc2a5d")
+    _install(lists, ListMetadata("police"), str(entry).replace(":", " "))
+    for bits, quality, outcome in (
+        (4, 50, Outcome.MATCH),
+        (1, 49, Outcome.NO_MATCH),
+        (0, 49, Outcome.MATCH),
+    ):
+        exact = Signal("dhash64", _flipped(entry, bits).value, quality)
+        assert _ask(matcher, exact).outcome is outcome
+        near = Signal("dhash64", _flipped(entry, bits).value, quality, quick)
+        if quick:
+            assert _ask(matcher, near).reason is Reason.NEEDS_EXACT_HASH

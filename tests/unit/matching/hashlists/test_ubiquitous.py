@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hashwacht.cli.render.list_text import list_lines
 from hashwacht.core.errors import ListError
 from hashwacht.core.types import Fingerprint, Outcome, Signal, Verdict
 from hashwacht.core.verdict import judge
@@ -17,7 +18,7 @@ from hashwacht.hashing.pdq import pdq
 from hashwacht.matching.hashlists.manager import HashLists, ImportHandling
 from hashwacht.matching.hashlists.manifest import MANIFEST, ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
-from hashwacht.matching.hashlists.ubiquitous import DIGEST_TYPES, ubiquitous_digests
+from hashwacht.matching.hashlists.ubiquitous import DIGEST_TYPES, REGULAR, ubiquitous_digests
 
 SPECIFIC = f"md5 {'0123456789abcdef' * 2}\n"
 KEEP = ImportHandling(keep_ubiquitous=True)
@@ -87,6 +88,18 @@ def test_picture_hash_of_low_quality_is_left_out(lists: HashLists) -> None:
     result = lists.import_list(io.BytesIO(document), ListMetadata("police"))
     assert result.list.ubiquitous == {"picture hash of a quality below 50": 1}
     assert result.list.entries == 1
+
+
+@pytest.mark.parametrize("entry", ["dhash64 0f0f0f0ff0f0f0f0", "phash64 cccc333333cccccc"])
+def test_64_bit_hash_of_a_regular_picture_is_left_out(lists: HashLists, entry: str) -> None:
+    kind, value = entry.split()
+    document = f"{SPECIFIC}{entry}\n".encode()
+    result = lists.import_list(io.BytesIO(document), ListMetadata("police"))
+    assert result.list.ubiquitous == {REGULAR: 1}
+    assert any(REGULAR in line for line in list_lines(lists.get("police")))
+    assert _outcome(lists, Signal(kind, value), Signal("md5", "00" * 16)) is Outcome.NO_MATCH
+    lists.import_list(io.BytesIO(document), ListMetadata("police"), handling=KEEP)
+    assert _outcome(lists, Signal(kind, value)) is Outcome.MATCH
 
 
 def test_known_good_list_keeps_ubiquitous_contents(lists: HashLists) -> None:
