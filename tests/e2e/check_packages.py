@@ -9,8 +9,9 @@ import hashlib
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,13 +99,93 @@ def test_install_watch_upgrade_remove_and_purge(machine: Machine) -> None:
     assert machine.run("systemctl is-active hashwacht-scanner.service", ok=False) == "inactive"
     machine.run("test ! -e /usr/lib/hashwacht && test -e /etc/hashwacht/hashwacht.toml")
 
+    machine.run("dpkg --purge hashwacht")
+    assert "audit.jsonl" in machine.run("ls /var/lib/hashwacht"), "it has a case"
+    assert machine.run("ls -A /etc | grep hashwacht", ok=False) == ""
+    machine.run("rm -r /var/lib/hashwacht")
+
     for kept in ("quarantine", "holds"):
-        machine.run(f"mkdir -p /var/lib/hashwacht/{kept} && touch /var/lib/hashwacht/{kept}/record")
-        machine.run("dpkg --purge hashwacht")
-        machine.run(f"test -e /var/lib/hashwacht/{kept}/record && test ! -e /etc/hashwacht")
-        machine.run(f"rm -r /var/lib/hashwacht/{kept}")
         machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
+        machine.run(f"mkdir -p /var/lib/hashwacht/{kept} && touch /var/lib/hashwacht/{kept}/record")
+        output = machine.run("dpkg --purge hashwacht 2>&1")
+        assert "rm -r /var/lib/hashwacht" in output
+        machine.run(f"test -e /var/lib/hashwacht/{kept}/record && test ! -e /etc/hashwacht")
+        machine.run("rm -r /var/lib/hashwacht")
+
+    unit = "/usr/local/lib/systemd/system/hashwacht-scanner.service"
+    machine.write(unit, b"[Service]\nExecStart=/opt/hashwacht/bin/hashwacht daemon scanner\n")
+    output = machine.run("dpkg --install /root/hashwacht.deb 2>&1", timeout=300)
+    assert f"{unit} of an earlier installation" in output
+    assert f"{unit} hides" in machine.run("hashwacht doctor", ok=False)
+    machine.run(f"rm {unit}")
 
     machine.run("dpkg --purge hashwacht")
     left = machine.run("find /etc /usr /var/lib -xdev -name '*hashwacht*' -not -path '*/dpkg/*'")
     assert left == ""
+
+
+WRITE = """
+import itertools, pathlib, sys, time
+for number in itertools.count():
+    pathlib.Path(f"/srv/www/{number:06}.txt").write_text(str(number))
+    if number > 10_000 and pathlib.Path("/root/stop").exists():
+        break
+    time.sleep(0.001)
+print(number + 1)
+"""
+"""Writes files, at least 10,000, until it is stopped; prints how many."""
+
+ASSESS = """
+import json
+from pathlib import Path
+from hashwacht.storage.store import Store
+with Store.open(Path("/var/lib/hashwacht")) as store:
+    gaps = store.gaps.load_latest(1000)
+    print(json.dumps({
+        "files": len(store.files.load_directory(b"/srv/www")),
+        "causes": sorted({str(gap.cause) for gap in gaps}),
+        "open": len(store.gaps.load_open()),
+        "downtime": max((g.closed - g.began for g in gaps if g.cause == "downtime" and g.closed),
+                        default=0.0),
+    }))
+"""
+
+
+@pytest.mark.parametrize("method", ["fanotify", "inotify"])
+def test_upgrades_and_restarts_miss_no_file(
+    machine: Machine, method: str, record_property: Callable[[str, object], None]
+) -> None:
+    """Files are written all the time; with fanotify there is not even a gap."""
+
+    def assess() -> dict[str, Any]:
+        machine.write("/root/assess.py", ASSESS.encode())
+        report: dict[str, Any] = machine.json("/usr/lib/hashwacht/bin/python3 /root/assess.py")
+        return report
+
+    machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
+    machine.run("mkdir -p /srv/www")
+    configuration = f'[roots.web]\npath = "/srv/www"\n[daemon]\nwatch_method = "{method}"\n'
+    machine.write("/etc/hashwacht/hashwacht.toml", configuration.encode())
+    machine.write("/root/known", hashlib.sha256(KNOWN).hexdigest().encode())
+    machine.run("hashwacht lists import police --type sha256 /root/known")
+    machine.run("hashwacht units --write && systemctl daemon-reload")
+    machine.run("systemctl enable --now hashwacht.target")
+    machine.wait_for(lambda: assess()["open"] == 0, what="covering the start")
+    machine.write("/root/write.py", WRITE.encode())
+    machine.run("systemd-run --unit=writer python3 /root/write.py")
+
+    machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
+    machine.run("systemctl restart hashwacht.target", timeout=120)
+    machine.run("kill -9 $(systemctl show --value --property=MainPID hashwacht-scanner)")
+    machine.run("systemctl restart hashwacht-watcher hashwacht-scanner", timeout=120)
+    machine.run("touch /root/stop")
+    stopped = "systemctl is-active writer"
+    machine.wait_for(lambda: machine.run(stopped, ok=False) == "inactive", what="the writer's end")
+    written = int(machine.run("ls /srv/www | wc -l"))
+    assert written > 10_000
+    machine.wait_for(lambda: bool(assess()["files"] >= written), 300, "recording every file")
+    machine.wait_for(lambda: assess()["open"] == 0, 300, "closing all gaps")
+    report = assess()
+    record_property("report", report)
+    expected = {"started"} if method == "fanotify" else {"started", "downtime"}
+    assert set(report["causes"]) == expected

@@ -6,7 +6,7 @@ writes to and the files that the courier reads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from hashwacht.core.errors import ConfigurationError
@@ -27,6 +27,19 @@ SCANNER = "hashwacht-scanner.service"
 
 SYSTEMCTL_TIME = 900.0
 """A restart waits until all directories are watched; the unit allows 15 minutes."""
+
+UNIT_DIRECTORIES = (
+    DIRECTORY,
+    Path("/usr/local/lib/systemd/system"),
+    Path("/usr/lib/systemd/system"),
+)
+"""Where units are, in the order of systemd.unit(5): a unit in an earlier one hides the others."""
+
+UNINSTALL = (
+    "Run `make uninstall-systemd` in the checkout of the earlier installation, or remove its units,"
+    " /usr/local/bin/hashwacht and /opt/hashwacht; then run `systemctl daemon-reload && systemctl"
+    " restart hashwacht.target`."
+)
 
 APPLY = (
     "Run `hashwacht units --write && systemctl daemon-reload && systemctl restart"
@@ -58,6 +71,12 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
         for unit, lines in drop_in_lines.items()
         if lines
     }
+
+
+def installed_units(directories: Sequence[Path] = UNIT_DIRECTORIES) -> list[Path]:
+    """Return the units of the scanner; the first one is in force, and hides all others."""
+    units = (directory / "hashwacht-scanner.service" for directory in directories)
+    return [unit for unit in units if unit.exists()]
 
 
 def outdated_drop_ins(settings: Settings, directory: Path = DIRECTORY) -> list[Path]:

@@ -15,6 +15,7 @@ from hashwacht.daemon.systemd_units import (
     NAME,
     apply_changes,
     drop_ins,
+    installed_units,
     outdated_drop_ins,
     write_drop_ins,
 )
@@ -185,3 +186,13 @@ def test_only_a_program_gives_the_update_of_lists_a_network() -> None:
     assert 'ReadWritePaths="-/home/big"' in opened
     assert "ProtectHome=no" in opened
     assert lines(replace(USUAL, state=elsewhere), name) == []
+
+
+def test_an_earlier_installation_hides_the_package(tmp_path: Path) -> None:
+    local, package = tmp_path / "usr/local/lib/systemd/system", tmp_path / "usr/lib/systemd/system"
+    directories = (tmp_path / "etc/systemd/system", local, package)
+    assert installed_units(directories) == []
+    for directory in (package, local):
+        directory.mkdir(parents=True)
+        (directory / "hashwacht-scanner.service").touch()
+    assert [unit.parent for unit in installed_units(directories)] == [local, package]

@@ -175,10 +175,18 @@ def _evidence_advice(problems: list[str]) -> str:
 
 def _units(settings: Settings) -> Iterator[Diagnostic]:
     """Compare the drop-ins with the configuration if the systemd units are installed."""
-    from hashwacht.daemon.systemd_units import APPLY, DIRECTORY, outdated_drop_ins
+    from hashwacht.daemon.systemd_units import (
+        APPLY,
+        UNINSTALL,
+        installed_units,
+        outdated_drop_ins,
+    )
 
-    if not (DIRECTORY / "hashwacht-scanner.service").exists():
+    if not (units := installed_units()):
         return
+    if hidden := units[1:]:
+        detail = f"{units[0]} hides {', '.join(map(str, hidden))}"
+        yield Diagnostic("systemd units", ok=False, detail=detail, advice=UNINSTALL)
     outdated = ", ".join(map(str, outdated_drop_ins(settings)))
     detail = f"they do not fit the configuration: {outdated}" if outdated else "up to date"
     yield Diagnostic("systemd units", ok=not outdated, detail=detail, advice=APPLY)
