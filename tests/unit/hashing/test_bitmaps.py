@@ -15,6 +15,7 @@ from PIL import Image
 
 from demo.pictures import photo
 from hashwacht.core.types import Fingerprint, Reason
+from hashwacht.hashing import Plan
 from hashwacht.hashing.decoders.bitmap import open_bitmap
 from hashwacht.hashing.decoders.bitmap_header import HEADER_LENGTHS
 from hashwacht.hashing.decoders.icon import open_icon
@@ -90,6 +91,28 @@ def test_masks_of_any_width_give_the_pixels(most: int) -> None:
     content = bmp(PICTURE, bits=32, compression=BITFIELDS, masks=(mask << 20, mask << 10, mask))
     difference = np.abs(decoded(content).astype(int) - PIXELS)
     assert difference.max() <= max(1, 128 // mask + 1)
+
+
+def test_of_a_mask_with_gaps_the_lowest_bits_count() -> None:
+    """Chromium refuses it; Firefox shows the picture."""
+    plain = bmp(PICTURE, bits=16, compression=BITFIELDS, masks=(0xF00, 0xF0, 0xF))
+    gaps = bmp(PICTURE, bits=16, compression=BITFIELDS, masks=(0xF00, 0xF0, 0x10F))
+    gaps = gaps[:66] + plain[66:]
+    assert np.array_equal(decoded(gaps), decoded(plain))
+
+
+@pytest.mark.parametrize("layout", [{}, {"header": 12}, {"bits": 8}, {"header": 108}])
+@pytest.mark.parametrize("offset", [1, 30])
+def test_pixels_that_begin_early_are_read_in_both_ways(
+    layout: dict[str, int], offset: int, fingerprint: Hash
+) -> None:
+    """Chromium begins where the file declares it, Firefox after the palette."""
+    content = bytearray(bmp(photo(5, (90, 70)), **layout))
+    intact = fingerprint(bytes(content), Plan(("pdq",)))
+    struct.pack_into("<I", content, 10, min(offset, 12 + 8))
+    result = fingerprint(bytes(content), Plan(("pdq",)))
+    assert intact.signals[0].value in {signal.value for signal in result.signals}
+    assert len(result.signals) == 2
 
 
 def test_an_alpha_channel_is_kept_unless_it_is_empty() -> None:

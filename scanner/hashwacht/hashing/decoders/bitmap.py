@@ -24,6 +24,7 @@ from PIL.PngImagePlugin import PngImageFile
 from hashwacht.hashing.decoders.bitmap_header import (
     FILE_HEADER,
     BitmapHeader,
+    begins_early,
     read_bitmap_header,
 )
 from hashwacht.hashing.decoders.bitmap_runs import decode_runs
@@ -66,20 +67,35 @@ def _is_usual(header: BitmapHeader) -> bool:
     """Return whether Pillow decodes such a bitmap, and as a browser does."""
     if header.length not in _PILLOW_LENGTHS or header.layout != "packed":
         return False
+    if begins_early(header):
+        return False
     if header.bits <= _INDEXED:
         return header.bits != 2 and header.colours <= 1 << header.bits  # noqa: PLR2004 - a depth
     return (header.bits, header.masks) in _PILLOW_MASKS
 
 
 class BitmapImageFile(OwnImageFile):
-    """A BMP of any layout."""
+    """A BMP of any layout.
+
+    If its pixels would begin within its header, it has two stills: Chromium begins there, Firefox
+    after the palette.
+    """
 
     format = "BMP"
 
     def _read_header(self, content: bytes) -> tuple[tuple[int, int], str]:
         offset = int.from_bytes(content[10:FILE_HEADER], "little")
-        self._content, self._header = content, read_bitmap_header(content, FILE_HEADER, offset)
-        return (self._header.width, self._header.height), "RGB"
+        header = read_bitmap_header(content, FILE_HEADER, offset)
+        after = read_bitmap_header(content, FILE_HEADER)
+        self._content, self._header = content, header
+        self._headers = [header, after] if begins_early(header) else [header]
+        self.n_frames = len(self._headers)
+        return (header.width, header.height), "RGB"
+
+    def seek(self, frame: int) -> None:
+        """Choose where the pixels begin."""
+        if self._headers[frame] != self._header:
+            self._header, self._pending = self._headers[frame], True
 
     def _decode(self) -> tuple[Image, bool]:
         return decode_bitmap(self._content, self._header)
@@ -143,6 +159,8 @@ def _channel(words: npt.NDArray[np.uint32], mask: int) -> Array:
         return np.zeros(words.shape, np.uint8)
     shift = (mask & -mask).bit_length() - 1
     most = mask >> shift
+    most &= ~(most + 1)  # of several runs of bits, browsers use the lowest at most
+    mask = most << shift
     values = (words & np.uint32(mask)) >> np.uint32(shift)
     while most > 0xFFFF:  # noqa: PLR2004 - so that the product below has 32 bits
         values, most = values >> np.uint32(1), most >> 1

@@ -89,6 +89,11 @@ def read_bitmap_header(content: bytes, at: int, pixels_at: int = 0) -> BitmapHea
     )
 
 
+def begins_early(header: BitmapHeader) -> bool:
+    """Return whether the pixels begin before the header and the palette end."""
+    return header.pixels_at < header.palette_at + header.entry * header.colours
+
+
 def _layout(length: int, bits: int, compression: int) -> Layout:
     if compression == _RLE24 and bits == _DEFAULT_RLE24_BITS:
         return "rle24"
