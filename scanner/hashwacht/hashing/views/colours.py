@@ -120,13 +120,14 @@ def _gamma_conversion(gamma: float, chromaticity: object) -> Conversion | None:
 
 def _mix(chromaticity: tuple[float, ...]) -> Matrix:
     """Return the matrix from light of these primaries to that of sRGB, equal for white."""
-    try:
-        theirs = _light(chromaticity)
-        white = theirs.sum(axis=1)
+    with np.errstate(all="ignore"):
+        try:
+            theirs = _light(chromaticity)
+        except (np.linalg.LinAlgError, ZeroDivisionError):
+            return np.eye(3)
         ours = _light((*_WHITE, *_PRIMARIES))
-        return np.linalg.inv(ours) @ np.diag(ours.sum(axis=1) / white) @ theirs
-    except (np.linalg.LinAlgError, ZeroDivisionError):
-        return np.eye(3)
+        mix = np.linalg.inv(ours) @ np.diag(ours.sum(axis=1) / theirs.sum(axis=1)) @ theirs
+    return mix if np.isfinite(mix).all() else np.eye(3)
 
 
 def _light(chromaticity: tuple[float, ...]) -> Matrix:
