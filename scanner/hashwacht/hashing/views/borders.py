@@ -17,12 +17,12 @@ _MIN_SHARE = 0.2
 
 _MAX_LAYERS = 4
 _MIN_SOFT_ROWS = 6
-_MAX_STEP = 4
-_MAX_ROUGH = 0.03
-"""The share of the pixels of a smooth row that may differ more from the next one."""
+_MAX_ASYMMETRY = 2
+_MIN_EDGE, _MIN_CONTRAST = 3, 1.5
+"""Grey levels of an edge, and how many times the steps before it."""
 
-_MIN_EDGE, _MIN_CONTRAST = 4, 3
-"""Grey levels of an edge, and how many times the steps between the rows before it."""
+_MAX_COUNTED = 12
+"""Grey levels: an edge is over the whole axis, however much there is of it in one place."""
 
 
 def trim(page: Page, box: Box, layers: int = _MAX_LAYERS) -> Box:
@@ -36,31 +36,30 @@ def trim(page: Page, box: Box, layers: int = _MAX_LAYERS) -> Box:
 
 
 def trim_soft(page: Page) -> Box:
-    """Return the page without smooth sides of any colours that end at an edge.
+    """Return the page without equal sides of any colours that end at an edge over the whole axis.
 
-    Such sides are a blurred copy of the picture that fills the rest, or a shadow.
+    Such sides are a blurred copy of the picture that fills the rest.
     """
     box = page.whole
     for columns in (False, True):
         rows = page.inside(box, columns=columns)
-        first, end = _soft(rows), len(rows) - _soft(rows[::-1])
-        if first < end:
-            box = _part(box, first, end, columns=columns)
+        above, below = _soft(rows), _soft(rows[::-1])
+        if above and abs(above - below) <= _MAX_ASYMMETRY:
+            box = _part(box, above, len(rows) - below, columns=columns)
     return box
 
 
 def _soft(rows: Shades) -> int:
-    """Return how many smooth rows there are before an edge over most of the width; 0 if none."""
+    """Return how many rows there are before the sharpest edge of the upper half; 0 if none."""
     half = rows[: len(rows) // 2]
-    rough = np.count_nonzero(np.abs(np.diff(half, axis=1)) > _MAX_STEP, axis=1)
-    first = int(np.argmax(rough > _MAX_ROUGH * half.shape[1]))
-    if first < _MIN_SOFT_ROWS:
+    if len(half) < _MIN_SOFT_ROWS:
         return 0
-    steps = np.abs(np.diff(half[: first + 2], axis=0))
-    edge = int(np.argmax(steps.mean(axis=1))) + 1
-    inner, outer = steps[edge - 1], steps[: max(1, edge - 2)]
-    sharp = np.median(inner) > _MIN_EDGE + _MIN_CONTRAST * outer.mean()
-    return edge if sharp and edge >= first - 1 else 0
+    steps = np.minimum(np.abs(np.diff(half, axis=0)), _MAX_COUNTED).mean(axis=1)
+    edge = int(np.argmax(steps)) + 1
+    if edge < _MIN_SOFT_ROWS:
+        return 0
+    outer = steps[: edge - 2].max()
+    return edge if steps[edge - 1] >= _MIN_EDGE + _MIN_CONTRAST * outer else 0
 
 
 def symmetric(part: Box, whole: Box) -> Box:

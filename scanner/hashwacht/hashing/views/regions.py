@@ -17,7 +17,7 @@ from hashwacht.hashing.views.borders import symmetric, trim, trim_soft, without_
 from hashwacht.hashing.views.layout import largest_parts
 from hashwacht.hashing.views.lines import Box, Grey, Page
 
-VERSION = 2
+VERSION = 3
 """To be raised when the regions of some picture change: contents are then hashed again."""
 
 MAX_REGIONS = 6
