@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from PIL import Image, ImageOps
 from PIL.Image import Transpose
+from PIL.PngImagePlugin import PngInfo
 
-from demo.pictures import encode, grainy, photo
+from demo.pictures import encode, grainy, photo, truncated
 from hashwacht.core.types import MIN_QUALITY, Fingerprint, Signal
 from hashwacht.core.views import TURNS, ViewKind, view_kinds
 from hashwacht.hashing import Plan
@@ -91,6 +92,17 @@ def test_a_small_texture_turned_by_exif_is_hashed_as_shown(tag: int, fingerprint
     turned = encode(texture.transpose(STORED_FOR[tag]), "png", exif=exif)
     distance, variant = nearest(fingerprint(turned, SHOWN), upright)
     assert (variant, distance <= 2) == ("shown", True)
+
+
+def test_a_cut_png_is_shown_with_its_gamma(fingerprint: Hash, original: Signal) -> None:
+    info = PngInfo()
+    info.add(b"gAMA", (200_000).to_bytes(4, "big"))  # the square of light: brighter than stored
+    file = io.BytesIO()
+    PICTURE.point(lambda level: round(255 * (level / 255) ** 4.4)).save(file, "PNG", pnginfo=info)
+    result = fingerprint(truncated(file.getvalue(), 0.95), SHOWN)
+    assert result.damaged
+    distance, variant = nearest(result, original)
+    assert (variant, distance <= 31) == ("shown", True)
 
 
 def test_a_picture_in_transparency_is_found(fingerprint: Hash, original: Signal) -> None:

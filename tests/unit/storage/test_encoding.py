@@ -105,7 +105,7 @@ def test_turned_hashes_take_few_bytes(connection: sqlite3.Connection) -> None:
     packer = Packer(TextTable("words"))
     blob = packer.pack_signals(connection, signals, "")
     assert packer.unpack_signals(connection, blob, "") == tuple(signals)
-    assert len(blob) < 2 * 37 + 14 * 16
+    assert len(blob) < 2 * 37 + 14 * 24
 
 
 def test_a_turned_hash_without_the_stored_one_is_whole(connection: sqlite3.Connection) -> None:

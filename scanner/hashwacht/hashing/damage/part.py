@@ -68,7 +68,7 @@ def transparent(decoded: Image, known: Mask) -> Image:
     mask = Pillow.fromarray(known)
     result = Pillow.new("RGBA", shown.size, (_UNKNOWN_GREY,) * 3 + (0,))
     result.paste(shown, mask=mask)
-    kept = {"exif", "icc_profile", "gamma"} & decoded.info.keys()
+    kept = {"exif", "icc_profile", "gamma", "chromaticity", "srgb"} & decoded.info.keys()
     result.info = {name: decoded.info[name] for name in kept}
     return result
 

@@ -54,7 +54,7 @@ def conversion(image: Image) -> Conversion | None:
     if isinstance(profile, bytes) and profile:
         mode = image.mode if image.mode in {"L", "CMYK"} else "RGB"
         return _profile_conversion(profile, mode) if len(profile) <= _MAX_PROFILE else None
-    if image.format != "PNG" or "gamma" not in info:
+    if "gamma" not in info:  # only PNG has it; a damaged one is an image without a format
         return None
     return _gamma_conversion(float(info["gamma"]), info.get("chromaticity"))
 
