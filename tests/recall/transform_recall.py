@@ -180,4 +180,4 @@ def describe(results: Mapping[str, Any]) -> str:
         counts = results["counts"][one.name]
         lines.append([one.group, one.name, *(cell(counts, name) for name in COUNTED)])
     heads = ("", "transform", "found", "by PDQ", "by 64 bits", "undetermined", "threatexchange")
-    return table(heads, lines)
+    return f"{total} photographs.\n\n{table(heads, lines)}"

@@ -1,11 +1,11 @@
 """PDQ hashes of rotations and reflections, stored as what the hash of the same picture lacks.
 
 A rotation or reflection exchanges and negates frequencies, nearly: samples of the turned picture
-lie beside those of the stored one (see :mod:`hashwacht.hashing.pdq`).  A bit is set if its frequency is above the median, which
-is near zero; so the bits of a turned picture are those of the picture as stored, exchanged and
-inverted, but for the few frequencies between the two medians or near them.  Only the positions of
-these are stored, a byte each: of 256 bits 6 on average at 12 megapixels, 10 at 1024x768, and 15 (36
-at most) at 300x200 (measured), instead of 32 bytes.
+lie beside those of the stored one (see :mod:`hashwacht.hashing.pdq`).  A bit is set if its
+frequency is above the median, which is near zero; so the bits of a turned picture are those of the
+picture as stored, exchanged and inverted, but for the few frequencies between the two medians or
+near them.  Only the positions of these are stored, a byte each: of 256 bits 6 on average at 12
+megapixels, 10 at 1024x768, and 15 (36 at most) at 300x200 (measured), instead of 32 bytes.
 """
 
 from __future__ import annotations
