@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import http.server
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-PROGRAM = Path(__file__).parents[3] / "packaging/packages/repository.py"
+from support.repositories import PROGRAM, run, serve, sign_repository, throw_away_key
 
 CONTROL = """Package: hashwacht
 Version: 1-1~deb12
@@ -46,20 +43,6 @@ class Repository:
     environment: dict[str, str]
 
 
-def run(*command: str | Path, **environment: str) -> str:
-    completed = subprocess.run(
-        command,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert completed.returncode == 0, completed.stdout + completed.stderr
-    return completed.stdout
-
-
 def write_packages(directory: Path, scratch: Path) -> None:
     directory.mkdir()
     control = scratch / "deb" / "DEBIAN" / "control"
@@ -79,30 +62,17 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
     """Sign a repository of one deb and one rpm with a key that is thrown away."""
     top = tmp_path_factory.mktemp("repository")
     home = top / "gnupg"
-    home.mkdir(mode=0o700)
-    environment = {"GNUPGHOME": str(home)}
-    gpg = ("gpg", "--batch", "--quiet", "--pinentry-mode=loopback", "--passphrase=")
-    run(*gpg, "--quick-generate-key", "Test <test@example.org>", "rsa2048", **environment)
-    keys = run("gpg", "--batch", "--list-keys", "--with-colons", **environment)
-    (fingerprint,) = re.findall(r"^fpr:+([0-9A-F]{40}):", keys, re.MULTILINE)[:1]
-    write_packages(top / "packages", top / "scratch")
-    run(sys.executable, PROGRAM, top / "packages", top / "out", fingerprint, **environment)
-    yield Repository(top / "out", fingerprint, environment)
-    run("gpgconf", "--kill", "all", **environment)
+    with throw_away_key(home) as fingerprint:
+        write_packages(top / "packages", top / "scratch")
+        sign_repository(top / "packages", top / "out", fingerprint, home)
+        yield Repository(top / "out", fingerprint, {"GNUPGHOME": str(home)})
 
 
 @pytest.fixture
 def address(repository: Repository) -> Iterator[str]:
     """Serve the repository over HTTP on loopback."""
-    handler = functools.partial(
-        http.server.SimpleHTTPRequestHandler, directory=str(repository.path)
-    )
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serve(repository.path) as address:
+        yield address
 
 
 def apt_get(directory: Path, address: str, keyring: Path) -> list[str]:
@@ -140,13 +110,9 @@ def test_an_apt_client_verifies_and_downloads(
 def test_an_apt_client_refuses_another_key(
     repository: Repository, address: str, tmp_path: Path
 ) -> None:
-    keyring = tmp_path / "other.gpg"
-    home = {"GNUPGHOME": str(tmp_path / "gnupg")}
-    (tmp_path / "gnupg").mkdir(mode=0o700)
-    gpg = ("gpg", "--batch", "--quiet", "--pinentry-mode=loopback", "--passphrase=")
-    run(*gpg, "--quick-generate-key", "Other <other@example.org>", "rsa2048", **home)
-    run("gpg", "--batch", "--output", keyring, "--export", **home)
-    run("gpgconf", "--kill", "all", **home)
+    keyring, home = tmp_path / "other.gpg", tmp_path / "gnupg"
+    with throw_away_key(home):
+        run("gpg", "--batch", "--output", keyring, "--export", GNUPGHOME=str(home))
     apt = apt_get(tmp_path, address, keyring)
     completed = subprocess.run([*apt, "update"], capture_output=True, text=True, check=False)
     assert completed.returncode != 0
