@@ -18,6 +18,8 @@ from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import FingerprintBuilder
 from hashwacht.hashing.registry import BUILT_IN_HASHERS
 from support.pictures.damage import arithmetic_jpeg
+from support.pictures.jpeg_files import jpeg_variants
+from support.pictures.png_files import png_variants
 
 Hash = Callable[..., Fingerprint]
 
@@ -180,3 +182,19 @@ def test_a_header_and_nothing_else_is_a_damaged_picture(name: str, fingerprint: 
     assert {(skip.type, skip.reason) for skip in result.skipped} == {
         (name, Reason.DAMAGED) for name in PERCEPTUAL
     }
+
+
+ODD = {**dict(jpeg_variants(SOURCE)), **dict(png_variants(SOURCE))}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("jpeg-short-app0", "jpeg-short-adobe", "jpeg-standalone-tem"),
+        *("png-empty-trns", "png-short-trns-bad-checksum", "png-empty-actl"),
+        "png-stray-fctl-bad-checksum",
+    ],
+)
+def test_what_browsers_ignore_hides_no_picture(name: str, fingerprint: Hash) -> None:
+    assert distance_to_the_whole(fingerprint, name.partition("-")[0], ODD[name]) == 0
+    assert fingerprint(ODD[name]).skipped == ()

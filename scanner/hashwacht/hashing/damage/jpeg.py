@@ -23,6 +23,11 @@ _SCAN = 0xDA
 _METADATA = frozenset({0xFE, *range(0xE1, 0xEE), 0xEF})
 """Comments and application segments, but not JFIF and Adobe (E0, EE), which define the colours."""
 
+_LEAST_LENGTHS = {0xE0: 16, 0xEE: 14}
+"""libjpeg ignores these segments if they are shorter, where Pillow refuses the file."""
+
+_WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
+
 _FILLED = 128
 """Each sample that libjpeg fills in."""
 
@@ -69,9 +74,12 @@ def _pixels(original: bytes) -> Iterator[bytes]:
         if marker == 0xFF:  # noqa: PLR2004 - a fill byte
             at += 1
             continue
+        if marker in _WITHOUT_LENGTH:
+            at += 2
+            continue
         if marker == _SCAN:
             break
-        if marker not in _METADATA:
+        if marker not in _METADATA and length >= _LEAST_LENGTHS.get(marker, 0):
             yield original[at : at + 2 + length]
         at += 2 + length
     yield original[at:]

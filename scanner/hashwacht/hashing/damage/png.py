@@ -27,9 +27,17 @@ _PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdA
 _COLOURS = frozenset({b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf"})
 """What changes how the pixels are shown."""
 
+_OPTIONAL = frozenset({b"tRNS", b"acTL", b"fcTL"})
+"""Browsers ignore these chunks if they are damaged, where Pillow refuses the file."""
+
+_LENGTHS = {b"acTL": range(8, 9), b"fcTL": range(26, 27)}
+_TRANSPARENCY_LENGTHS = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}
+"""By colour type (11.3.1.1)."""
+
 _WINDOW = 1 << 15
 """Decompressed bytes that Chromium's decoder keeps back: when a checksum is wrong they are lost."""
 
+_COLOUR_TYPE_AT = 25
 _PIECE = 1 << 12
 _CHECKSUM = 4
 _SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -185,11 +193,20 @@ def _rewritten(original: bytes, names: frozenset[bytes]) -> bytes:
             *(
                 _chunk(chunk.name, original[chunk.at : chunk.at + chunk.length])
                 for chunk in _chunks(original)
-                if chunk.name in names and (chunk.intact or chunk.name in _PIXELS)
+                if chunk.name in names and _is_usable(chunk, original)
             ),
             _chunk(b"IEND", b""),
         ]
     )
+
+
+def _is_usable(chunk: _Chunk, original: bytes) -> bool:
+    """Return whether a browser uses a chunk; damaged pixels are used, other damage is ignored."""
+    if chunk.name not in _OPTIONAL:
+        return chunk.intact or chunk.name in _PIXELS
+    colour = original[_COLOUR_TYPE_AT]
+    lengths = _LENGTHS.get(chunk.name) or _TRANSPARENCY_LENGTHS.get(colour, range(0))
+    return chunk.intact and chunk.length in lengths
 
 
 def _chunks(original: bytes) -> Iterator[_Chunk]:
