@@ -78,7 +78,7 @@ class Machine:
             )
         self._log = log
         try:
-            self._first = self._leader()
+            self.first = self._leader()
             started = "systemctl is-system-running"
             self.wait_for(lambda: self.run(started, ok=False) == "running", what="booting")
         except BaseException:
@@ -104,7 +104,7 @@ class Machine:
         Raises AssertionError with the output if the command fails and *ok* is set.
         """
         result = subprocess.run(
-            ["nsenter", "--target", str(self._first), "--all", "sh", "-c", command],
+            ["nsenter", "--target", str(self.first), "--all", "sh", "-c", command],
             capture_output=True,
             check=False,
             timeout=timeout,
@@ -126,7 +126,7 @@ class Machine:
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file in the machine."""
-        target = Path(f"/proc/{self._first}/root{path}")
+        target = Path(f"/proc/{self.first}/root{path}")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
 
@@ -143,7 +143,7 @@ class Machine:
         """Switch the machine off."""
         try:
             if self._nspawn.poll() is None:
-                os.kill(getattr(self, "_first", self._nspawn.pid), _POWER_OFF)
+                os.kill(getattr(self, "first", self._nspawn.pid), _POWER_OFF)
             self._nspawn.wait(20)
         except (ProcessLookupError, subprocess.TimeoutExpired):
             self._nspawn.kill()
