@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from recall import damage, displayed, document, transform_recall
+from recall import damage, displayed, document, false_matches, transform_recall
 from recall.report import target_table
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +23,7 @@ PARTS: Mapping[str, ModuleType] = {
     "displayed": displayed,
     "damage": damage,
     "transforms": transform_recall,
+    "false": false_matches,
 }
 
 

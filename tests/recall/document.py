@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recall import transform_recall
+from recall import false_matches, transform_recall
 from recall.report import Row, target_table
 
 
@@ -16,6 +16,8 @@ def write(path: Path, rows: Sequence[Row], results: Mapping[str, Mapping[str, An
     tables = {"targets": target_table(rows)}
     if results["transforms"]:
         tables["transforms"] = transform_recall.describe(results["transforms"])
+    if results["false"]:
+        tables["false matches"] = false_matches.describe(results["false"])
     text = path.read_text()
     for name, content in tables.items():
         text = replaced(text, name, content)

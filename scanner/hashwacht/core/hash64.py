@@ -19,7 +19,7 @@ from typing import Final
 
 from hashwacht.core.types import MIN_QUALITY
 
-DHASH, PHASH = "dhash64", "phash64"
+DHASH, PHASH, PDQ = "dhash64", "phash64", "pdq"
 
 MIN_SIDE: Final = 32
 """Pixels of the shorter side: phash64 is computed from 32x32 samples."""
@@ -35,6 +35,8 @@ _ALL: Final = (1 << _BITS) - 1
 _MIN_ONES: Final = 13
 _MIN_ONES_OF_HALF: Final = 8
 _MAX_OFF_PRODUCT: Final = 4
+_MAX_OFF_PDQ_PRODUCT: Final = 24
+_PDQ_ROWS: Final = sum(1 << shift for shift in range(0, 256, 16))
 _REFERENCE_ROWS: Final = (0, 3, 5)
 _FOLDED: Final = bytes(min(byte.bit_count(), 8 - byte.bit_count()) for byte in range(256))
 """The distance of a byte to 0 or 255, whichever is nearer."""
@@ -81,10 +83,12 @@ def pattern_quality(value: int) -> int:
 
 
 def is_regular(signal_type: str, value: bytes) -> bool:
-    """Return whether a 64-bit hash is that of a striped or symmetric picture, by its value alone.
+    """Return whether a picture hash is that of a striped or symmetric picture, by its value alone.
 
     A list has no more than the value.  Equal values of such hashes are no evidence.
     """
+    if signal_type == PDQ:
+        return _is_pdq_product(int.from_bytes(value, "big"))
     if signal_type == DHASH:
         return pattern_quality(int.from_bytes(value, "big")) < MIN_QUALITY // 2
     return signal_type == PHASH and (_is_symmetric(value) or _is_product(value))
@@ -112,6 +116,21 @@ def _is_product(rows: bytes) -> bool:
         sum(_FOLDED[row ^ rows[index]] for row in rows) <= _MAX_OFF_PRODUCT
         for index in _REFERENCE_ROWS
     )
+
+
+def _is_pdq_product(value: int) -> bool:
+    """Return whether nearly every one of 16 rows of a PDQ hash is another one or its inverse.
+
+    No photograph was seen with fewer than 46 bits off.
+    """
+    for index in _REFERENCE_ROWS:
+        rest = value ^ (value >> 16 * index & 0xFFFF) * _PDQ_ROWS
+        changes = ((rest ^ rest >> 1) & 0x7FFF * _PDQ_ROWS).bit_count()
+        if changes <= 2 * _MAX_OFF_PDQ_PRODUCT:  # a bit that is off makes two changes at most
+            ones = [(rest >> shift & 0xFFFF).bit_count() for shift in range(0, 256, 16)]
+            if sum(min(count, 16 - count) for count in ones) <= _MAX_OFF_PDQ_PRODUCT:
+                return True
+    return False
 
 
 def _nearer(difference: int) -> int:

@@ -15,6 +15,7 @@ from PIL import Image
 from demo.pictures import photo
 from hashwacht.core.hash64 import is_regular, pattern_quality
 from hashwacht.core.types import MIN_QUALITY
+from hashwacht.hashing.pdq import pdq
 from hashwacht.hashing.phash import phash
 from hashwacht.hashing.picture import Picture
 
@@ -99,5 +100,22 @@ def test_hashes_of_photographs_are_not_regular(seed: int) -> None:
     assert not is_regular("phash64", bytes.fromhex(phash(grey)))
 
 
-def test_other_types_have_no_regular_values() -> None:
-    assert not is_regular("pdq", bytes(32))
+@pytest.mark.parametrize("name", ["cross", "chessboard"])
+def test_pdq_of_patterns_is_recognised(name: str) -> None:
+    assert is_regular("pdq", bytes.fromhex(pdq(SHAPES[name]).hashes[""]))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_pdq_of_photographs_is_not_regular(seed: int) -> None:
+    assert not is_regular("pdq", bytes.fromhex(pdq(np.asarray(photo(seed))).hashes[""]))
+
+
+@given(row=st.integers(0, 2**16 - 1), inverted=st.integers(0, 2**16 - 1), off=st.integers(0, 255))
+def test_pdq_of_equal_and_inverse_rows_is_regular(row: int, inverted: int, off: int) -> None:
+    rows = (row ^ 0xFFFF * (inverted >> index & 1) for index in range(16))
+    value = sum(content << 16 * index for index, content in enumerate(rows)) ^ 1 << off
+    assert is_regular("pdq", value.to_bytes(32, "big"))
+
+
+def test_digests_have_no_regular_values() -> None:
+    assert not is_regular("md5", bytes(16))

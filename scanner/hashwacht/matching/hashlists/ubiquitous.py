@@ -5,7 +5,7 @@ GIF that was saved with a page, the hash of a picture that is one colour.  One o
 server match.  They are left out of an import unless the operator keeps them; the built-in set is
 small and certain, not complete.
 
-A picture hash is flat if nearly all its bits are equal; a 64-bit one is regular if it repeats or
+A picture hash is flat if nearly all its bits are equal; it is regular if it repeats or
 mirrors itself, as those of flags and gradients do (:mod:`hashwacht.core.hash64`).  Meta's PDQ of a
 picture of one colour is rounding noise; those of common colours and sizes are listed below.
 """
@@ -25,7 +25,7 @@ from hashwacht.core.types import MIN_QUALITY
 from hashwacht.matching.hashlists.readers.entries import ListEntry
 
 FLAT = "flat picture hash"
-REGULAR = "64-bit picture hash of a striped or symmetric picture"
+REGULAR = "picture hash of a striped or symmetric picture"
 LOW_QUALITY = f"picture hash of a quality below {MIN_QUALITY}"
 
 DIGEST_TYPES = frozenset({"md5", "sha1", "sha256"})
