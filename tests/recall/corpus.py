@@ -85,7 +85,7 @@ PACKAGES = [
 ]
 """Photographs, wallpapers, textures, game art, clip art, icons, flags, maps, plots, screenshots."""
 
-FORKS = {"mate-icon-theme": "gnome-icon-theme"}
+FORKS = {"mate-icon-theme": "gnome-icon-theme", "kstars-data": "stellarium-data"}
 """Packages with the drawings of another one."""
 
 PER_PACKAGE = 1100
