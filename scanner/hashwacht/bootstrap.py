@@ -185,7 +185,8 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
     return Plan(
         types=tuple(ordered),
         limits=Limits(
-            max_pixels=chosen.limits.max_pixels,
+            max_decoded_memory=chosen.limits.max_decoded_memory,
+            max_decoded_pixels=chosen.limits.max_decoded_pixels,
             max_frames=chosen.limits.max_frames,
             max_picture_size=chosen.limits.max_picture_size,
             timeout=chosen.limits.timeout,

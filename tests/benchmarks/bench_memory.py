@@ -16,6 +16,10 @@ from hashwacht.hashing.workers.pool import WorkerPool
 ALL = ("md5", "sha1", "sha256", "pdq", "phash64", "dhash64")
 
 
+PHONE = (16320, 12240)
+"""200 million pixels, as phones take."""
+
+
 def peak(pid: int) -> float:
     """Return the peak resident memory of a process in MB (VmHWM in proc(5))."""
     match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
@@ -47,4 +51,22 @@ def bench_peak_of_a_worker(name: str, form: str, quick: bool, table: Table, tmp_
         max(figures),
         "resident, pages shared with the other workers included",
         target=at_most(120, "MB"),
+    )
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def bench_peak_at_200_megapixels(quick: bool, table: Table, tmp_path: Path) -> None:
+    path = tmp_path / "picture"
+    size = (1600, 1200) if table.smoke else PHONE
+    photo(3, (2040, 1530)).resize(size).save(path, "JPEG", quality=85)
+    with WorkerPool(Plan(ALL, quick=quick), 1) as pool, path.open("rb") as file:
+        before = set(psutil.Process().children(recursive=True))
+        assert len(pool.fingerprint(file.fileno()).signals) == len(ALL)
+        workers = set(psutil.Process().children(recursive=True)) - before
+        figures = [peak(process.pid) for process in workers]
+    table.note(
+        f"peak memory of a worker, 200 MP JPEG, {'as scanned' if quick else 'exact'}",
+        max(figures),
+        "resident, pages shared with the other workers included",
+        target=at_most(200, "MB"),
     )

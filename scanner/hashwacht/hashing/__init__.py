@@ -17,26 +17,21 @@ MIB = 1 << 20
 class Limits:
     """The budget of one content.  Beyond it only the digests remain, the rest is undetermined.
 
-    By default 50 million pixels decode within the memory of one worker (without a limit, files of
-    a few kilobytes take gigabytes; measured).  *timeout* is the wall-clock time of one content in
-    seconds, *max_memory* the address space that a worker may add to that of an idle one.
-    *max_read_time* is that of reading a large file, in seconds.
+    *max_decoded_memory* is checked before decoding: without it, files of a few kilobytes take
+    gigabytes (measured).  A JPEG is decoded smaller instead; only the coefficients of a progressive
+    one count.  *max_decoded_pixels* bounds the time: a pixel counts again in every scan of a JPEG.
+    *timeout* is the wall-clock time of one content in seconds, *max_memory*
+    the address space that a worker may add to that of an idle one.  *max_read_time* is that of
+    reading a large file, in seconds.
     """
 
-    max_pixels: int = 50_000_000
+    max_decoded_memory: int = 448 * MIB
+    max_decoded_pixels: int = 1_200_000_000
     max_frames: int = 256
     max_picture_size: int = 64 * MIB
     timeout: float = 30.0
     max_memory: int = 1024 * MIB
     max_read_time: float = 3600.0
-
-    @property
-    def max_decoded_pixels(self) -> int:
-        """Pixels that decoding may touch in all; a pixel counts again in every scan of a JPEG.
-
-        As many as in twenty pictures of the largest size; a progressive photo has ten scans.
-        """
-        return 20 * self.max_pixels
 
 
 @dataclass(frozen=True, slots=True)

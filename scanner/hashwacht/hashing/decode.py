@@ -10,6 +10,8 @@ JPEG, colour or grey         to grey, at 1/2, 1/4 or 1/8 as long as the short si
 progressive JPEG             the same; all its scans have to be read, so it gains less
 JPEG in inks (CMYK, YCCK)    in full: its stored brightness is not that of the colours
 JPEG up to 128 pixels        in full: there is nothing to be saved
+JPEG above 33 million        in colour, at 1/2, 1/4 or 1/8, instead of in full: its hashes are
+pixels                       marked as quick ones
 PNG, GIF, BMP, TIFF, WebP,   in full: their decoders, as Pillow offers them, cannot do less;
 AVIF, HEIC; 16 bits,         hashed a few rows at a time, so that no second copy is ever whole
 palettes; every frame
@@ -18,19 +20,16 @@ palettes; every frame
 A plan that is not *quick*, an operator's own picture hash, and an uncertain quick hash always use
 the full decode.  512 pixels: at 256 some hashes were 14 bits off, at 512 there was no difference
 to full size in grey (``docs/performance.md``).
-
-Source for counting the scans of a JPEG: ITU-T T.81, annex B.
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hashwacht.core.signals import DIGESTS
 from hashwacht.core.types import QUICK_ERROR_BITS, Reason
@@ -41,12 +40,21 @@ from hashwacht.hashing.damage import decode_damaged, repair_picture
 from hashwacht.hashing.damage.png import has_wrong_checksum
 from hashwacht.hashing.decoders import PartlyDecoded
 from hashwacht.hashing.formats import PictureFormat, declared_size
+from hashwacht.hashing.jpeg_budget import (
+    PIXEL_BYTES,
+    coefficient_memory,
+    count_scan_markers,
+    count_scans,
+    feed_at_once,
+    shrink_colours,
+)
 from hashwacht.hashing.picture import Picture
 from hashwacht.hashing.views.shown import needs_full_decode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
 
     from hashwacht.hashing.grey import GreyImage
 
@@ -63,15 +71,6 @@ _FRAME_COST = 2
 MAX_VIEWED_FRAMES = 16
 """Frames of an animation, evenly spread, of which all views are hashed; of the others only the
 rotations and reflections."""
-
-START_OF_SCAN = b"\xff\xda"
-_END_OF_IMAGE = 0xD9
-
-_ARITHMETIC = (b"\xff\xc9", b"\xff\xca")
-"""Markers of arithmetic coding: libjpeg decodes it only if it gets the whole file at once."""
-
-_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
-"""The end of the coded bytes of a scan: any marker but a stuffed byte, a restart or a filler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ class FrameIterator:
     def _reduced(self) -> _Reduced | None:
         """Decode at a lower resolution; None if that is impossible, or the file is damaged."""
         try:
-            image = self._open(self._original)
+            image = self._open(self._original, reduced=True)
             if ViewKind.SHOWN in self._plan.views and needs_full_decode(image):
                 return None
             grey = reduced(image)
@@ -220,17 +219,22 @@ class FrameIterator:
     def _open_bytes(self, content: bytes) -> ImageFile:
         return self._open(EncodedPicture(content))
 
-    def _open(self, original: EncodedPicture) -> ImageFile:
-        """Open without decoding.  Raises _TooLarge because of the sizes in the header."""
+    def _open(self, original: EncodedPicture, *, reduced: bool = False) -> ImageFile:
+        """Open without decoding.  Raises _TooLarge because of the sizes in the header.
+
+        A large JPEG will be decoded smaller, unless that is to be done later (*reduced*).
+        """
         _check_size(declared_size(self._format.name, original), self._limits)
         assert self._format.opener is not None
         image = self._format.opener(original.open())
-        _check_size(image.size, self._limits)
-        if self._format.name == "JPEG":
-            content = original.read()
-            _check_scans(content, image.size, self._limits)
-            if any(marker in content for marker in _ARITHMETIC):
-                image.decodermaxblock = len(content)
+        if self._format.name != "JPEG":
+            _check_size(image.size, self._limits)
+            return image
+        opened, content = cast("JpegImageFile", image), original.read()
+        _check_scans(content, opened, self._limits)
+        feed_at_once(opened, content)
+        if not reduced:
+            shrink_colours(opened)
         return image
 
     def _seek(self, image: ImageFile, index: int) -> bool:
@@ -307,45 +311,25 @@ def reduced(image: ImageFile) -> GreyImage | None:
 
 def _check_size(size: tuple[int, int] | None, limits: Limits) -> None:
     """Raise _TooLarge for a size in a header, before memory is allocated for it."""
-    if size is not None and size[0] * size[1] > limits.max_pixels:
-        raise _TooLarge(f"{size[0]}x{size[1]} pixels, {limits.max_pixels} allowed")
+    if size is not None and size[0] * size[1] * PIXEL_BYTES > limits.max_decoded_memory:
+        most = limits.max_decoded_memory // PIXEL_BYTES
+        raise _TooLarge(f"{size[0]}x{size[1]} pixels, {most} fit into max_decoded_memory")
 
 
-def _check_scans(original: bytes, size: tuple[int, int], limits: Limits) -> None:
-    """Raise _TooLarge for too many scans: each of thousands may be short and touch every pixel."""
-    most = limits.max_decoded_pixels // max(1, size[0] * size[1])
-    if count_scan_markers(original) > most and (scans := count_scans(original)) > most:
-        raise _TooLarge(f"{scans} scans of {size[0]}x{size[1]} pixels, {most} allowed")
+def _check_scans(original: bytes, image: JpegImageFile, limits: Limits) -> None:
+    """Raise _TooLarge for too many scans: each of thousands may be short and touch every pixel.
 
-
-def count_scan_markers(original: bytes) -> int:
-    """Count the scan markers anywhere in the bytes, ten times as fast as ``bytes.count``.
-
-    The bytes are compared as words of two, once from the first byte and once from the second.
+    Also for too many coefficients, which are in memory at once if there are several scans.
     """
-    import numpy as np
-
-    markers = 0
-    for at in range(min(2, len(original))):
-        words = np.frombuffer(original, "<u2", (len(original) - at) // 2, at)
-        markers += int(np.count_nonzero(words == int.from_bytes(START_OF_SCAN, "little")))
-    return markers
-
-
-def count_scans(original: bytes) -> int:
-    """Count the scans up to the end of the picture, without what is appended to it.
-
-    It is at least as many as a decoder that skips garbage between segments would find.
-    """
-    scans, at = 0, 2
-    while marker := _MARKER.search(original, at):
-        code = original[marker.start() + 1]
-        if code == _END_OF_IMAGE:
-            break
-        scans += code == START_OF_SCAN[1]
-        length = int.from_bytes(original[marker.end() : marker.end() + 2], "big")
-        at = marker.end() + max(length, 2)
-    return scans
+    width, height = image.size
+    most = limits.max_decoded_pixels // max(1, width * height)
+    markers = count_scan_markers(original)
+    if most < 1 or (markers > most and count_scans(original) > most):
+        scans = count_scans(original)
+        raise _TooLarge(f"{scans} scans of {width}x{height} pixels, {most} allowed")
+    needed = coefficient_memory(image)
+    if needed > limits.max_decoded_memory and markers > 1 and count_scans(original) > 1:
+        raise _TooLarge(f"the scans of {width}x{height} pixels take {needed >> 20} MiB")
 
 
 def _spread(count: int, most: int) -> list[int]:

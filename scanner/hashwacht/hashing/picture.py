@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,12 @@ class Picture:
     def decoded(self) -> Image:
         """What Pillow decoded, with everything that the file contains beside the pixels."""
         return self._decode()
+
+    @property
+    def sampled(self) -> bool:
+        """Whether a JPEG that is too large for its full size was decoded smaller."""
+        scaling: Sequence[int] = getattr(self.decoded, "decoderconfig", ())
+        return self.decoded.format == "JPEG" and len(scaling) > 0 and scaling[0] > 1
 
     @property
     def header(self) -> Image:

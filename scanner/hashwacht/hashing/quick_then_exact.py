@@ -8,13 +8,13 @@ of a local list is read and hashed a second time, so verdicts never depend on qu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from threading import Lock
 
 from hashwacht.core.errors import WorkerError
 from hashwacht.core.ports import Fingerprinter, StreamHasher, UploadTurn
-from hashwacht.core.types import Fingerprint
+from hashwacht.core.types import Fingerprint, Reason, Skip
 
 
 class QuickThenExact:
@@ -55,12 +55,15 @@ class QuickThenExact:
     ) -> Fingerprint:
         """Return *quick*, or the exact fingerprint of *fd* if *quick* is near a list's entry.
 
-        The recipe of an exact fingerprint includes the quick one, which it replaces.
+        The recipe of an exact fingerprint includes the quick one, which it replaces.  A picture too
+        large for exact hashes is undetermined if it is that near.
         """
         if not self._needs_exact_hash(quick):
             return quick
         os.lseek(fd, 0, os.SEEK_SET)
         exact = self._started_exact().fingerprint(fd, upload=upload)
+        if self._needs_exact_hash(exact):
+            exact = replace(exact, skipped=(*exact.skipped, *_close_calls(exact)))
         return replace(exact, recipe=tuple(dict.fromkeys((*exact.recipe, *quick.recipe))))
 
     def open_stream(self) -> StreamHasher | None:
@@ -83,6 +86,12 @@ class QuickThenExact:
             self._closed = True
             if self._exact is not None:
                 self._exact.close()
+
+
+def _close_calls(exact: Fingerprint) -> Iterator[Skip]:
+    for name in dict.fromkeys(signal.type for signal in exact.signals if signal.error_bits):
+        detail = "too large for an exact hash, and near an entry of a hash list"
+        yield Skip(name, Reason.OVER_LIMIT, detail)
 
 
 class _QuickThenExactStream:

@@ -171,7 +171,7 @@ def _pdq(picture: Picture) -> list[Signal]:
     if picture.reduced and picture.quick:
         quick = quick_pdq(picture.reduced, all_orientations=len(turns) > 1)
     result = quick or pdq(picture.pixels, all_orientations=len(turns) > 1)
-    mark = QUICK if quick else ""
+    mark = QUICK if quick or picture.sampled else ""
     return [
         Signal("pdq", result.hashes[turn], result.quality, join_variant(turn, mark))
         for turn, name in turns.items()
@@ -188,11 +188,12 @@ def _hash64(name: str, picture: Picture) -> list[Signal]:
         quick = picture.quick64[0 if name == "phash64" else 1]
         if quick.uncertain_bits <= QUICK_ERROR_BITS[name] and quick.quality is not None:
             return [Signal(name, quick.value, quick.quality, QUICK)]
+    mark = QUICK if picture.sampled else ""
     if name == "phash64":
-        return [Signal(name, phash(picture.grey), picture.quality64)]
+        return [Signal(name, phash(picture.grey), picture.quality64, mark)]
     import imagehash
 
-    return [Signal(name, str(imagehash.dhash(picture.samples64)), picture.quality64)]
+    return [Signal(name, str(imagehash.dhash(picture.samples64)), picture.quality64, mark)]
 
 
 _HASH_FUNCTIONS: Mapping[str, HashFunction] = {

@@ -158,11 +158,18 @@ class ScanSettings:
 class LimitSettings:
     """Limits per file. Over a limit, digests are still looked up and the rest is undetermined."""
 
-    max_pixels: int = setting(
-        Integer(1_000_000, 1_000_000_000),
-        50_000_000,
-        "Pixels of a picture. 50 million exceed what phones take and decode in 200 MB. All scans of"
-        " a progressive JPEG may have 20 times as many, all frames of an animation 10 times.",
+    max_decoded_memory: int = setting(
+        Size(16 * MIB, 16 * GIB),
+        448 * MIB,
+        "Memory of a decoded picture: 4 bytes a pixel, hence 117 million pixels. A JPEG is decoded"
+        " smaller instead (200 million pixels in 200 MB), unless it is progressive: then 6 bytes a"
+        " pixel at most.",
+    )
+    max_decoded_pixels: int = setting(
+        Integer(1_000_000, 1_000_000_000_000),
+        1_200_000_000,
+        "Pixels that decoding one file may touch, in each scan of a progressive JPEG and twice in"
+        " each frame of an animation. A core decodes 30 to 150 million a second.",
     )
     max_frames: int = setting(
         Integer(1, 10_000),

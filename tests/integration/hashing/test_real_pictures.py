@@ -79,7 +79,7 @@ def test_a_worker_hashes_a_file_too_large_for_memory_alike(start: Start, form: s
 
 @pytest.mark.alone  # measures time
 def test_a_progressive_bomb_stays_in_budget_and_keeps_digests(start: Start) -> None:
-    enough = replace(PLAN.limits, max_pixels=1_000_000_000)  # else it is refused at once
+    enough = replace(PLAN.limits, max_decoded_pixels=20_000_000_000)  # else it is refused at once
     pool = start(replace(PLAN, limits=enough), task_factory=TASK_FACTORY)
     bomb = progressive_bomb(2000)
     fingerprint_bytes(pool, b"warm")

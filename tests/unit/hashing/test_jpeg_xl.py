@@ -64,7 +64,7 @@ def test_without_the_extra_it_is_undetermined(
 
 
 def test_a_size_over_the_limit_is_refused_before_decoding(fingerprint: Hash) -> None:
-    small = Plan(("pdq",), Limits(max_pixels=1000))
+    small = Plan(("pdq",), Limits(max_decoded_memory=4000))
     assert {skip.reason for skip in fingerprint(jxl(PICTURE), small).skipped} == {Reason.OVER_LIMIT}
 
 

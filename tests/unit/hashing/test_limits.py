@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from demo.pictures import animated, encode, flat, photo
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Limits, Plan
-from hashwacht.hashing.decode import START_OF_SCAN, count_scan_markers, count_scans
 from hashwacht.hashing.in_process import InProcessFingerprinter
+from hashwacht.hashing.jpeg_budget import START_OF_SCAN, count_scan_markers, count_scans
 from support.hostile.hostile_files import progressive
 
 Hash = Callable[..., Fingerprint]
@@ -43,15 +43,15 @@ OVER = {("pdq", Reason.OVER_LIMIT), ("dhash64", Reason.OVER_LIMIT)}
 
 
 @pytest.mark.parametrize(
-    "name", ["jpeg", "png", "gif", "webp", "webp-lossless", "webp-alpha", "avif", "tiff", "bmp"]
+    "name", ["png", "gif", "webp", "webp-lossless", "webp-alpha", "avif", "tiff", "bmp"]
 )
 def test_too_many_pixels_are_refused_and_the_digests_stay(name: str, fingerprint: Hash) -> None:
     encoded = encode(photo(1, (100, 80)), name)
-    result = fingerprint(encoded, plan(max_pixels=7999))
+    result = fingerprint(encoded, plan(max_decoded_memory=31_999))
     assert reasons(result) == OVER
     assert [signal.type for signal in result.signals] == ["md5"]
     assert "100x80" in result.skipped[0].detail
-    assert fingerprint(encoded, plan(max_pixels=8000)).skipped == ()
+    assert fingerprint(encoded, plan(max_decoded_memory=32_000)).skipped == ()
 
 
 def huge(name: str) -> bytes:
@@ -130,11 +130,11 @@ def test_only_the_first_frames_of_a_very_large_animation(
     fingerprint: Hash,
 ) -> None:
     encoded = animated([photo(i, (320, 240)) for i in range(15)], "gif")
-    result = fingerprint(encoded, plan(max_pixels=320 * 240))
+    result = fingerprint(encoded, plan(max_decoded_pixels=20 * 320 * 240))
     assert frames(result) == [f"frame:{number}" for number in range(10)]
     assert reasons(result) == OVER
     assert result.skipped[0].detail == "decoded 10 of 15 frames"
-    assert fingerprint(encoded, plan(max_pixels=2 * 320 * 240)).skipped == ()
+    assert fingerprint(encoded, plan(max_decoded_pixels=40 * 320 * 240)).skipped == ()
 
 
 def test_a_picture_of_thousands_of_scans_is_not_decoded(fingerprint: Hash) -> None:
@@ -172,7 +172,7 @@ def test_frames_that_take_too_long_are_accounted_for() -> None:
 
 def test_a_page_that_is_too_large_does_not_take_the_others_along(fingerprint: Hash) -> None:
     encoded = animated([photo(1, (64, 48)), photo(2, (640, 480))], "tiff")
-    result = fingerprint(encoded, plan(max_pixels=10_000))
+    result = fingerprint(encoded, plan(max_decoded_memory=40_000))
     assert frames(result) == ["frame:0"]
     assert reasons(result) == OVER
 

@@ -11,7 +11,7 @@ import pytest
 
 from hashwacht.core.errors import WorkerError
 from hashwacht.core.ports import UploadTurn
-from hashwacht.core.types import Fingerprint
+from hashwacht.core.types import Fingerprint, Reason, Signal
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 
 
@@ -24,11 +24,12 @@ class Recorder:
     layers: dict[str, str] = field(default_factory=dict)
     calls: list[tuple[bytes, UploadTurn | None]] = field(default_factory=list)
     closed: bool = False
+    signals: tuple[Signal, ...] = ()
 
     def fingerprint(self, fd: int | None, *, upload: UploadTurn | None = None) -> Fingerprint:
         content = b"" if fd is None else os.read(fd, 100)
         self.calls.append((content, upload))
-        return Fingerprint("0" * 64, len(content), self.name, self.recipe, ())
+        return Fingerprint("0" * 64, len(content), self.name, self.recipe, self.signals)
 
     def open_stream(self) -> Recorder:
         return self
@@ -71,6 +72,19 @@ def test_a_content_far_from_every_entry_is_hashed_once(
         quick.layers,
         [],
     )
+
+
+def test_a_picture_too_large_for_exact_hashes_is_undetermined(quick: Recorder, near: int) -> None:
+    sampled = Recorder("exact", ("pdq/1",), signals=(Signal("pdq", "0f" * 32, 90, "quick"),))
+    fingerprinter = QuickThenExact(quick, lambda: sampled, lambda _: True)
+    result = fingerprinter.fingerprint(near)
+    assert [(skip.type, skip.reason) for skip in result.skipped] == [("pdq", Reason.OVER_LIMIT)]
+
+
+def test_exact_hashes_near_an_entry_decide(quick: Recorder, near: int) -> None:
+    exact = Recorder("exact", ("pdq/1",), signals=(Signal("pdq", "0f" * 32, 90),))
+    result = QuickThenExact(quick, lambda: exact, lambda _: True).fingerprint(near)
+    assert result.skipped == ()
 
 
 @pytest.mark.parametrize("upload", [None, UploadTurn("client")])
