@@ -29,7 +29,7 @@ from hashwacht.core.views import ViewKind, join_variant
 from hashwacht.hashing import Plan
 from hashwacht.hashing.phash import phash
 from hashwacht.hashing.picture import Picture
-from hashwacht.hashing.views import turns_of
+from hashwacht.hashing.views import turns_of, upright_signals
 from hashwacht.platform.subprocess import STDOUT, run_program
 
 HashFunction = Callable[[Picture], Sequence[Signal]]
@@ -172,11 +172,12 @@ def _pdq(picture: Picture) -> list[Signal]:
         quick = quick_pdq(picture.reduced, all_orientations=len(turns) > 1)
     result = quick or pdq(picture.pixels, all_orientations=len(turns) > 1)
     mark = QUICK if quick or picture.sampled else ""
-    return [
+    stored, *turned = [
         Signal("pdq", result.hashes[turn], result.quality, join_variant(turn, mark))
         for turn, name in turns.items()
         if name != ViewKind.SHOWN or ViewKind.TURNED in picture.views
     ]
+    return [stored, *upright_signals(picture), *turned]
 
 
 def _hash64(name: str, picture: Picture) -> list[Signal]:

@@ -67,9 +67,7 @@ def view_signals(picture: Picture) -> list[Signal]:
     """
     shown_images = list(_shown_images(picture)) if ViewKind.SHOWN in picture.views else []
     signals = [signal for name, image in shown_images for signal in _of_image(name, image, picture)]
-    turned = list(_of_turned(picture)) if ViewKind.SHOWN in picture.views else []
-    signals = turned + signals
-    left = MAX_HASHES - 1 - len(shown_images) - len(turned)
+    left = MAX_HASHES - 2 - len(shown_images)
     if picture.views & REGION_KINDS:
         sources = {_STORED: picture.small_grey}
         sources |= {name: shrink(image) for name, image in shown_images if name == WHITE}
@@ -79,15 +77,17 @@ def view_signals(picture: Picture) -> list[Signal]:
     return signals
 
 
-def _of_turned(picture: Picture) -> Iterator[Signal]:
-    """Hash the pixels as a browser turns them.
+def upright_signals(picture: Picture) -> Iterator[Signal]:
+    """Yield the hash of the pixels as a browser turns them, if it does.
 
+    It goes before other orientations, of which one may be equal: services are asked what is shown.
     The frequencies of the stored pixels, with other signs, are those of samples between the
     samples of the turned ones: in a small picture with much texture up to 20 bits are off.
     """
     from hashwacht.hashing.pdq import view_pdq
 
-    if turn := shown.orientation(picture.header):
+    turn = shown.orientation(picture.header) if ViewKind.SHOWN in picture.views else ""
+    if turn:
         result = view_pdq(turned_grey(picture.small_grey, turn))
         yield Signal(VIEWED_TYPE, result.hashes[_UNTURNED], result.quality, ViewKind.SHOWN)
 
