@@ -280,38 +280,18 @@ _VERSION_4: Step = (
     "CREATE INDEX uploads_by_key ON uploads (key, client, id)",
     "CREATE INDEX uploads_by_client ON uploads (client, outcome, id)",
     "CREATE INDEX uploads_by_age ON uploads (at)",
-)
-
-_VERSION_5: Step = (
-    # What a hosting panel knows of the path, as JSON; empty for nothing.
+    # What a hosting panel knows of the path, as JSON, and the new hash list that alone knows the
+    # content, as MATCHER/LIST; empty for nothing and for none.
     "ALTER TABLE places ADD COLUMN site TEXT NOT NULL DEFAULT ''",
-)
-
-_VERSION_6: Step = (
+    "ALTER TABLE places ADD COLUMN list TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX places_counted_by_list ON places (list, uid, counted) WHERE counted IS NOT NULL",
     # Up to where the reports of the watch are recorded; one row.
     """CREATE TABLE watch_position (
         id INTEGER PRIMARY KEY CHECK (id = 1),
         stream TEXT NOT NULL,
         number INTEGER NOT NULL)""",
 )
+"""Signals may also be stored as turns of others since then."""
 
-_VERSION_7: Step = ()
-"""No other tables: signals may be stored as turns of others, which older releases cannot read."""
-
-_VERSION_8: Step = (
-    # The new hash list that alone knows the content, MATCHER/LIST; empty for none.
-    "ALTER TABLE places ADD COLUMN list TEXT NOT NULL DEFAULT ''",
-    "CREATE INDEX places_counted_by_list ON places (list, uid, counted) WHERE counted IS NOT NULL",
-)
-
-STEPS: tuple[Step, ...] = (
-    _VERSION_1,
-    _VERSION_2,
-    _VERSION_3,
-    _VERSION_4,
-    _VERSION_5,
-    _VERSION_6,
-    _VERSION_7,
-    _VERSION_8,
-)
+STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
 """All steps in order; the version of a database is the number of its steps."""
