@@ -169,7 +169,8 @@ def quick_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult |
     """
     if not SIDE < min(grey.height, grey.width) <= max(grey.height, grey.width) <= _MAX_SIDE:
         return None
-    frequencies, quality = _grey_frequencies(grey)
+    square = _filtered(grey.pixels, (grey.height, grey.step), (grey.width, grey.step))
+    frequencies, quality = _grey_frequencies(grey, square)
     blocks = frequencies.blocks(all_orientations).values()
     if quality >= MIN_QUALITY - _QUALITY_NOISE and (
         quality < MIN_QUALITY + _QUALITY_NOISE
@@ -183,12 +184,14 @@ def view_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult:
     """Hash a part of a grey picture; a few bits off Meta's, which computes none of parts."""
     if min(grey.height, grey.width) < MIN_SIDE:
         return pdq(np.zeros((1, 1), np.uint8), all_orientations=all_orientations)
-    frequencies, quality = _grey_frequencies(grey)
+    # Parts have any size: their operators would displace those of whole pictures in the caches.
+    down, across = _operator(grey.height, grey.step), _operator(grey.width, grey.step)
+    square = down @ np.asarray(grey.pixels).astype(np.float32) @ across.T
+    frequencies, quality = _grey_frequencies(grey, square)
     return PdqResult(frequencies.hashes(all_orientations), quality)
 
 
-def _grey_frequencies(grey: GreyImage) -> tuple[_Frequencies, int]:
-    square = _filtered(grey.pixels, (grey.height, grey.step), (grey.width, grey.step))
+def _grey_frequencies(grey: GreyImage, square: Floats) -> tuple[_Frequencies, int]:
     quality = pdq_reference.quality(int(np.trunc(pdq_reference.gradients(square)).sum()))
     return _Frequencies(square, grey.height, grey.width), quality
 
