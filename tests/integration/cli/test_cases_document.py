@@ -49,6 +49,7 @@ def test_its_example_of_a_case_has_the_shape_of_a_real_one() -> None:
         LocationState.QUARANTINED,
         acted_at=1.0,
         number=1,
+        site=json.dumps(dict.fromkeys(("panel", "account", "domain", "reseller"), "x")),
     )
     evidence = Evidence(Outcome.MATCH, (match,))
     case = Case(7, "0" * 64, 1, "image/jpeg", CaseState.OPEN, 1.0, 1.0, evidence)

@@ -176,7 +176,7 @@ def test_no_value_of_a_list_is_ever_printed(program: Program) -> None:
 
 
 def test_columns_and_radii_are_understood_or_refused(program: Program) -> None:
-    content = f"Hash;Case\n{'a' * 64};7\n".encode()
+    content = f"Hash;Case\n{'a1b2c3d4e5f60718' * 4};7\n".encode()
     words = ["lists", "import", "hotline", "-", "--type", "pdq", "--column", "value=Hash"]
     result = program.run(*words, "--column", "id=Case", "--radius", "pdq=20", given=content)
     assert result.returncode == 0, result.stderr

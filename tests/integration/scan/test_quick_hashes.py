@@ -32,6 +32,9 @@ PLANNED = (*TYPES, "md5", "sha1", "sha256")
 
 Known = list[tuple[str, str]]
 
+LISTED, OTHER = (random.Random(seed).randbytes(32).hex() for seed in (91, 92))
+"""PDQ values that are not those of a pattern."""
+
 never = threading.Event
 """A stop event that is never set."""
 
@@ -107,9 +110,9 @@ def test_quick_and_exact_verdicts_agree_at_every_distance(
 
 @pytest.mark.parametrize("off", [0, 21, 22, 31, 32, 41, 42])
 def test_a_quick_hash_alone_is_certain_only_outside_the_band(tmp_path: Path, off: int) -> None:
-    value = moved("ab" * 32, off, random.Random(1))
+    value = moved(LISTED, off, random.Random(1))
     matcher = install(tmp_path / "lists", [("pdq", value)])
-    signal = Signal("pdq", "ab" * 32, 100, "quick")
+    signal = Signal("pdq", LISTED, 100, "quick")
     [answer] = matcher.lookup([(signal,)])
     if off <= 21:
         assert (answer.outcome, answer.reason) == (Outcome.MATCH, None)
@@ -118,26 +121,26 @@ def test_a_quick_hash_alone_is_certain_only_outside_the_band(tmp_path: Path, off
     else:
         assert answer.outcome is Outcome.NO_MATCH
     assert matcher.needs_exact_hash((signal,)) == (off <= 41)
-    assert not matcher.needs_exact_hash((Signal("pdq", "ab" * 32, 100),))
+    assert not matcher.needs_exact_hash((Signal("pdq", LISTED, 100),))
 
 
 def test_what_was_far_from_one_list_is_searched_again_in_another(tmp_path: Path) -> None:
-    matcher = install(tmp_path / "lists", [("pdq", "5a" * 32)])
-    signal = Signal("pdq", "ab" * 32, 100, "quick")
+    matcher = install(tmp_path / "lists", [("pdq", OTHER)])
+    signal = Signal("pdq", LISTED, 100, "quick")
     assert not matcher.needs_exact_hash((signal,))
     assert [answer.outcome for answer in matcher.lookup([(signal,)] * 2)] == [Outcome.NO_MATCH] * 2
     assert not matcher.needs_exact_hash((signal,))
-    install(tmp_path / "lists", [("pdq", "ab" * 32)])
+    install(tmp_path / "lists", [("pdq", LISTED)])
     assert matcher.lookup([(signal,)])[0].outcome is Outcome.MATCH
 
 
 def test_a_possible_known_good_entry_requires_exact_hashes(tmp_path: Path) -> None:
-    matcher = install(tmp_path / "lists", [("pdq", "ab" * 32)])
-    good = f"pdq {moved('ab' * 32, 5, random.Random(2))}".encode()
+    matcher = install(tmp_path / "lists", [("pdq", LISTED)])
+    good = f"pdq {moved(LISTED, 5, random.Random(2))}".encode()
     HashLists(tmp_path / "lists").import_list(
         io.BytesIO(good), ListMetadata("good", known_good=True)
     )
-    [answer] = matcher.lookup([(Signal("pdq", "ab" * 32, 100, "quick"),)])
+    [answer] = matcher.lookup([(Signal("pdq", LISTED, 100, "quick"),)])
     assert (answer.outcome, answer.reason) == (Outcome.UNDETERMINED, Reason.NEEDS_EXACT_HASH)
 
 
@@ -152,7 +155,7 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
     tree.mkdir()
     for path in paths:
         path.rename(tree / path.name)
-    install(lists, [("pdq", "5a" * 32)])
+    install(lists, [("pdq", OTHER)])
     counting = CountingFingerprinter(InProcessFingerprinter(Plan(PLANNED, quick=True)))
 
     def panel() -> MatcherSet:
@@ -178,7 +181,7 @@ def test_a_list_that_comes_later_decides_by_exact_hashes_too(
 
     with Store.open(tmp_path / "state") as store:
         assert scan(store).summary.counts.matches == 0
-        install(lists, [("pdq", "5a" * 32), ("pdq", near)])
+        install(lists, [("pdq", OTHER), ("pdq", near)])
         if rechecked:
             assert recheck(store).reasons() == {bytes(tree / "3.jpg"): Reason.NEEDS_EXACT_HASH}
         assert scan(store).paths(Outcome.MATCH) == {bytes(tree / "3.jpg")}

@@ -76,7 +76,6 @@ def test_every_type_of_both_recipes_is_accounted_for_once(
 
 
 def test_only_signals_of_sufficient_quality_count_as_askable() -> None:
-    assert queryable_types(looked("", SHA1, PDQ, Signal("phash64", "0" * 16, 49))) == (
-        "pdq",
-        "sha1",
-    )
+    poor = Signal("pdq", "02" * 32, 49), Signal("phash64", "0" * 16, 49)
+    assert queryable_types(looked("", SHA1, *poor)) == ("phash64", "sha1"), "matched by equality"
+    assert queryable_types(looked("", SHA1, PDQ)) == ("pdq", "sha1")
