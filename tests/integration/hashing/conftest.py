@@ -32,9 +32,9 @@ def start() -> Iterator[Start]:
         yield start_one
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def renderer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Renderer]:
-    """One Chromium for all tests of a session."""
+    """One Chromium for all tests of a module; other modules count the processes."""
     if lacking():
         pytest.skip(f"not installed: {lacking()}")
     with chromium(tmp_path_factory.mktemp("profile")) as renderer:

@@ -18,6 +18,7 @@ from hashwacht.core.watch_events import Cause, MissedEvents, Root
 from hashwacht.ipc.codec import FrameSplitter, pack_frame
 from hashwacht.watch.fanotify_client import PATIENCE, FanotifyWatch
 from hashwacht.watch.fanotify_protocol import (
+    AcknowledgeRequest,
     MissedReply,
     Ping,
     ReadyReply,
@@ -371,14 +372,17 @@ def test_a_stalled_scanner_costs_little_memory_and_gets_its_gap(
         assert replies[1] == ReadyReply()
         directory = root.joinpath(*["d" * 200] * 15)
         directory.mkdir(parents=True)
-        for number in range(6000):
+        for number in range(10_000):  # more than the log and the queue of the kernel take
             write(directory / f"{number}")
         used = int(status(process.pid)["VmHWM"].split()[0])
         assert used < 60_000, f"{used} kB"
         gaps: list[MissedEvents] = []
         while not gaps:
-            replies = [decode_reply(body, 1) for _, body in splitter.feed(client.recv(100_000))]
+            messages = list(splitter.feed(client.recv(100_000)))
+            replies = [decode_reply(body, 1) for _, body in messages]
             gaps = [reply.to_gap() for reply in replies if isinstance(reply, MissedReply)]
+            if messages:
+                client.sendall(frame(AcknowledgeRequest(messages[-1][0])))
         assert gaps[0].cause is Cause.OVERFLOW
 
 

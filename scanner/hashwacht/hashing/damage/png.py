@@ -161,8 +161,10 @@ def _damage(original: bytes) -> tuple[int, int | None]:
     for chunk in _chunks(original):
         if chunk.name != b"IDAT":
             continue
-        end = chunk.at + chunk.length
+        end = min(chunk.at + chunk.length, len(original))
         for at in range(chunk.at, end, _PIECE):
+            if inflate.eof:
+                break
             before, piece = inflate.copy(), original[at : min(at + _PIECE, end)]
             try:
                 inflated += len(inflate.decompress(piece))
@@ -171,7 +173,7 @@ def _damage(original: bytes) -> tuple[int, int | None]:
                 if "data check" in str(error):
                     return at + used - _CHECKSUM, None
                 return at + used, inflated + more
-        if not chunk.intact and end + 4 <= len(original):
+        if not chunk.intact and chunk.at + chunk.length + _CHECKSUM <= len(original):
             return end, inflated
     return len(original), None
 

@@ -110,7 +110,10 @@ def test_no_file_is_open_to_others_at_any_time_of_an_import(tmp_path: Path) -> N
     def look(_progress: ImportProgress) -> None:
         modes.update(_modes(lists.directory))
 
-    lines = "\n".join(f"{number + 1:08x}{'c5' * 28},{number},csam" for number in range(70_000))
+    lines = "\n".join(
+        f"{number + 1:08x}{'c5a1b2d3e4f60718' * 3}{'9b' * 4},{number},csam"
+        for number in range(70_000)
+    )
     document = f"pdq,id,category\n{lines}".encode()
     with _umask(0):
         lists.import_list(io.BytesIO(document), ListMetadata("police"), on_progress=look)
