@@ -76,7 +76,7 @@ def test_the_nearest_entries_are_shown_without_values(program_with_list: Program
 def test_a_view_that_lists_are_not_asked_about(program_with_list: Program) -> None:
     """A smaller radius for a view, and one that is left out."""
     config = program_with_list.home / "own.toml"
-    changed = ImageOps.posterize(PICTURE.transpose(Transpose.ROTATE_90), 2)
+    changed = ImageOps.posterize(PICTURE.transpose(Transpose.ROTATE_90), 3)
     ImageOps.expand(changed, 40, "white").save(program_with_list.home / "found.png")
     for views, code in (("{ turned = 31, trim = 24 }", 1), ("{ turned = 31, trim = 0 }", 0)):
         config.write_text(f'[matchers.hashlist]\nkind = "hashlist"\nviews = {views}\n')
