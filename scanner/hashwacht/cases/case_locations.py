@@ -217,7 +217,8 @@ class LocationRecorder:
             location = replace(location, state=LocationState.OBSERVED, due=None)
         state = location.state
         if action is Action.OBSERVE:
-            return observed(location) if state in _OPEN_STATES else location
+            is_open = state in _OPEN_STATES or state is LocationState.RELEASED
+            return observed(location) if is_open else location
         if state is LocationState.HELD and location.action is Action.ALLOW:  # its release failed
             location = replace(location, action=Action.HOLD, due=None)
         if state is LocationState.HELD and location.action is action is Action.HOLD:

@@ -162,6 +162,17 @@ def test_a_held_file_is_released_when_it_stops_matching(harness: CaseHarness) ->
     assert harness.events()[-2:] == ["case-changed", "released"]
 
 
+def test_a_released_file_that_matches_again_is_observed(harness: CaseHarness) -> None:
+    """The evidence has no release that is in force then."""
+    assert harness.apply(harness.file("a.png"), root=OBSERVE) is Action.OBSERVE
+    path = harness.file("b.png")
+    assert harness.apply(path, UNANSWERED, root=HOLD) is Action.HOLD
+    assert harness.apply(path, NO_MATCH, root=HOLD) is Action.ALLOW
+    assert harness.apply(path, root=OBSERVE) is Action.OBSERVE
+    assert {location.state for location in harness.locations()} == {LocationState.OBSERVED}
+    assert harness.evidence() == []
+
+
 def test_an_undetermined_file_is_held_without_a_case(harness: CaseHarness) -> None:
     path = harness.file("a.png")
     before = mode(path)
