@@ -17,7 +17,7 @@ test-clients: .venv/clients.stamp ## Compare many more bodies with 14 parsers, a
 	@HASHWACHT_PARSER_EXAMPLES=5000 HASHWACHT_CLIENTS=1 $(BIN)/pytest -q \
 	  tests/unit/plugins/test_parsers.py tests/integration/plugins/test_entries.py
 
-test-packages: .venv/dev.stamp .venv/package.stamp ## Build packages twice, boot a machine with them
+test-packages: .venv/dev.stamp .venv/package-tests.stamp ## Build packages twice, boot a machine with them
 	@HASHWACHT_BOOT=1 $(BIN)/pytest -q tests/e2e -o python_files='check_*.py' \
 	  -o faulthandler_timeout=1500
 
@@ -97,6 +97,9 @@ clean: ## Remove what was made
 
 .venv/package.stamp: packaging/locks/package.txt pyproject.toml
 	@packaging/bootstrap package
+
+.venv/package-tests.stamp: packaging/locks/package.txt packaging/debian-test-packages.txt pyproject.toml
+	@packaging/bootstrap package-tests
 
 .venv/dev.stamp: packaging/locks/dev.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap dev
