@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL.ImageFile import ImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 
 from demo.pictures import ENCODERS, encode, grainy, photo, truncated
 from hashwacht.core.types import Fingerprint, Reason, Signal
 from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan
+from hashwacht.hashing.damage import webp
 from hashwacht.hashing.in_process import FingerprintBuilder
 from hashwacht.hashing.registry import BUILT_IN_HASHERS
 from support.pictures.damage import arithmetic_jpeg
 from support.pictures.jpeg_files import jpeg_variants
 from support.pictures.png_files import png_variants
+from support.pictures.webp_files import chunk
 
 Hash = Callable[..., Fingerprint]
 
@@ -198,3 +204,17 @@ ODD = {**dict(jpeg_variants(SOURCE)), **dict(png_variants(SOURCE))}
 def test_what_browsers_ignore_hides_no_picture(name: str, fingerprint: Hash) -> None:
     assert distance_to_the_whole(fingerprint, name.partition("-")[0], ODD[name]) == 0
     assert fingerprint(ODD[name]).skipped == ()
+
+
+def test_a_webp_of_many_empty_chunks_of_pixels_is_not_enlarged() -> None:
+    original = encode(photo(3, (64, 48)), "webp")[:-50] + chunk(b"VP8 ", b"") * 10_000
+    sizes = []
+
+    def open_picture(content: bytes) -> ImageFile:
+        sizes.append(len(content))
+        return WebPImageFile(io.BytesIO(content))
+
+    with suppress(OSError):
+        list(webp.decode(original, open_picture))
+    assert sizes
+    assert max(sizes) < 2 * len(original)

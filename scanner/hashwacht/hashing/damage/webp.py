@@ -64,11 +64,12 @@ def _loaded(image: ImageFile) -> ImageFile:
 
 
 def _completed(chunks: list[tuple[bytes, bytes]], padding: bytes) -> bytes:
-    """Return the file with bytes appended to the coded pixels."""
-    body = b"".join(
-        _chunk(name, content + padding * (len(content) // 2 + _MORE) if name == _LOSSY else content)
-        for name, content in chunks
-    )
+    """Return the file with bytes appended to the coded pixels, which are in the first such chunk."""
+    at = [name for name, _ in chunks].index(_LOSSY)
+    coded = chunks[at][1]
+    completed = (_LOSSY, coded + padding * (len(coded) // 2 + _MORE))
+    parts = [*chunks[:at], completed, *chunks[at + 1 :]]
+    body = b"".join(_chunk(name, content) for name, content in parts)
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
