@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import zlib
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -94,6 +95,38 @@ def test_a_packed_drawing_is_unpacked_within_bounds(fingerprint: Hash) -> None:
     packed = bomb.compress(start) + b"".join(bomb.compress(spaces) for _ in range(65))
     result = fingerprint(packed + bomb.flush(), PLAN)
     assert reasons(result) == [Reason.NO_DECODER]
+
+
+def test_a_packed_drawing_of_many_chunks_is_read_to_its_end(fingerprint: Hash) -> None:
+    noise = random.Random(1).randbytes(200_000).hex()  # packed it is longer than a chunk
+    packed = gzip.compress(drawing(PICTURE, f"<!--{noise}-->{IMAGE}")) + bytes(200_000)
+    assert [variant for variant, _ in stored(fingerprint(packed, PLAN))] == ["embedded:0"]
+
+
+@pytest.mark.parametrize("body", ["<style>{}</style>", '<g style="{}"/>', "<g>{}</g>"])
+def test_beginnings_of_uris_without_an_end_are_searched_once(body: str, fingerprint: Hash) -> None:
+    """Four million characters: to search the rest again at each beginning would take hours."""
+    result = fingerprint(drawing(PICTURE, body.format("data:" * 800_000) + IMAGE), PLAN)
+    assert [variant for variant, _ in stored(result)] == ["embedded:0"]
+
+
+@pytest.mark.parametrize("url", ["url({})", "url('{}')", 'url("{}")', "data:x url( {} )"])
+def test_a_uri_in_a_style_sheet_ends_where_its_url_ends(url: str, fingerprint: Hash) -> None:
+    body = f"<style>a {{ background: {url.format(PNG)}, url(b.png) }}</style>"
+    assert len(stored(fingerprint(drawing(PICTURE, body), PLAN))) == 1
+
+
+def test_a_default_attribute_of_many_elements_is_bounded(fingerprint: Hash) -> None:
+    default = f'<!DOCTYPE svg [<!ATTLIST g style CDATA "{"x" * 1_000_000}">]>'
+    content = default.encode() + drawing(PICTURE, IMAGE + "<g/>" * 1_000)
+    assert reasons(fingerprint(content, PLAN)) == [Reason.NO_DECODER]
+
+
+def test_a_picture_in_a_default_attribute_is_hashed(fingerprint: Hash) -> None:
+    default = f'<!DOCTYPE svg [<!ATTLIST image href CDATA "{PNG}">]>'
+    result = fingerprint(default.encode() + drawing(PICTURE, "<image/>" * 9), PLAN)
+    assert len(stored(result)) == 1
+    assert reasons(result) == []
 
 
 def test_other_archives_are_another_kind(fingerprint: Hash) -> None:

@@ -31,7 +31,8 @@ _DOCTYPE = re.compile(r"<!DOCTYPE[^\[>]*(\[)?", re.IGNORECASE)
 _SUBSET_END = re.compile(r"\]\s*>")
 
 _CSS_ESCAPE = re.compile(r"\\(?:([0-9a-fA-F]{1,6})\s?|(.))", re.DOTALL)
-_DATA_URI = re.compile(r"data:[^\"'<>()]*,[^\"'<>()]*", re.IGNORECASE)
+_URI_END = re.compile(r"[\"'<>()]")
+_DATA_SCHEME = re.compile("data:", re.IGNORECASE)
 _LINKS = frozenset({"href", "src"})
 
 
@@ -111,13 +112,15 @@ def _unpack(content: bytes) -> Iterator[bytes]:
         yield content
         return
     unpacker, size = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
-    while content:
-        chunk = unpacker.decompress(content, _CHUNK)
-        size += len(chunk)
-        if size > MAX_UNPACKED:
-            raise PartlyDecoded(f"more than {MAX_UNPACKED} bytes unpacked")
-        yield chunk
-        content = unpacker.unconsumed_tail if chunk else b""
+    for at in range(0, len(content), _CHUNK):
+        packed = content[at : at + _CHUNK]  # the rest of it is copied at each call
+        while packed and not unpacker.eof:
+            chunk = unpacker.decompress(packed, _CHUNK)
+            size += len(chunk)
+            if size > MAX_UNPACKED:
+                raise PartlyDecoded(f"more than {MAX_UNPACKED} bytes unpacked")
+            yield chunk
+            packed = unpacker.unconsumed_tail
 
 
 class _UriReader:
@@ -126,6 +129,7 @@ class _UriReader:
     def __init__(self) -> None:
         self._uris: list[str] = []
         self._texts: list[str] = []
+        self._most_characters = 0
         self._is_svg: bool | None = None
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
@@ -134,7 +138,12 @@ class _UriReader:
         self._parser.CharacterDataHandler = self._texts.append
 
     def read(self, content: bytes) -> Iterator[str]:
-        """Yield the URIs as the document is parsed; none if its root element is another."""
+        """Yield the URIs as the document is parsed; none if its root element is another.
+
+        Raises PartlyDecoded if attributes are longer than the document: a default value in its
+        type definition counts for every element.
+        """
+        self._most_characters = MAX_UNPACKED + len(content)
         for chunk in _unpack(content):
             self._parser.Parse(chunk)
             yield from self._taken()
@@ -150,6 +159,9 @@ class _UriReader:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         if self._is_svg is None:
             self._is_svg = name.rpartition(":")[2] == "svg"
+        self._most_characters -= sum(map(len, attributes.values())) + len(attributes)
+        if self._most_characters < 0:
+            raise PartlyDecoded("attributes longer than the document")
         for attribute, value in attributes.items():
             if attribute.rpartition(":")[2] in _LINKS and value.lstrip()[:5].lower() == "data:":
                 self._uris.append(value.strip())
@@ -169,8 +181,12 @@ class _UriReader:
         """Collect the URIs in a style sheet, or in a document within the document."""
         if "\\" in value:
             value = _CSS_ESCAPE.sub(_unescaped, value)
-        if "data:" in value.lower():
-            self._uris.extend(_DATA_URI.findall(value))
+        if not _DATA_SCHEME.search(value):
+            return
+        for part in _URI_END.split(value):
+            scheme = _DATA_SCHEME.search(part)
+            if scheme and "," in part[scheme.end() :]:
+                self._uris.append(part[scheme.start() :])
 
 
 def _unescaped(escape: re.Match[str]) -> str:
