@@ -64,7 +64,7 @@ def _loaded(image: ImageFile) -> ImageFile:
 
 
 def _completed(chunks: list[tuple[bytes, bytes]], padding: bytes) -> bytes:
-    """Return the file with bytes appended to the coded pixels, which are in the first such chunk."""
+    """Return the file with bytes appended to the first chunk of coded pixels."""
     at = [name for name, _ in chunks].index(_LOSSY)
     coded = chunks[at][1]
     completed = (_LOSSY, coded + padding * (len(coded) // 2 + _MORE))
