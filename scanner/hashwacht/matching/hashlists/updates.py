@@ -39,8 +39,8 @@ PROGRAM_TIME, VERIFY_TIME = 3600.0, 300.0
 CHECKSUM_SUFFIX = ".sha256"
 
 _PIECE = 1 << 20
-_DIGEST = re.compile(r"^\\?([0-9a-fA-F]{64})(?:\s+[ *]?(.+?))?\s*$", re.MULTILINE)
-_BSD_DIGEST = re.compile(r"^SHA256 ?\((.+)\) ?= ?([0-9a-fA-F]{64})\s*$", re.MULTILINE)
+_DIGEST = re.compile(r"\\?([0-9a-fA-F]{64})(?:[ \t]+\*?(.+))?")
+_BSD_DIGEST = re.compile(r"SHA256 ?\((.+)\) ?= ?([0-9a-fA-F]{64})")
 
 
 Download = Callable[[str, FileRole, int, BinaryIO], None]
@@ -180,9 +180,14 @@ def suffix_of(source: ListSourceSettings, role: FileRole) -> str:
 
 def parse_checksum(text: str, name: str) -> str | None:
     """Return the SHA-256 of the file *name* in the output of sha256sum, or the only one."""
-    named = {entry.rpartition("/")[2]: digest for digest, entry in _DIGEST.findall(text) if entry}
-    named |= {entry.rpartition("/")[2]: digest for entry, digest in _BSD_DIGEST.findall(text)}
-    bare = [digest for digest, entry in _DIGEST.findall(text) if not entry]
+    named, bare = dict[str, str](), list[str]()
+    for line in map(str.strip, text.splitlines()):
+        if match := _BSD_DIGEST.fullmatch(line):
+            named[match[1].rpartition("/")[2]] = match[2]
+        elif (match := _DIGEST.fullmatch(line)) and match[2]:
+            named[match[2].rpartition("/")[2]] = match[1]
+        elif match:
+            bare.append(match[1])
     digest = named.get(name) or (bare[0] if len(bare) == 1 and not named else None)
     return digest.lower() if digest else None
 
