@@ -166,11 +166,7 @@ class HashLists:
             built = _build(builder, file, radii(metadata), handling)
             new = self._hash_list(metadata, directory.path.name, file, built)
             new = _with_remarks(new, builder.remarks, keeps=keeps)
-            if handling.dry_run:
-                replaced = load(self.directory).get(new.name)
-                root.discard(directory.path.name)
-            else:
-                replaced = self._install(root, new)
+            replaced = self._install(root, new, dry_run=handling.dry_run)
             return ImportResult(
                 new,
                 replaced,
@@ -232,10 +228,14 @@ class HashLists:
             format=str(file.format),
         )
 
-    def _install(self, root: PrivateDirectory, new: HashList) -> HashList | None:
+    def _install(self, root: PrivateDirectory, new: HashList, *, dry_run: bool) -> HashList | None:
+        """Put a list into the manifest, or discard it; return the one of the same name."""
         with root.locked():
             installed = load(self.directory)
             replaced = installed.get(new.name)
+            if dry_run:
+                root.discard(new.directory)
+                return replaced
             installed[new.name] = new
             root.replace(MANIFEST, dump(installed))
             self._sweep(root, installed)
@@ -269,8 +269,9 @@ class HashLists:
                 yield directory
             except BaseException:
                 # It may have been installed just before the error: then it stays.
-                if directory.path.name not in {info.directory for info in self.all()}:
-                    root.discard(directory.path.name)
+                with root.locked():
+                    if directory.path.name not in {info.directory for info in self.all()}:
+                        root.discard(directory.path.name)
                 raise
 
     @staticmethod

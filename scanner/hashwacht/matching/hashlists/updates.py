@@ -89,11 +89,14 @@ class ListUpdater:
         name = f"{source.name}@{secrets.token_hex(4)}"  # swept like an import if we are killed
         try:
             with PrivateDirectory.open_path(self._lists.directory) as root:
+                with root.locked():  # or an import would discard it before it is in use
+                    directory = root.create_directory(name)
                 try:
-                    with root.create_directory(name) as directory:
+                    with directory:
                         return UpdateResult(source.name, self._update_in(source, directory.path))
                 finally:
-                    root.discard(name)
+                    with root.locked():
+                        root.discard(name)
         except HashwachtError as error:
             return UpdateResult(source.name, error=error)
         except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,8 @@ import pytest
 
 from hashwacht.core.errors import ListError
 from hashwacht.ipc.messages import FailureReply, FileRole, ListPartReply, ListPartRequest
-from hashwacht.matching.hashlists.manager import HashLists
+from hashwacht.matching.hashlists.manager import HashLists, ImportHandling
+from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.update_state import (
     ListAge,
     UpdateRecord,
@@ -23,6 +25,8 @@ from hashwacht.matching.hashlists.update_state import (
 )
 from hashwacht.matching.hashlists.updates import ListUpdater, UpdateResult, parse_checksum
 from hashwacht.matching.list_client import download_parts
+from hashwacht.platform.locks import lock
+from hashwacht.platform.private_directory import PrivateDirectory
 from hashwacht.settings import ListSourceSettings
 from hashwacht.settings.lists import ChecksumKind, list_faults
 from support.clock import Clock
@@ -151,6 +155,35 @@ def test_a_radius_that_was_changed_is_kept(updates: Updates) -> None:
     updates.update()
     index = updates.lists.get("police").types["pdq"]
     assert (index.count, index.radius) == (2, 0)
+
+
+@pytest.mark.parametrize("damage", [None, malformed])
+def test_directories_come_and_go_under_the_lock(
+    updates: Updates, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None] | None
+) -> None:
+    names: list[str] = []
+
+    def checked(method: Callable[[PrivateDirectory, str], object]) -> Callable[..., object]:
+        def call(root: PrivateDirectory, name: str) -> object:
+            if "@" in name:
+                names.append(name)
+                with (root.path / "lock").open("rb") as file:
+                    assert not lock(file.fileno(), timeout=0), f"{method.__name__} {name}"
+            return method(root, name)
+
+        return call
+
+    for method in (PrivateDirectory.create_directory, PrivateDirectory.discard):
+        monkeypatch.setattr(PrivateDirectory, method.__name__, checked(method))
+    publish(updates.directory, content(*KNOWN))
+    if damage:
+        damage(updates.directory / "police.txt")
+    assert (updates.update().error is not None) is bool(damage)
+    with (updates.directory / "police.txt").open("rb") as file, suppress(ListError):
+        updates.lists.import_list(
+            file, ListMetadata("police"), handling=ImportHandling(dry_run=True)
+        )
+    assert len(names) >= 6
 
 
 def test_a_signature_must_be_valid(updates: Updates, tmp_path: Path) -> None:
