@@ -25,6 +25,7 @@ to full size in grey (``docs/performance.md``).
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -224,17 +225,20 @@ class FrameIterator:
 
         A large JPEG will be decoded smaller, unless that is to be done later (*reduced*).
         """
+        from PIL.JpegImagePlugin import JpegImageFile
+
         _check_size(declared_size(self._format.name, original), self._limits)
         assert self._format.opener is not None
         image = self._format.opener(original.open())
-        if self._format.name != "JPEG":
+        if not isinstance(image, JpegImageFile):
             _check_size(image.size, self._limits)
             return image
-        opened, content = cast("JpegImageFile", image), original.read()
-        _check_scans(content, opened, self._limits)
-        feed_at_once(opened, content)
+        in_bitmap = self._format.name != "JPEG" and isinstance(image.fp, io.BytesIO)
+        content = cast("io.BytesIO", image.fp).getvalue() if in_bitmap else original.read()
+        _check_scans(content, image, self._limits)
+        feed_at_once(image, content)
         if not reduced:
-            shrink_colours(opened)
+            shrink_colours(image)
         return image
 
     def _seek(self, image: ImageFile, index: int) -> bool:

@@ -21,6 +21,7 @@ from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.jpeg_budget import START_OF_SCAN, count_scan_markers, count_scans
 from support.hostile.hostile_files import progressive
+from support.pictures.bmp_files import EMBEDDED_JPEG, bmp
 
 Hash = Callable[..., Fingerprint]
 
@@ -139,6 +140,13 @@ def test_only_the_first_frames_of_a_very_large_animation(
 
 def test_a_picture_of_thousands_of_scans_is_not_decoded(fingerprint: Hash) -> None:
     result = fingerprint(progressive(7000, 3000), plan())
+    assert reasons(result) == OVER
+    assert "3005 scans of 7000x7000 pixels" in result.skipped[0].detail
+
+
+def test_a_picture_of_thousands_of_scans_in_a_bitmap_is_not_decoded(fingerprint: Hash) -> None:
+    bitmap = bmp(photo(1, (64, 64)), bits=0, compression=EMBEDDED_JPEG)
+    result = fingerprint(bitmap[: bitmap.index(b"\xff\xd8")] + progressive(7000, 3000), plan())
     assert reasons(result) == OVER
     assert "3005 scans of 7000x7000 pixels" in result.skipped[0].detail
 
