@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from support.machine import Machine, tree
+from support.machine import Machine, booted_machine
 
 CHECKOUT = Path(__file__).parents[2]
 ROLES = CHECKOUT / "packaging/ansible/roles"
@@ -93,17 +93,11 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def machine(package: Path, tmp_path: Path) -> Iterator[Machine]:
-    root = tree(CHECKOUT)
-    if isinstance(root, str):
-        pytest.skip(root)
-    machine = Machine(root, CHECKOUT, tmp_path / "console")
-    try:
+    with booted_machine(CHECKOUT, tmp_path) as machine:
         machine.write("/root/hashwacht.deb", package.read_bytes())
         # The module for apt needs its Python binding, which hosts have.
         machine.run("apt-get update && apt-get install -y python3-apt", timeout=300)
         yield machine
-    finally:
-        machine.close()
 
 
 class Play:

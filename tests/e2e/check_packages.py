@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from demo.pictures import encode, photo
-from support.machine import Machine, tree
+from support.machine import Machine, booted_machine, tree
 from support.repositories import serve, sign_repository, throw_away_key
 
 _log = logging.getLogger(__name__)
@@ -76,15 +76,9 @@ def test_piuparts_finds_nothing(package: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def machine(package: Path, tmp_path: Path) -> Iterator[Machine]:
     """Boot a fresh machine that holds the package."""
-    root = tree(CHECKOUT)
-    if isinstance(root, str):
-        pytest.skip(root)
-    machine = Machine(root, CHECKOUT, tmp_path / "console")
-    try:
+    with booted_machine(CHECKOUT, tmp_path) as machine:
         machine.write("/root/hashwacht.deb", package.read_bytes())
         yield machine
-    finally:
-        machine.close()
 
 
 def install_from_repository(machine: Machine, package: Path, tmp_path: Path) -> str:

@@ -17,7 +17,7 @@ import pytest
 
 from demo.pictures import encode, photo
 from hashwacht.core.events import Event
-from support.machine import Machine, tree
+from support.machine import Machine, booted_machine
 
 CHECKOUT = Path(__file__).parents[2]
 SERVICES = ("hashwacht-scanner.service", "hashwacht-courier.service")
@@ -51,15 +51,9 @@ PASSWORD = "open-sesame"
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     """Install and start everything on a fresh machine."""
-    root = tree(CHECKOUT)
-    if isinstance(root, str):
-        pytest.skip(root)
-    machine = Machine(root, CHECKOUT, tmp_path_factory.mktemp("machine") / "console")
-    try:
+    with booted_machine(CHECKOUT, tmp_path_factory.mktemp("machine")) as machine:
         install(machine)
         yield machine
-    finally:
-        machine.close()
 
 
 def install(machine: Machine) -> None:

@@ -13,9 +13,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 CACHE = Path("/var/cache/hashwacht/boot")
 
@@ -28,6 +31,16 @@ _ALSO_ALLOWED = (
 
 _POWER_OFF = signal.SIGRTMIN + 4
 """Makes a systemd that is process 1 shut down (systemd(1))."""
+
+
+@contextmanager
+def booted_machine(checkout: Path, directory: Path) -> Iterator[Machine]:
+    """Boot a fresh machine, whose console is written to *directory*; skip the test without one."""
+    root = tree(checkout)
+    if isinstance(root, str):
+        pytest.skip(root)
+    with closing(Machine(root, checkout, directory / "console")) as machine:
+        yield machine
 
 
 def tree(checkout: Path) -> Path | str:

@@ -219,24 +219,35 @@ def serve(
         if store is not None:
             streams.take_over(stored, store)
         ready()
-        sessions: list[_SessionThread] = []
-        while not stop.is_set():
-            sessions = [session for session in sessions if session.thread.is_alive()]
-            if not any(session.hangs for session in sessions):
-                alive()
-            listening.settimeout(WAITING_DELAY if streams.maintain() else STOP_DELAY)
-            with suppress(TimeoutError):
-                connected, _ = listening.accept()
-                if len(sessions) < MAX_SCANNERS and _is_permitted(connected):
-                    served = FanotifySession(connected, streams)
-                    sessions.append(_SessionThread(connected, served, stop, store is not None))
-                else:
-                    _log.warning("a connection was refused: not the scanner, or too many")
-                    connected.close()
-        for session in sessions:
-            session.thread.join(STOP_DELAY * 4)
+        _serve_sessions(listening, streams, stop, alive, hands_over=store is not None)
         if store is not None:
             streams.hand_over(store)
+
+
+def _serve_sessions(
+    listening: socket.socket,
+    streams: WaitingStreams,
+    stop: threading.Event,
+    alive: Callable[[], None],
+    *,
+    hands_over: bool,
+) -> None:
+    sessions: list[_SessionThread] = []
+    while not stop.is_set():
+        sessions = [session for session in sessions if session.thread.is_alive()]
+        if not any(session.hangs for session in sessions):
+            alive()
+        listening.settimeout(WAITING_DELAY if streams.maintain() else STOP_DELAY)
+        with suppress(TimeoutError):
+            connected, _ = listening.accept()
+            if len(sessions) < MAX_SCANNERS and _is_permitted(connected):
+                served = FanotifySession(connected, streams)
+                sessions.append(_SessionThread(connected, served, stop, hands_over))
+            else:
+                _log.warning("a connection was refused: not the scanner, or too many")
+                connected.close()
+    for session in sessions:
+        session.thread.join(STOP_DELAY * 4)
 
 
 class _SessionThread:

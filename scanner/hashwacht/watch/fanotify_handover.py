@@ -16,7 +16,7 @@ from typing import Protocol
 
 from hashwacht.core.watch_events import Root
 from hashwacht.ipc.codec import Message, MessageDecoder, ProtocolError, encode
-from hashwacht.watch.fanotify_log import LogEntry, MessageLog
+from hashwacht.watch.fanotify_log import LoggedMessage, MessageLog
 from hashwacht.watch.fanotify_marks import RootIdentity
 from hashwacht.watch.fanotify_protocol import (
     StreamName,
@@ -184,7 +184,7 @@ class StreamState(Message, frozen=True, tag="stream-1"):
     def to_stream(self, group: int) -> FanotifyStream:
         """Return the stream that continues with *group*.  Raises OSError, ProtocolError."""
         entries = (
-            LogEntry(frame, None if roots is None else _roots(roots))
+            LoggedMessage(frame, None if roots is None else _roots(roots))
             for frame, roots in self.entries
         )
         log = MessageLog(_roots(self.roots_before), self.acknowledged, entries)

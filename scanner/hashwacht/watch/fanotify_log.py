@@ -16,7 +16,7 @@ MAX_NUMBER = (1 << 32) - 1
 """The number of the last message that a stream can have."""
 
 
-class LogEntry(NamedTuple):
+class LoggedMessage(NamedTuple):
     """A message: the bytes of its frame, and the roots that are in force after it if it names some.
 
     The roots are None for every other message.
@@ -33,11 +33,11 @@ class MessageLog:
     """
 
     def __init__(
-        self, roots: Sequence[Root], acknowledged: int = 0, entries: Iterable[LogEntry] = ()
+        self, roots: Sequence[Root], acknowledged: int = 0, entries: Iterable[LoggedMessage] = ()
     ) -> None:
         """Begin after the message *acknowledged*, with *entries* that follow it."""
         self.roots, self.acknowledged = tuple(roots), acknowledged
-        self._sent: deque[LogEntry] = deque()
+        self._sent: deque[LoggedMessage] = deque()
         self._waiting = deque(entries)
         self.size = sum(len(entry.frame) for entry in self._waiting)
         self.last = acknowledged + len(self._waiting)
@@ -52,7 +52,7 @@ class MessageLog:
         """True if a message has not been sent yet."""
         return bool(self._waiting)
 
-    def entries(self) -> list[LogEntry]:
+    def entries(self) -> list[LoggedMessage]:
         """Return all messages that are not acknowledged."""
         return [*self._sent, *self._waiting]
 
@@ -62,7 +62,7 @@ class MessageLog:
             raise OSError("the stream has used all numbers of messages")
         self.last += 1
         frame = pack_frame(self.last, body)
-        self._waiting.append(LogEntry(frame, None if roots is None else tuple(roots)))
+        self._waiting.append(LoggedMessage(frame, None if roots is None else tuple(roots)))
         self.size += len(frame)
 
     def acknowledge(self, number: int) -> None:
@@ -90,7 +90,7 @@ class MessageLog:
             size -= len(entry.frame)
             yield entry.frame
 
-    def _drop(self, entry: LogEntry) -> None:
+    def _drop(self, entry: LoggedMessage) -> None:
         self.acknowledged += 1
         self.size -= len(entry.frame)
         if entry.roots is not None:

@@ -57,14 +57,8 @@ class FanotifyMarks:
 
     def begin(self) -> list[MissedEvents]:
         """Mark the file systems of all roots; return what cannot be watched."""
-        missed: list[MissedEvents] = []
-        for number, root in enumerate(self._roots):
-            now = self._states[number] = read_root_state(root, self._mounts)
-            if now is None:
-                missed += self._repeated(root_change(root, None, None), REPEAT)
-            else:
-                missed += network_mounts(root, now)
-        return missed + self._mark()
+        self._states = [read_root_state(root, self._mounts) for root in self._roots]
+        return self.report_again()
 
     def report_again(self) -> list[MissedEvents]:
         """Return what cannot be watched now, for a scanner that does not know it."""
@@ -152,10 +146,10 @@ class FanotifyMarks:
         if before is None:
             return network_mounts(root, now)
         points = sorted({mount.point for mount in set(before.below) ^ set(now.below)})
-        detail, old = "a file system was mounted or unmounted", network_mounts(root, before)
+        detail = "a file system was mounted or unmounted"
         return [
             *(MissedEvents(root.name, Cause.UNMOUNTED, detail, point) for point in points),
-            *(missed for missed in network_mounts(root, now) if missed not in old),
+            *network_mounts(root, now, before),
         ]
 
     def _mark(self) -> list[MissedEvents]:

@@ -337,9 +337,8 @@ class InotifyWatch:
         if before is not None and now != before:
             changed = set(before.below) ^ set(now.below)
             watch.update_mounts(now, sorted({mount.point for mount in changed}))
-            for one in network_mounts(each.root, now):
-                if one not in network_mounts(each.root, before):
-                    self._listener.report_missed(one)
+            for one in network_mounts(each.root, now, before):
+                self._listener.report_missed(one)
         watch.maintain()
         if watch.incomplete and self._clock() >= each.retried_at + RETRY.delay(each.failures):
             each.retried_at = self._clock()

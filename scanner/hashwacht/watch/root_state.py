@@ -63,14 +63,20 @@ def root_change(root: Root, before: RootState | None, now: RootState | None) -> 
     return None
 
 
-def network_mounts(root: Root, now: RootState) -> list[MissedEvents]:
-    """Return a gap for each network file system at and below *root*: other machines' writes."""
+def network_mounts(
+    root: Root, now: RootState, before: RootState | None = None
+) -> list[MissedEvents]:
+    """Return a gap for each network file system at and below *root*: other machines' writes.
+
+    Those that were there *before* are left out.
+    """
+    known = set() if before is None else set(network_mounts(root, before))
     missed = []
     for mount, path in [(now.mount, b""), *((mount, mount.point) for mount in now.below)]:
         if mount.remote:
             detail = f"{mount.kind}: what others write is not announced"
             missed.append(MissedEvents(root.name, Cause.REMOTE, detail, path))
-    return missed
+    return [each for each in missed if each not in known]
 
 
 def root_refused(root: Root, error: OSError) -> MissedEvents:

@@ -91,12 +91,8 @@ class Scanner:
         )
         self._dispatcher = Dispatcher(store, self.runtime, self._stop, clock)
         recorder = BatchRecorder(store, self.verdicts, self._stop, clock)
-        self._readers = ReaderThreads(
-            self._dispatcher,
-            FileReader(store, lambda: self.runtime.current.settings, clock),
-            recorder,
-            self._stop,
-        )
+        reader = FileReader(store, lambda: self.runtime.current.settings, clock)
+        self._readers = ReaderThreads(self._dispatcher, reader, recorder, self._stop)
         on_work = self._dispatcher.wakeup.set
         self._second_looks = SecondLooks(store, self.runtime, self._stop, on_work, clock)
         recorder.on_settled = self._second_looks.add
