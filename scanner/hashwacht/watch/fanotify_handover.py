@@ -129,9 +129,12 @@ class WaitingStreams:
 
     def take_over(self, descriptors: Mapping[str, int], store: DescriptorStore) -> None:
         """Continue the streams of the former process; *descriptors* were stored by it."""
+        # A stored state is valid once: what follows is not in it.
+        for name in descriptors:
+            store.remove_stored(name)
         for name, descriptor in descriptors.items():
             if name.startswith(_GROUP):
-                state = descriptors.get(_STATE + name.removeprefix(_GROUP), -1)
+                state = descriptors.get(_STATE + name.removeprefix(_GROUP))
                 try:
                     self.put(_read_state(state).to_stream(descriptor))
                 except (OSError, ProtocolError) as error:
@@ -140,9 +143,6 @@ class WaitingStreams:
         for name, descriptor in descriptors.items():
             if not name.startswith(_GROUP):
                 os.close(descriptor)
-        # A stored state is valid once: what follows is not in it.
-        for name in descriptors:
-            store.remove_stored(name)
 
     def close(self) -> None:
         """Close all streams."""
@@ -210,7 +210,9 @@ def _memory_file(content: bytes) -> int:
     return descriptor
 
 
-def _read_state(descriptor: int) -> StreamState:
+def _read_state(descriptor: int | None) -> StreamState:
+    if descriptor is None:  # the former watcher failed between the two
+        raise ProtocolError("its state is missing")
     with open(descriptor, "rb", closefd=False) as file:
         file.seek(0)
         return _state_decoder.decode(file.read())
