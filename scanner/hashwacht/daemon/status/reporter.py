@@ -149,7 +149,7 @@ class GapReporter:
         self._failing_since: dict[str, float] = {}
         self._alerted_matchers: set[str] = set()
         self._alerted_lists: set[str] = set()
-        self._lists_due = 0.0
+        self._lists_checked = 0.0
 
     def check_gaps(self) -> None:
         """Record the gaps that opened or closed since the last call; alert to lasting ones.
@@ -199,9 +199,9 @@ class GapReporter:
         The files are read once a minute, and not at all without a source.
         """
         now = self._clock()
-        if not sources or abs(now - self._lists_due) < LIST_INTERVAL:
+        if not sources or abs(now - self._lists_checked) < LIST_INTERVAL:
             return
-        self._lists_due = now
+        self._lists_checked = now
         try:
             ages = [*list_ages(directory, sources)]
         except ListError as error:  # the matcher reports it
