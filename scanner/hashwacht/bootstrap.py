@@ -110,8 +110,9 @@ def _import_times(settings: Settings) -> Callable[[], Mapping[str, float]]:
     """Return what knows when the local hash lists were imported."""
     from hashwacht.matching.hashlists.update_state import ImportTimes
 
-    names = [each.name for each in settings.matchers if isinstance(each, HashlistSettings)]
-    return ImportTimes(lists_directory(settings), names[0]) if names else dict
+    matchers = [each for each in settings.matchers if isinstance(each, HashlistSettings)]
+    times = [ImportTimes(_directory(settings, matcher), matcher.name) for matcher in matchers]
+    return lambda: {name: at for known in times for name, at in known().items()}
 
 
 def evidence_check(settings: Settings, store: Store | None) -> EvidenceCheck:
@@ -134,6 +135,10 @@ def lists_directory(settings: Settings) -> Path:
     matchers = (each for each in settings.matchers if isinstance(each, HashlistSettings))
     directories = (matcher.directory for matcher in matchers if matcher.directory)
     return next(directories, settings.state.path / "lists")
+
+
+def _directory(settings: Settings, matcher: HashlistSettings) -> Path:
+    return matcher.directory or settings.state.path / "lists"
 
 
 def hash_lists(settings: Settings) -> HashLists:
@@ -223,7 +228,7 @@ def _matcher_set(settings: Settings, build: Callable[[AnyService], Matcher]) -> 
         if isinstance(matcher, HashlistSettings):
             from hashwacht.matching.hashlists.matcher import HashListMatcher
 
-            directory = matcher.directory or settings.state.path / "lists"
+            directory = _directory(settings, matcher)
             radii = view_radii(matcher)
             hash_lists = HashListMatcher(directory, matcher.name, view_radii=radii)
             matchers.append(ConfiguredMatcher(hash_lists, views=frozenset(radii)))
