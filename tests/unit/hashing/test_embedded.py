@@ -169,6 +169,14 @@ def test_a_raw_file_without_a_preview_is_undetermined(fingerprint: Hash) -> None
     assert reasons(result) == [Reason.NO_DECODER]
 
 
+def test_a_preview_behind_thousands_of_beginnings_is_undetermined(fingerprint: Hash) -> None:
+    harmless, hidden = (encode(photo(seed, (160, 136)), "jpeg") for seed in (1, 2))
+    content = b"IIU\0" + bytes(300) + harmless + b"\xff\xd8\xff" * 10_000 + hidden
+    result = fingerprint(content, PLAN)
+    assert len(stored(result)) == 1
+    assert reasons(result) == [Reason.NO_DECODER]
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.binary(max_size=90), st.sampled_from([b"", b"<svg ", b"<!--", b"<?xml ?>", b"\xff\xfe<\0"])

@@ -9,7 +9,8 @@ Sources: TIFF 6.0 and DNG 1.7 (directories); ITU-T T.81, annex B (markers).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from hashwacht.hashing.decoders import PartlyDecoded
 
@@ -79,25 +80,33 @@ def _directory_kind(head: bytes, order: str) -> str | None:
 def embedded_previews(content: bytes) -> Iterator[bytes]:
     """Yield the largest previews, each from its first byte to the end of *content*.
 
-    Raises PartlyDecoded if there is none.
+    Raises PartlyDecoded if there is none, or not every beginning of a JPEG was looked at.
     """
-    previews = sorted(_previews(content), key=lambda preview: (-preview[0], preview[1]))
+    starts = list(islice(_starts(content), _MAX_STARTS + 1))
+    previews = sorted(
+        _previews(content, starts[:_MAX_STARTS]), key=lambda preview: (-preview[0], preview[1])
+    )
     for _, at in previews[:MAX_PREVIEWS]:
         yield content[at:]
     if not previews:
         raise PartlyDecoded("a raw file without a preview")
+    if len(starts) > _MAX_STARTS:
+        raise PartlyDecoded(f"a raw file with more than {_MAX_STARTS} beginnings of a JPEG")
 
 
-def _previews(content: bytes) -> Iterator[tuple[int, int]]:
-    """Yield (pixels, offset) of every JPEG that is large enough."""
+def _starts(content: bytes) -> Iterator[int]:
     at = content.find(_START)
-    for _ in range(_MAX_STARTS):
-        if at < 0:
-            return
+    while at >= 0:
+        yield at
+        at = content.find(_START, at + 1)
+
+
+def _previews(content: bytes, starts: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield (pixels, offset) of every JPEG that is large enough."""
+    for at in starts:
         width, height = _size(content, at)
         if min(width, height) >= MIN_SIDE:
             yield width * height, at
-        at = content.find(_START, at + 1)
 
 
 def _size(content: bytes, at: int) -> tuple[int, int]:
