@@ -13,13 +13,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL.ImageFile import ImageFile
+from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from demo.pictures import ENCODERS, encode, grainy, photo, truncated
 from hashwacht.core.types import Fingerprint, Reason, Signal
 from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan
-from hashwacht.hashing.damage import webp
+from hashwacht.hashing.damage import png, webp
 from hashwacht.hashing.in_process import FingerprintBuilder
 from hashwacht.hashing.registry import BUILT_IN_HASHERS
 from support.pictures.damage import arithmetic_jpeg
@@ -204,6 +205,25 @@ ODD = {**dict(jpeg_variants(SOURCE)), **dict(png_variants(SOURCE))}
 def test_what_browsers_ignore_hides_no_picture(name: str, fingerprint: Hash) -> None:
     assert distance_to_the_whole(fingerprint, name.partition("-")[0], ODD[name]) == 0
     assert fingerprint(ODD[name]).skipped == ()
+
+
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_what_follows_the_rows_of_a_png_is_not_decompressed(
+    interlaced: int, fingerprint: Hash
+) -> None:
+    """A wrong checksum has the search for damage begin; 64 MiB follow rows of 4 KiB."""
+    compress = zlib.compressobj()
+    parts = [compress.compress(bytes(1 << 20)) for _ in range(64)] + [compress.flush()]
+    header = struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, interlaced)
+    pixels = png_chunk(b"IDAT", b"".join(parts)) + png_chunk(b"IDAT", b"x", checksum=1)
+    original = png.SIGNATURE + png_chunk(b"IHDR", header) + pixels + png_chunk(b"IEND", b"")
+    assert fingerprint(original).damaged
+    stills = png.decode(original, lambda content: PngImageFile(io.BytesIO(content)))
+    assert [still.getchannel("A").getextrema() for still in stills] == [(255, 255)] * 2
+    end, inflated = png._damage(original)
+    assert end < len(original)
+    assert inflated is not None
+    assert inflated < 8 << 20
 
 
 def test_a_webp_of_many_empty_chunks_of_pixels_is_not_enlarged() -> None:

@@ -37,6 +37,9 @@ _TRANSPARENCY_LENGTHS = {0: range(2, 3), 2: range(6, 7), 3: range(1, 257)}
 _WINDOW = 1 << 15
 """Decompressed bytes that Chromium's decoder keeps back: when a checksum is wrong they are lost."""
 
+_HEADER = struct.Struct(">IIBBBBB")
+"""The body of IHDR (11.2.1)."""
+
 _COLOUR_TYPE_AT = 25
 _PIECE = 1 << 12
 _CHECKSUM = 4
@@ -124,11 +127,29 @@ def _within(file: bytes, inflated: int, *, interlaced: bool) -> Mask:
     for left, top, across, down, *_ in _PASSES if interlaced else [(0, 0, 1, 1)]:
         pixels = known[top::down, left::across]
         if pixels.size:
-            length = 1 + (pixels.shape[1] * depth * _SAMPLES[colour] + 7) // 8
+            length = _row_length(pixels.shape[1], depth, colour)
             rows = max(0, min(inflated // length, len(pixels)))
             pixels[:rows] = True
             inflated -= rows * length if rows == len(pixels) else inflated
     return known
+
+
+def _row_length(columns: int, depth: int, colour: int) -> int:
+    """Return the bytes of a decompressed row, its filter included."""
+    return 1 + (columns * depth * _SAMPLES[colour] + 7) // 8
+
+
+def _rows_length(header: bytes) -> int:
+    """Return the bytes of all decompressed rows by the body of IHDR; 0 if that is not valid."""
+    if len(header) < _HEADER.size:
+        return 0
+    width, height, depth, colour, _, _, interlaced = _HEADER.unpack_from(header)
+    if colour not in _SAMPLES:
+        return 0
+    return sum(
+        len(range(top, height, down)) * _row_length(len(range(left, width, across)), depth, colour)
+        for left, top, across, down, *_ in (_PASSES if interlaced else [(0, 0, 1, 1)])
+    )
 
 
 def _expanded(part: DecodedPart) -> Image:
@@ -155,15 +176,17 @@ def _damage(original: bytes) -> tuple[int, int | None]:
     """Return the offset where the pixels end or are wrong, and what is decompressed until there.
 
     The latter is None if nothing is missing but the end of the file, or only the checksum of the
-    decompressed rows is wrong: then nothing is lost.
+    decompressed rows is wrong: then nothing is lost.  What follows the rows is not decompressed.
     """
-    inflate, inflated = zlib.decompressobj(), 0
+    inflate, inflated, most = zlib.decompressobj(), 0, 0
     for chunk in _chunks(original):
+        if chunk.name == b"IHDR":
+            most = _rows_length(original[chunk.at : chunk.at + _HEADER.size]) + _WINDOW
         if chunk.name != b"IDAT":
             continue
         end = min(chunk.at + chunk.length, len(original))
         for at in range(chunk.at, end, _PIECE):
-            if inflate.eof:
+            if inflate.eof or inflated >= most:
                 break
             before, piece = inflate.copy(), original[at : min(at + _PIECE, end)]
             try:
