@@ -2,7 +2,7 @@
 
 A part is read from the connection when it is requested, so that a list of any size needs the memory
 of one part.  Redirects are not followed and environment variables for proxies are ignored: the
-address is that of the configuration.  A download that nobody continues is closed.
+address is that of the configuration.  A download that is not continued is closed.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ from hashwacht.settings import ListSourceSettings
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
 """Seconds for a connection, and for the next bytes."""
+
+PART_TIME = 60.0
+"""Seconds within which a part must have arrived, between two reads: 9 kB a second at least."""
 
 IDLE_TIMEOUT = 600.0
 """Seconds after which a download that is not continued is closed by the next request."""
@@ -111,7 +114,7 @@ class ListDownloads:
             if response.status_code != httpx.codes.OK:
                 return _refused(response.status_code, self._source)
             chunks = response.iter_raw()
-            self._downloads[role] = _Download(_parts(chunks), stack.pop_all())
+            self._downloads[role] = _Download(_parts(chunks, self._clock), stack.pop_all())
         return None
 
     def _client(self) -> httpx.Client:
@@ -139,14 +142,20 @@ class ListDownloads:
             download.stack.close()
 
 
-def _parts(chunks: Iterator[bytes]) -> Iterator[ListPartReply]:
-    """Yield parts of the same size; the last one is shorter or empty."""
-    pending = bytearray()
+def _parts(chunks: Iterator[bytes], clock: Callable[[], float]) -> Iterator[ListPartReply]:
+    """Yield parts of the same size; the last one is shorter or empty.
+
+    Raises ReadTimeout if a source sends too slowly for a part to be complete in time.
+    """
+    pending, deadline = bytearray(), clock() + PART_TIME
     for chunk in chunks:
         pending += chunk
         while len(pending) > MAX_PART:
             yield ListPartReply(bytes(pending[:MAX_PART]), last=False)
             del pending[:MAX_PART]
+            deadline = clock() + PART_TIME
+        if clock() > deadline:
+            raise httpx.ReadTimeout("a part did not arrive in time")
     yield ListPartReply(bytes(pending), last=True)
 
 
