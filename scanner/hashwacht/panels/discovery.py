@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.paths import escape_path
+from hashwacht.core.text import is_printable_line
 from hashwacht.panels import cpanel, directadmin, hestia, plesk, vhosts, virtualmin
 from hashwacht.panels.host import Host, within
 from hashwacht.panels.sites import Site
@@ -185,6 +186,6 @@ def _is_plain(path: bytes) -> bool:
 
 def _is_text(path: bytes) -> bool:
     try:
-        return path.decode().isprintable()
+        return is_printable_line(path.decode())
     except UnicodeDecodeError:
         return False

@@ -1,8 +1,8 @@
 """The map from paths to the accounts of a hosting panel, which cases name.
 
-``roots discover`` writes it into the state directory; whoever records a case looks a path up.  It
-is data of this program and no configuration: it changes whenever an account comes or goes, and no
-process has to be reloaded for that.
+``roots discover`` writes it into the state directory; a path is looked up when its case is
+recorded.  It is data of this program and no configuration: it changes whenever an account comes or
+goes, and no process has to be reloaded for that.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class SiteMap:
                 self._sites, self._read_as = _load(path), version
         except FileNotFoundError:
             self._sites, self._read_as = {}, None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return  # a case without the panel's names is better than none
 
 

@@ -16,6 +16,7 @@ from hashwacht.panels.sites import Site
 ISPCONFIG_CLIENTS = b"/var/www/clients"
 ISPCONFIG_MARK = (b"/usr/local/ispconfig/server",)
 ISPCONFIG_EXCLUDE = ("*/*/log/", "*/*/backup/", "*/*/tmp/")
+_ISPCONFIG_PARTS = len((ISPCONFIG_CLIENTS + b"/client1/web1").split(b"/"))
 
 FROXLOR_WEBS = b"/var/customers/webs"
 FROXLOR_MARK = (FROXLOR_WEBS,)
@@ -32,14 +33,16 @@ _DIRECTIVE = re.compile(
 
 def read_ispconfig(host: Host) -> Iterator[Site]:
     """Yield the sites ``clientN/webN`` of ISPConfig, whose document root is ``web`` in them."""
-    domains = dict(_document_roots(host))
+    domains: dict[bytes, bytes] = {}
+    for path, domain in _document_roots(host):
+        if within(path, ISPCONFIG_CLIENTS):
+            domains.setdefault(b"/".join(path.split(b"/")[:_ISPCONFIG_PARTS]), domain)
     for client in host.directories(ISPCONFIG_CLIENTS):
         account = text(client.rpartition(b"/")[2])
         yield Site(client, client, "ispconfig", account)
         for web in host.directories(client):
-            known = (domain for path, domain in domains.items() if within(path, web))
             name = f"{account}/{text(web.rpartition(b'/')[2])}"
-            yield Site(web, client, "ispconfig", name, text(next(known, b"")))
+            yield Site(web, client, "ispconfig", name, text(domains.get(web, b"")))
 
 
 def read_froxlor(host: Host) -> Iterator[Site]:

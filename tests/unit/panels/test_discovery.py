@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.panels import vhosts
 from hashwacht.panels.discovery import PANELS, Discovery, discover
-from hashwacht.panels.host import MAX_FILE_SIZE, Host, run_query
+from hashwacht.panels.host import MAX_FILE_SIZE, Host, run_query, within
 from hashwacht.panels.sites import Site, SiteMap, write_sites
 from hashwacht.walk.rules import ExclusionRules, parse_rules
 from support import panels
@@ -196,6 +197,22 @@ def test_ten_thousand_accounts_need_one_root(tmp_path: Path) -> None:
     assert site["domain"] == "u9999.example"
 
 
+def test_the_document_roots_of_ispconfig_are_compared_once_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users, compared = panels.accounts(100), list[bytes]()
+
+    def counted(path: bytes, directory: bytes) -> bool:
+        compared.append(path)
+        return within(path, directory)
+
+    monkeypatch.setattr(vhosts, "within", counted)
+    panels.ispconfig(tmp_path, users)
+    sites = {site.account: site.domain for site in found(tmp_path).sites}
+    assert sites["client99/web99"] == "u99.example"
+    assert len(compared) == len({*compared}) == 100
+
+
 def test_no_panel_and_no_account_are_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no hosting panel was found") as caught:
         found(tmp_path)
@@ -225,5 +242,6 @@ def test_the_innermost_site_is_found_and_changes_are_read(tmp_path: Path) -> Non
     assert sites.of(b"/home/ab") is None
     assert write_sites(tmp_path, [])
     assert sites.of(b"/home/a") is None
-    (tmp_path / "panel-sites.json").write_text("damaged")
-    assert sites.of(b"/home/a") is None
+    for damaged in ("damaged", "[]\n", '{"v": 1}\n[]\n'):
+        (tmp_path / "panel-sites.json").write_text(damaged)
+        assert sites.of(b"/home/a") is None
