@@ -8,10 +8,15 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+import pytest
+
 from hashwacht.core.ports import Query
 from hashwacht.core.types import Answer, Diagnostic, Fingerprint, Outcome, Signal
+from hashwacht.core.views import TURNS, ViewKind
 from hashwacht.matching.matcher_set import CALLERS, ConfiguredMatcher, LookupRequest, MatcherSet
+from hashwacht.settings.matchers import MATCHER_KINDS, ServiceSettings
 
+SERVICES = [kind for kind in MATCHER_KINDS.values() if issubclass(kind, ServiceSettings)]
 NOW = 1000.0
 MD5 = Signal("md5", "a" * 32)
 PDQ = Signal("pdq", "b" * 64, quality=90)
@@ -76,6 +81,24 @@ def test_the_same_value_from_two_frames_is_asked_once() -> None:
     pictures = Listed("b", frozenset({"pdq"}))
     MatcherSet([ConfiguredMatcher(pictures)]).lookup([LookupRequest(fingerprint(PDQ, twin))], NOW)
     assert len(pictures.asked[0]) == 1
+
+
+def test_by_default_a_matcher_is_asked_about_the_stored_and_the_shown_picture_only() -> None:
+    asked = ["", "shown", "shown/white", "black", "frame:2", "frame:2/shown"]
+    others = [*TURNS, "trim", "bars", "screen", "shown/flop", "trim/white", "frame:2/rotate90"]
+    signals = [
+        Signal("pdq", f"{number:064x}", quality=90, variant=variant)
+        for number, variant in enumerate([*asked, *others])
+    ]
+    service = Listed("a", frozenset({"pdq"}))
+    MatcherSet([ConfiguredMatcher(service, 60)]).lookup([LookupRequest(fingerprint(*signals))], NOW)
+    assert [signal.variant for query in service.asked for signal in query] == asked
+
+
+@pytest.mark.parametrize("settings", SERVICES)
+def test_the_default_of_every_service_is_that_of_a_matcher(settings: type[ServiceSettings]) -> None:
+    assert settings("a").views == (ViewKind.SHOWN,)
+    assert ConfiguredMatcher(Listed("a", frozenset())).views == {ViewKind.SHOWN}
 
 
 def test_an_answer_that_holds_is_not_asked_for_again() -> None:
