@@ -130,11 +130,15 @@ def partial_uploads(settings: Settings) -> PartialUploadLog:
     return PartialUploadLog(settings.state.path / "partial-uploads")
 
 
+def _hashlist_matcher(settings: Settings) -> HashlistSettings:
+    """Return the first configured hash list matcher, by default one with the default values."""
+    matchers = (each for each in settings.matchers if isinstance(each, HashlistSettings))
+    return next(matchers, HashlistSettings("hashlist"))
+
+
 def lists_directory(settings: Settings) -> Path:
     """Return the directory of the hash lists of the first configured hash list matcher."""
-    matchers = (each for each in settings.matchers if isinstance(each, HashlistSettings))
-    directories = (matcher.directory for matcher in matchers if matcher.directory)
-    return next(directories, settings.state.path / "lists")
+    return _directory(settings, _hashlist_matcher(settings))
 
 
 def _directory(settings: Settings, matcher: HashlistSettings) -> Path:
@@ -158,8 +162,7 @@ def view_radii(matcher: HashlistSettings) -> dict[ViewKind, int]:
 
 def list_view_radii(settings: Settings) -> dict[ViewKind, int]:
     """Return those of the first configured hash list matcher, or the defaults."""
-    matchers = (each for each in settings.matchers if isinstance(each, HashlistSettings))
-    return view_radii(next(matchers, HashlistSettings("hashlist")))
+    return view_radii(_hashlist_matcher(settings))
 
 
 def secret_sources(settings: Settings, environment: Mapping[str, str]) -> SecretSources:
