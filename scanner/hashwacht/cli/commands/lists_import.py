@@ -23,8 +23,10 @@ from hashwacht.core.text import count
 
 if TYPE_CHECKING:
     from hashwacht.matching.hashlists.importer import ImportProgress
-    from hashwacht.matching.hashlists.manifest import HashList
+    from hashwacht.matching.hashlists.manager import ImportHandling
+    from hashwacht.matching.hashlists.manifest import HashList, ListMetadata
     from hashwacht.matching.hashlists.parser import ParseOptions
+    from hashwacht.settings import Settings
 
 
 def _pairs(_: click.Context, parameter: click.Parameter, values: Sequence[str]) -> dict[str, str]:
@@ -153,19 +155,25 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
     reported.  Run `hashwacht recheck` afterwards to look up everything scanned so far, without
     reading the files again.
     """
-    from hashwacht import bootstrap
     from hashwacht.matching.hashlists.manager import ImportHandling
     from hashwacht.matching.hashlists.manifest import ListMetadata
 
-    call = global_options()
     metadata = ListMetadata(name, category, known_good, _bits(radii), str(file))
-    options = _parse_options(file_format, default_type, columns, delimiter)
     options = replace(
-        options,
+        _parse_options(file_format, default_type, columns, delimiter),
         excluded=frozenset(excluded),
         media_categories=frozenset(media_categories) or None,
     )
-    handling = ImportHandling(allow_malformed, keep_ubiquitous, dry_run)
+    _import(file, metadata, options, ImportHandling(allow_malformed, keep_ubiquitous, dry_run))
+
+
+def _import(
+    file: Path, metadata: ListMetadata, options: ParseOptions, handling: ImportHandling
+) -> None:
+    """Import a list, record it in the audit log, and print the result."""
+    from hashwacht import bootstrap
+
+    call = global_options()
     settings = call.configuration().settings
     lists = bootstrap.hash_lists(settings)
     live = not call.as_json and sys.stderr.isatty()
@@ -173,12 +181,16 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
         result = lists.import_list(
             source, metadata, options, handling=handling, on_progress=progress
         )
+    act = "imported" if result.installed else "dry-run"
     if result.installed:
-        facts = {**list_facts(result.list), "malformed": result.list.malformed}
-        record_audit(settings, AuditEvent.LIST_IMPORTED, facts)
-    print_result(
-        "imported" if result.installed else "dry-run", import_fields(result), *import_lines(result)
-    )
+        record_import(settings, result.list)
+    print_result(act, import_fields(result), *import_lines(result))
+
+
+def record_import(settings: Settings, imported: HashList) -> None:
+    """Record an installed list in the audit log, without its values."""
+    facts = {**list_facts(imported), "malformed": imported.malformed}
+    record_audit(settings, AuditEvent.LIST_IMPORTED, facts)
 
 
 def list_facts(hash_list: HashList) -> dict[str, JSON]:

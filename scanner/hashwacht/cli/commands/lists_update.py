@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hashwacht import bootstrap
-from hashwacht.audit.log import AuditEvent
-from hashwacht.cli.case_session import record_audit
 from hashwacht.cli.click_ext import Example, command
-from hashwacht.cli.commands.lists_import import list_facts
+from hashwacht.cli.commands.lists_import import record_import
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import print_result, print_text
 from hashwacht.cli.render.list_text import import_fields, import_lines
@@ -105,8 +103,7 @@ def _report(settings: Settings, result: UpdateResult) -> None:
         fields = {"list": result.name, "error": error.message, "advice": error.advice}
         print_result("update-failed", fields, error.message, f"  {error.advice}")
     elif (imported := result.imported) is not None:
-        facts = {**list_facts(imported.list), "malformed": imported.list.malformed}
-        record_audit(settings, AuditEvent.LIST_IMPORTED, facts)
+        record_import(settings, imported.list)
         print_result("imported", import_fields(imported), *import_lines(imported))
     else:
         print_result("unchanged", {"list": result.name}, f"{result.name}: nothing new")
