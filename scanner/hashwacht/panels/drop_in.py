@@ -15,7 +15,7 @@ from hashwacht.settings.show import toml
 FILE_NAME = "50-panel.toml"
 
 MARKER = "# Written by `hashwacht roots discover --write`."
-"""The first line; a file without it was written by somebody else."""
+"""The first line; a file without it was not written by this command."""
 
 _HEAD = """\
 {marker} Changes are overwritten.

@@ -37,7 +37,7 @@ Configuration of Hashwacht: every key with its meaning, its default and the reas
 Default location: /etc/hashwacht/hashwacht.toml for root, $XDG_CONFIG_HOME/hashwacht/hashwacht.toml
 for other users. --config FILE and HASHWACHT_CONFIG select another file. Afterwards conf.d/*.toml
 next to it is read, in the order of the names: tables are merged, later values replace earlier ones,
-and no root or matcher may be in two files. A file FILE of another name has FILE.d/*.toml instead.
+and no root, matcher or list may be in two files. Another FILE has FILE.d/*.toml instead.
 Commented-out keys show their defaults: remove the # to change one.
 Sizes: "64 MiB" or a number of bytes. Durations: "500ms", "30s", "1h30m", "7d" or seconds.
 Unknown keys are errors: `hashwacht config check` reports the line and the closest valid key,

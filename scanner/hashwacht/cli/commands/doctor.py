@@ -75,7 +75,7 @@ def run_checks(
 
 
 def _files(configuration: Configuration) -> Diagnostic:
-    """Check that nobody else can change the main file; loading has checked the drop-ins."""
+    """Check that no other user can change the main file; loading has checked the drop-ins."""
     file, advice = configuration.file, ""
     detail = ", ".join(map(str, configuration.files)) or "no file, defaults only"
     problem = write_problem(file.stat(), {0, os.geteuid()}) if file else ""

@@ -1,4 +1,4 @@
-"""Distances between pictures as text and as JSON, in the words of an abuse desk."""
+"""Distances between pictures as text and as JSON."""
 
 from __future__ import annotations
 
