@@ -11,7 +11,7 @@ _SHOWN = b"\xff"
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class DecodedRuns:
     """*pixels* in file order, *depth* bytes each; *alpha* is 0 where the file skips a pixel."""
 
     pixels: bytes
@@ -20,7 +20,7 @@ class Runs:
     complete: bool
 
 
-def decode_runs(content: bytes, header: BitmapHeader) -> Runs:
+def decode_runs(content: bytes, header: BitmapHeader) -> DecodedRuns:
     """Decode until the end of the bitmap or of the file."""
     return _RunDecoder(content, header).decode()
 
@@ -35,9 +35,9 @@ class _RunDecoder:
         self._alpha = bytearray(header.width * header.height)
         self._column = self._row = 0
 
-    def decode(self) -> Runs:
+    def decode(self) -> DecodedRuns:
         complete = self._decode()
-        return Runs(bytes(self._pixels), bytes(self._alpha), self._depth, complete)
+        return DecodedRuns(bytes(self._pixels), bytes(self._alpha), self._depth, complete)
 
     def _decode(self) -> bool:
         """Return whether the bitmap ends before the file."""

@@ -32,7 +32,7 @@ _LARGEST = 256
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _IconEntry:
     width: int
     height: int
     bits: int
@@ -56,14 +56,14 @@ def shown_entry(content: bytes) -> bytes:
     return content[shown.at :]
 
 
-def _entries(content: bytes) -> list[_Entry]:
+def _entries(content: bytes) -> list[_IconEntry]:
     count = min(int.from_bytes(content[4:_HEADER], "little"), _MAX_ENTRIES)
     is_icon = content[2:3] == b"\1"
     entries = []
     for at in range(_HEADER, min(_HEADER + _ENTRY * count, len(content) - _ENTRY + 1), _ENTRY):
         width, height, _, _, _, bits, _, offset = struct.unpack_from("<BBBBHHII", content, at)
         depth = bits if is_icon else 0  # a pointer has its hot spot there
-        entries.append(_Entry(width or _LARGEST, height or _LARGEST, depth, offset))
+        entries.append(_IconEntry(width or _LARGEST, height or _LARGEST, depth, offset))
     return entries
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hashwacht.hashing.views.layout import largest_gap
-from hashwacht.hashing.views.lines import TOLERANCE, Box, Page, Run, Shades, flat_runs
+from hashwacht.hashing.views.lines import TOLERANCE, Box, FlatRun, Page, Shades, flat_runs
 
 _MAX_FRAME_LINE = 3
 """Lines of a thin frame between two grounds, or between a ground and the edge."""
@@ -90,7 +90,7 @@ def without_bars(page: Page, box: Box) -> Iterator[Box]:
             yield _peel(page, part, columns=True)
 
 
-def _alike(run: Run, ground: Run) -> bool:
+def _alike(run: FlatRun, ground: FlatRun) -> bool:
     return abs(run.shade - ground.shade) <= TOLERANCE
 
 
@@ -106,7 +106,7 @@ def _part(box: Box, first: int, end: int, *, columns: bool) -> Box:
     return Box(box.top + first, box.left, box.top + end, box.right)
 
 
-def _between(runs: Sequence[Run], length: int) -> tuple[int, int]:
+def _between(runs: Sequence[FlatRun], length: int) -> tuple[int, int]:
     first, end = 0, length
     if runs and runs[0].first <= _MAX_FRAME_LINE:
         first = runs[0].end

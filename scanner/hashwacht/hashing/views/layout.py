@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from hashwacht.hashing.views.lines import (
     TOLERANCE,
     Box,
+    FlatRun,
     Page,
-    Run,
     flat_runs,
 )
 
@@ -63,14 +63,14 @@ def _cut(page: Page, box: Box, grounds: Sequence[int] | None) -> tuple[Box, Sequ
     return box, ()
 
 
-def largest_gap(runs: Sequence[Run], length: int) -> tuple[int, int]:
+def largest_gap(runs: Sequence[FlatRun], length: int) -> tuple[int, int]:
     """Return the longest stretch of an axis without any of *runs*, as (first, end)."""
     ends = [0, *(run.end for run in runs)]
     begins = [*(run.first for run in runs), length]
     return max(zip(ends, begins, strict=True), key=lambda gap: gap[1] - gap[0])
 
 
-def _ends(runs: Sequence[Run], length: int) -> list[int]:
+def _ends(runs: Sequence[FlatRun], length: int) -> list[int]:
     """Return the shades of the runs that touch either end."""
     touching = [run for run in runs[:1] if run.first <= _MAX_FRAME_LINE]
     touching += [run for run in runs[-1:] if run.end >= length - _MAX_FRAME_LINE]
@@ -88,5 +88,5 @@ def _matches(shade: int, grounds: Sequence[int]) -> bool:
     return any(abs(shade - ground) <= TOLERANCE for ground in grounds)
 
 
-def _shades(runs: Sequence[Run]) -> list[int]:
+def _shades(runs: Sequence[FlatRun]) -> list[int]:
     return [run.shade for run in runs]

@@ -71,7 +71,7 @@ class Lines:
         return len(self.flat)
 
 
-class Run(NamedTuple):
+class FlatRun(NamedTuple):
     """Flat lines *first* to *end*, half open, and the shade of the middle one."""
 
     first: int
@@ -125,7 +125,7 @@ def _repeats(rows: Shades, most: int) -> Flags:
     return same
 
 
-def flat_runs(rows: Lines) -> list[Run]:
+def flat_runs(rows: Lines) -> list[FlatRun]:
     """Return the longest runs of flat lines of one slowly changing shade."""
     joined = np.zeros(len(rows) + 1, np.bool_)
     steps = np.abs(np.diff(rows.shade))
@@ -133,6 +133,6 @@ def flat_runs(rows: Lines) -> list[Run]:
     begins = np.flatnonzero(rows.flat & ~joined[:-1]).tolist()
     ends = (np.flatnonzero(rows.flat & ~joined[1:]) + 1).tolist()
     return [
-        Run(begin, end, int(rows.shade[(begin + end) // 2]))
+        FlatRun(begin, end, int(rows.shade[(begin + end) // 2]))
         for begin, end in zip(begins, ends, strict=True)
     ]
