@@ -43,7 +43,10 @@ ARCHITECTURES = {"amd64": "x86_64", "arm64": "aarch64"}
 OLD_SYSTEMD = ("el8",)
 """Targets whose systemd (239) does not know StopPropagatedFrom= (249)."""
 
-USELESS = ("**/tests", "**/test", "**/*.pyi", "**/*.pxd", "**/*.c", "**/*.h", "bin", "numpy/f2py")
+USELESS = (
+    *("**/tests", "**/test", "**/*.pyi", "**/*.pxd", "**/*.c", "**/*.h", "bin", "numpy/f2py"),
+    "images",  # imagehash's logo
+)
 """Parts of wheels that no running program needs."""
 
 
