@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from hashwacht.core.types import Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.gateway.peers import Peer
 from hashwacht.uploads.backend import CheckResult
@@ -33,6 +34,17 @@ class PathAnswer:
     path: bytes
     answer: Answer | None
     problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HashedContent:
+    """The signals of a content that a client has hashed itself; *kind* is its media type or "".
+
+    Without a kind it may be a picture.
+    """
+
+    signals: tuple[Signal, ...]
+    kind: str = ""
 
 
 class ContentStream(Protocol):
@@ -70,6 +82,12 @@ class ContentChecks(Protocol):
 
         The scanner opens them, below the roots and ``gateway.clamd.paths`` only.  *everything*:
         go on after the first match.
+        """
+
+    async def lookup(self, contents: Sequence[HashedContent]) -> Sequence[Verdict]:
+        """Return a verdict on each content; nothing is recorded.
+
+        One of which a signal is missing that a matcher accepts is undetermined unless it matches.
         """
 
     async def is_able(self) -> bool:

@@ -66,9 +66,14 @@ def _create_directory(directory: Path, mode: int) -> None:
 
 def peer_uid(connection: socket.socket) -> int:
     """Return the user of the peer when it connected, as the kernel reports it (SO_PEERCRED)."""
+    return peer_credentials(connection)[1]
+
+
+def peer_credentials(connection: socket.socket) -> tuple[int, int, int]:
+    """Return process, user and group of the peer when it connected (SO_PEERCRED)."""
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    user: int = _CREDENTIALS.unpack(packed)[1]
-    return user
+    process, user, group = _CREDENTIALS.unpack(packed)
+    return process, user, group
 
 
 @contextmanager
