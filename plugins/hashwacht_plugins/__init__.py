@@ -1,1 +1,1 @@
-"""Hashwacht for web applications; imports only the public names of hashwacht."""
+"""Hashwacht for web applications; imports public names of hashwacht and its form parser only."""

@@ -23,6 +23,7 @@ from typing import Self
 from aiohttp import BodyPartReader, MultipartReader, web
 
 from hashwacht import Checker, CheckResult, UploadContext
+from hashwacht.multipart.events import FileStart
 from hashwacht_plugins.awaiting import wait_any
 from hashwacht_plugins.context import ClientInfo, Peer
 from hashwacht_plugins.file_check import (
@@ -33,8 +34,8 @@ from hashwacht_plugins.file_check import (
 )
 from hashwacht_plugins.held_bytes import TAIL, HeldBytes
 from hashwacht_plugins.middleware_settings import CHUNK
-from hashwacht_plugins.multipart.events import FileStart, RequestHead
 from hashwacht_plugins.policy import Policy, RefusalResponse, UploadAction
+from hashwacht_plugins.request_body import RequestHead
 
 
 class UploadRefused(web.HTTPException):

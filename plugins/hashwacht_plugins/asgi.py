@@ -21,8 +21,8 @@ from hashwacht_plugins.middleware_settings import (
     MiddlewareOptions,
     UploadInspector,
 )
-from hashwacht_plugins.multipart.events import RequestHead
 from hashwacht_plugins.policy import RefusalResponse
+from hashwacht_plugins.request_body import RequestHead
 from hashwacht_plugins.upload import UploadInspection
 
 _log = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from hashwacht import UploadContext
-from hashwacht_plugins.multipart.events import FileStart, RequestHead
+from hashwacht.multipart.events import FileStart
 from hashwacht_plugins.policy import ensure_collection
+from hashwacht_plugins.request_body import RequestHead
 
 _log = logging.getLogger(__name__)
 

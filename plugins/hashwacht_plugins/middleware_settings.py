@@ -16,9 +16,8 @@ from urllib.parse import parse_qs
 from hashwacht import Checker, ConfigurationError
 from hashwacht_plugins.context import ClientInfo, Peer
 from hashwacht_plugins.file_check import spool_problem
-from hashwacht_plugins.multipart.body import RawBody, body_reader_for
-from hashwacht_plugins.multipart.events import RequestHead
 from hashwacht_plugins.policy import Policy, ensure_collection
+from hashwacht_plugins.request_body import RawBody, RequestHead, body_reader_for
 from hashwacht_plugins.request_paths import all_forms_match
 from hashwacht_plugins.upload import UploadInspection
 

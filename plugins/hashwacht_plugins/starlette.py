@@ -27,12 +27,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from hashwacht import Checker, CheckResult, UploadContext
+from hashwacht.multipart.events import FileStart
 from hashwacht_plugins.asgi import client_address, parse_request
 from hashwacht_plugins.awaiting import wait_any
 from hashwacht_plugins.context import ClientInfo
 from hashwacht_plugins.file_check import FileCheck, log_result, result_or_undetermined
 from hashwacht_plugins.middleware_settings import CHUNK
-from hashwacht_plugins.multipart.events import FileStart
 from hashwacht_plugins.policy import Policy
 
 

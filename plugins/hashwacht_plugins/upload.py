@@ -17,15 +17,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from hashwacht import Checker, CheckResult, Outcome, Reason, UploadContext, Verdict
-from hashwacht_plugins.file_check import (
-    FileCheck,
-    FileResult,
-    log_result,
-    log_unheld,
-    result_or_undetermined,
-)
-from hashwacht_plugins.held_bytes import TAIL, WINDOW, HeldBytes
-from hashwacht_plugins.multipart.events import (
+from hashwacht.multipart.events import (
     BodyEvent,
     BodyReader,
     FileChunk,
@@ -35,6 +27,14 @@ from hashwacht_plugins.multipart.events import (
     MalformedBody,
     Unchecked,
 )
+from hashwacht_plugins.file_check import (
+    FileCheck,
+    FileResult,
+    log_result,
+    log_unheld,
+    result_or_undetermined,
+)
+from hashwacht_plugins.held_bytes import TAIL, WINDOW, HeldBytes
 from hashwacht_plugins.policy import OnUndetermined, Policy, RefusalResponse, UploadAction
 
 _log = logging.getLogger(__name__)

@@ -29,9 +29,8 @@ from hashwacht import Checker, UploadContext
 from hashwacht.hashing.in_process import trim_memory
 from hashwacht_plugins import asgi, wsgi
 from hashwacht_plugins.middleware_settings import CHUNK
-from hashwacht_plugins.multipart.body import body_reader_for
-from hashwacht_plugins.multipart.events import RequestHead
 from hashwacht_plugins.policy import Policy
+from hashwacht_plugins.request_body import RequestHead, body_reader_for
 from hashwacht_plugins.upload import UploadInspection
 from support.plugins.upload_drivers import AsgiDriver, WsgiDriver
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form

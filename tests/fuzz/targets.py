@@ -36,10 +36,7 @@ from hashwacht.matching.services.arachnid import ArachnidProtocol
 from hashwacht.matching.services.base import ServiceProtocol
 from hashwacht.matching.services.eokm import EokmProtocol
 from hashwacht.matching.services.hma import HmaProtocol
-from hashwacht.settings.validate import validate
-from hashwacht.uploads import protocol
-from hashwacht.watch import fanotify_protocol
-from hashwacht_plugins.multipart.events import (
+from hashwacht.multipart.events import (
     BodyEvent,
     FileChunk,
     FileDropped,
@@ -47,7 +44,10 @@ from hashwacht_plugins.multipart.events import (
     FileStart,
     MalformedBody,
 )
-from hashwacht_plugins.multipart.multipart_reader import MultipartReader
+from hashwacht.multipart.multipart_reader import MultipartReader
+from hashwacht.settings.validate import validate
+from hashwacht.uploads import protocol
+from hashwacht.watch import fanotify_protocol
 from support.services.canned import CannedMatcher
 
 DIGESTS = ReplyDecoder({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])

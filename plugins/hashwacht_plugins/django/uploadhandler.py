@@ -26,11 +26,11 @@ from django.core.files.uploadhandler import (  # type: ignore[import-untyped]  #
 )
 
 from hashwacht import UploadContext
+from hashwacht.multipart.events import FileStart
 from hashwacht_plugins.django.conf import configured
 from hashwacht_plugins.django.verdicts import UploadRefused, enforce_policy, wait_for_result
 from hashwacht_plugins.file_check import FileCheck, log_unheld
 from hashwacht_plugins.held_bytes import HeldBytes
-from hashwacht_plugins.multipart.events import FileStart
 from hashwacht_plugins.wsgi import client_address, parse_request
 
 

@@ -17,11 +17,11 @@ from django.http import HttpResponse  # type: ignore[import-untyped]  # as above
 from django.views import defaults  # type: ignore[import-untyped]  # as above
 
 from hashwacht import CheckResult, Outcome, UploadContext
+from hashwacht.multipart.events import FileStart
 from hashwacht_plugins.context import file_context
 from hashwacht_plugins.django.conf import configured
 from hashwacht_plugins.django.signals import upload_matched
 from hashwacht_plugins.file_check import FileCheck, FileResult, log_result, result_or_undetermined
-from hashwacht_plugins.multipart.events import FileStart
 from hashwacht_plugins.policy import RefusalResponse, UploadAction
 
 

@@ -15,8 +15,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from hashwacht import Checker, Outcome
+from hashwacht.multipart.events import FileStart
 from hashwacht_plugins.aiohttp import ScannedReader, UploadScanner
-from hashwacht_plugins.multipart.events import FileStart
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, RefusalResponse
 from support.plugins.uploads import KNOWN, knowing, opened
 

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hashwacht_plugins.multipart.body import RawBody, body_reader_for
-from hashwacht_plugins.multipart.events import (
-    FileChunk,
-    FileDropped,
-    FileStart,
-    MalformedBody,
-    RequestHead,
-)
+from hashwacht.multipart.events import FileChunk, FileDropped, FileStart, MalformedBody
+from hashwacht_plugins.request_body import RawBody, RequestHead, body_reader_for
 
 
 def checked_files(

@@ -12,8 +12,8 @@ from urllib.parse import quote_plus, urlencode
 import pytest
 
 from hashwacht_plugins.asgi import HashwachtMiddleware
-from hashwacht_plugins.multipart.body import RawBody
 from hashwacht_plugins.policy import Policy
+from hashwacht_plugins.request_body import RawBody
 from support.plugins.upload_drivers import AsgiDriver
 from support.plugins.upload_forms import field_part, file_part, form
 from support.plugins.uploads import knowing

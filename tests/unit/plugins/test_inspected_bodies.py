@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hashwacht import Reason
-from hashwacht_plugins.multipart.body import RawBody
 from hashwacht_plugins.policy import OnUndetermined, Policy
+from hashwacht_plugins.request_body import RawBody
 from support.plugins.upload_forms import MULTIPART, cut, file_part, form
 from support.plugins.uploads import KNOWN
 

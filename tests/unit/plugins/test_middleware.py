@@ -15,9 +15,8 @@ from hashwacht import Checker, CheckResult, ConfigurationError, Outcome, Reason,
 from hashwacht.storage.uploads import UploadRecords
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht_plugins import held_bytes, upload
-from hashwacht_plugins.multipart.body import body_reader_for
-from hashwacht_plugins.multipart.events import RequestHead
 from hashwacht_plugins.policy import OnMatch, OnUndetermined, Policy, RefusalResponse, UploadAction
+from hashwacht_plugins.request_body import RequestHead, body_reader_for
 from support.plugins.upload_forms import MULTIPART, cut, field_part, file_part, form
 from support.plugins.uploads import KNOWN, Gate, descriptors, opened
 

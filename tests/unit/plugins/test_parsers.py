@@ -16,7 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hashwacht_plugins.multipart.readings import MAX_TEXT
+from hashwacht.multipart.readings import MAX_TEXT
 from support.plugins.body_reading import checked_files
 from support.plugins.generated_bodies import (
     FILE,

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from hashwacht_plugins import asgi, wsgi
 from hashwacht_plugins.middleware_settings import PartialUploadFilter
-from hashwacht_plugins.multipart.body import RawBody
-from hashwacht_plugins.multipart.events import RequestHead
+from hashwacht_plugins.request_body import RawBody, RequestHead
 from hashwacht_plugins.request_paths import MAX_FORMS, path_forms
 
 FILES = RawBody(paths=["/files/*"], types=["*"])

@@ -13,7 +13,7 @@ from hashwacht.storage.uploads import UploadRecords
 from hashwacht.testing.fakes import KnowingMatcher
 from hashwacht_plugins import asgi
 from hashwacht_plugins.context import ClientInfo
-from hashwacht_plugins.multipart.body import RawBody
+from hashwacht_plugins.request_body import RawBody
 from support.plugins.upload_forms import file_part, form
 from support.plugins.uploads import KNOWN
 

@@ -13,7 +13,7 @@ from webob.dec import wsgify
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from wsgidav.wsgidav_app import WsgiDAVApp
 
-from hashwacht_plugins.multipart.body import RawBody
+from hashwacht_plugins.request_body import RawBody
 from hashwacht_plugins.wsgi import HashwachtMiddleware
 from support.plugins.entries import django_entries, flask_entries
 from support.plugins.entries.store import CHECKER, POLICY, directory, store

@@ -12,11 +12,11 @@ from itertools import count
 
 from python_multipart.exceptions import FormParserError
 
-from hashwacht_plugins.multipart.content_type import nested_boundary
-from hashwacht_plugins.multipart.events import BodyEvent, FileStart, MalformedBody
-from hashwacht_plugins.multipart.framing import BoundaryScanner
-from hashwacht_plugins.multipart.part_headers import PartHeaders
-from hashwacht_plugins.multipart.readings import (
+from hashwacht.multipart.content_type import nested_boundary
+from hashwacht.multipart.events import BodyEvent, FileStart, MalformedBody
+from hashwacht.multipart.framing import BoundaryScanner
+from hashwacht.multipart.part_headers import PartHeaders
+from hashwacht.multipart.readings import (
     Base64Reading,
     DeclaredLength,
     EndedLineReading,

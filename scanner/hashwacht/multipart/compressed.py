@@ -5,8 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 
-from hashwacht import Reason
-from hashwacht_plugins.multipart.events import BodyEvent, BodyReader, MalformedBody, Unchecked
+from hashwacht.core.types import Reason
+from hashwacht.multipart.events import BodyEvent, BodyReader, MalformedBody, Unchecked
 
 _STEP = 256 << 10
 """Bytes decoded at a time."""

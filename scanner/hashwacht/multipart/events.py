@@ -1,33 +1,11 @@
-"""The head of a request, body readers, and the events that they return."""
+"""Body readers, and the events that they return."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from hashwacht import Reason
-
-
-@dataclass(frozen=True, slots=True)
-class RequestHead:
-    """The head of a request.  *headers* by lower-case name, *query* without question mark.
-
-    *path* is decoded; *sent_path* is as the client sent it and *mount* where the application is
-    mounted, empty if the server does not provide them.
-    """
-
-    method: str
-    path: str
-    query: str
-    headers: Mapping[str, str]
-    sent_path: str = ""
-    mount: str = ""
-
-    @property
-    def content_type(self) -> str:
-        """The declared type without parameters, lower case; empty if none is declared."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+from hashwacht.core.types import Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,15 +1,15 @@
-"""Find the files in a request body, multipart, raw or compressed: chunks in, events out, no I/O."""
+"""The head of a request, and the readers of its body: multipart, raw or compressed, without I/O."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import count
 
-from hashwacht_plugins.multipart.compressed import CompressedBody
-from hashwacht_plugins.multipart.content_type import parse_content_type
-from hashwacht_plugins.multipart.events import (
+from hashwacht.multipart.compressed import CompressedBody
+from hashwacht.multipart.content_type import parse_content_type
+from hashwacht.multipart.events import (
     BodyEvent,
     BodyReader,
     FileChunk,
@@ -17,16 +17,36 @@ from hashwacht_plugins.multipart.events import (
     FileEnd,
     FileStart,
     MalformedBody,
-    RequestHead,
 )
-from hashwacht_plugins.multipart.framing import StreamSearch
-from hashwacht_plugins.multipart.multipart_reader import MultipartReader
-from hashwacht_plugins.multipart.urlencoded import UrlencodedReader
+from hashwacht.multipart.framing import StreamSearch
+from hashwacht.multipart.multipart_reader import MultipartReader
+from hashwacht.multipart.urlencoded import UrlencodedReader
 from hashwacht_plugins.policy import ensure_collection
 from hashwacht_plugins.request_paths import any_form_matches
 
 _PLAIN = frozenset({"", "identity"})
 _GZIP = frozenset({"gzip", "x-gzip", "deflate"})
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """The head of a request.  *headers* by lower-case name, *query* without question mark.
+
+    *path* is decoded; *sent_path* is as the client sent it and *mount* where the application is
+    mounted, empty if the server does not provide them.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    sent_path: str = ""
+    mount: str = ""
+
+    @property
+    def content_type(self) -> str:
+        """The declared type without parameters, lower case; empty if none is declared."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from itertools import count
 
 from python_multipart.exceptions import FormParserError
 
-from hashwacht_plugins.multipart.events import BodyEvent, FileStart, MalformedBody
-from hashwacht_plugins.multipart.readings import FileReading, Reading, TextFieldReading
+from hashwacht.multipart.events import BodyEvent, FileStart, MalformedBody
+from hashwacht.multipart.readings import FileReading, Reading, TextFieldReading
 
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _UNESCAPED = re.compile(rb"[;\x80-\xff]")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from python_multipart.exceptions import FormParserError
 
-from hashwacht_plugins.multipart.events import (
+from hashwacht.multipart.events import (
     BodyEvent,
     FileChunk,
     FileDropped,

@@ -1,1 +1,0 @@
-"""A streaming parser for multipart and raw request bodies, without I/O."""

@@ -1,0 +1,1 @@
+"""A streaming parser for multipart, URL-encoded and compressed bodies, without I/O."""
