@@ -1,4 +1,4 @@
-"""The peak memory of a worker process."""
+"""The memory of a worker process: idle, and at its peak."""
 
 from __future__ import annotations
 
@@ -25,6 +25,22 @@ def peak(pid: int) -> float:
     match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert match is not None
     return int(match[1]) * 1024 / 1e6
+
+
+def bench_an_idle_worker(table: Table) -> None:
+    """Measure a worker that has not decoded anything yet."""
+    with WorkerPool(Plan(ALL), 1) as pool:
+        before = set(psutil.Process().children(recursive=True))
+        assert not any(pool.layers.values())
+        (worker,) = set(psutil.Process().children(recursive=True)) - before
+        memory = worker.memory_full_info()
+    table.note(
+        "memory of an idle worker",
+        memory.pss / 1e6,
+        f"shared pages by share; {memory.uss / 1e6:.1f} MB are its own,"
+        f" {memory.rss / 1e6:.1f} with all that it shares",
+        target=at_most(30, "MB"),
+    )
 
 
 @pytest.mark.parametrize(

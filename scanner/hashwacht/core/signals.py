@@ -9,10 +9,13 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from hashwacht.core.errors import ConfigurationError, SignalError
 from hashwacht.core.ports import SignalType
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 ENTRY_POINT_GROUP = "hashwacht.signal_types"
 
@@ -105,6 +108,8 @@ def signal_types(names: Iterable[str]) -> dict[str, SignalType]:
     Raises ConfigurationError if one is unknown, or if an entry point does not provide a signal
     type of that name.
     """
+    from importlib.metadata import entry_points  # 2 MB in each worker, few of which need it
+
     wanted = list(names)
     known: dict[str, SignalType] = {n: BUILT_IN[n] for n in wanted if n in BUILT_IN}
     installed = {point.name: point for point in entry_points(group=ENTRY_POINT_GROUP)}

@@ -32,7 +32,15 @@ def phash(grey: Image) -> str:
     samples = np.asarray(grey.resize((_SIDE, _SIDE), Resampling.LANCZOS), np.float64)
     columns = _cosine_transform(samples.T)[:, :_BITS]
     frequencies = _cosine_transform(columns.T)[:, :_BITS]
-    return np.packbits(frequencies > np.median(frequencies)).tobytes().hex()
+    return np.packbits(frequencies > _median(frequencies)).tobytes().hex()
+
+
+def _median(values: Doubles) -> np.float64:
+    """Return ``np.median`` of an even number of values, without importing ``numpy.ma`` for it."""
+    middle = values.size // 2
+    ordered = np.sort(values, axis=None)
+    result: np.float64 = (ordered[middle - 1] + ordered[middle]) / 2
+    return result
 
 
 def _cosine_transform(samples: Doubles) -> Doubles:

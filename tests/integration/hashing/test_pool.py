@@ -177,3 +177,12 @@ def test_a_worker_is_replaced_after_so_many_contents(start: Start) -> None:
         assert not fingerprint_bytes(pool, b"%d" % number).skipped
         pids.update(process.pid for process in workers())
     assert len(pids) == 3
+
+
+def test_an_idle_worker_needs_little_memory() -> None:
+    """Pages of libraries' files are not counted: all processes share them."""
+    with WorkerPool(Plan(("md5", "pdq", "phash64", "dhash64")), 1) as pool:
+        assert not any(pool.layers.values())
+        (worker,) = workers()
+        memory = worker.memory_info()
+        assert memory.rss - memory.shared < 28e6
