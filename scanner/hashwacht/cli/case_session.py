@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from hashwacht.storage.cases import Case
     from hashwacht.storage.locations import FileLocation, LocationState
     from hashwacht.storage.store import Store
+
+_EVENT = re.compile(r"(?:Hashwacht\.Refused\.)?([0-9A-Fa-f]{8})")
+"""The event of an upload, or the name in which the gateway shows it."""
 
 _DIGEST_LENGTH = 64
 
@@ -101,11 +105,20 @@ def case_command(*examples: Example) -> Callable[[Callable[..., Any]], Command]:
 
 
 def find_case(services: CaseServices, name: str) -> Case:
-    """Load a case by its number or by the SHA-256 of its content.  Raises UsageError."""
-    cases = services.ledger.store.cases
+    """Load a case by its number, the SHA-256 of its content, or the event of an upload.
+
+    An event is given as its eight digits or as the whole name that the uploader was shown.  Raises
+    UsageError.
+    """
+    store = services.ledger.store
     case = None
-    with suppress(ValueError, OverflowError):
-        case = cases.load_by_key(name) if len(name) == _DIGEST_LENGTH else cases.load(int(name))
+    if event := _EVENT.fullmatch(name):
+        key = store.uploads.key_of_event(event[1].lower())
+        case = store.cases.load_by_key(key) if key else None
+    if case is None:
+        with suppress(ValueError, OverflowError):
+            by_key = len(name) == _DIGEST_LENGTH
+            case = store.cases.load_by_key(name) if by_key else store.cases.load(int(name))
     if case is None:
         raise UsageError(f"no case {name}", advice="Run `hashwacht cases list` to list all cases.")
     return case

@@ -24,8 +24,9 @@ class UploadContext:
     *received_at* is ISO 8601 with seconds and zone.  *address* and *port* are the client's;
     *user* is the application's name for its user; *path* is that of the request, *field* and
     *file_name* are from the form, *declared_type* is the media type that the client declares.
-    *submitter_uid* is the user ID of the application that passed it to the daemon, from the
-    kernel; None if the application checked it itself.
+    *submitter_uid* is the user ID of the application that passed it to the daemon or the gateway,
+    from the kernel; None if the application checked it itself.  *event* is the number, eight
+    hexadecimal digits, that a client of the gateway was shown.
     """
 
     received_at: str
@@ -37,6 +38,7 @@ class UploadContext:
     file_name: str = ""
     declared_type: str = ""
     submitter_uid: int | None = None
+    event: str = ""
 
 
 def client_of(context: UploadContext | None) -> str:

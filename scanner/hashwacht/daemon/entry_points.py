@@ -22,7 +22,7 @@ from hashwacht.ipc.sockets import listen
 from hashwacht.platform.locks import FileLock
 from hashwacht.platform.network import leave_network
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets, stored_descriptors
-from hashwacht.settings import Configuration, Settings, UploadMode, WatchKind
+from hashwacht.settings import Configuration, Settings, WatchKind
 
 _log = logging.getLogger(__name__)
 
@@ -114,7 +114,7 @@ class DaemonRunner:
         with ExitStack() as stack:
             stack.enter_context(_single_instance(runtime))
             upload_listener: socket.socket | None = None
-            if uploads.mode is UploadMode.DAEMON:
+            if settings.accepts_uploads:
                 group = _group_id(uploads.group)
                 upload_listener = stack.enter_context(_temporary_socket(uploads.path, group))
             listeners: dict[str, socket.socket] = {}
@@ -146,8 +146,9 @@ class DaemonRunner:
         if fd is not None:
             return [_adopt(fd)]
         inherited = inherited_sockets(self._environ, "uploads")
-        uploads = self._load().settings.uploads
-        if inherited or uploads.mode is UploadMode.PROCESS:
+        settings = self._load().settings
+        uploads = settings.uploads
+        if inherited or not settings.accepts_uploads:
             return inherited
         return [_listen(uploads.path, _group_id(uploads.group), _UPLOADS_ADVICE)]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import pwd
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from hashwacht import __version__, bootstrap
@@ -31,6 +32,7 @@ from hashwacht.daemon.upload_server import UploadServer
 from hashwacht.ipc.sockets import listen
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
 from hashwacht.settings import Configuration, Settings
+from hashwacht.settings.gateway import GATEWAY_USER
 from hashwacht.settings.show import digest
 from hashwacht.storage.store import Store
 from hashwacht.uploads.local import ResultStorage
@@ -150,6 +152,7 @@ class _Process:
             ResultStorage(self._store, bootstrap.upload_quota(self._settings)),
             bootstrap.partial_uploads(self._settings),
             lambda: self._settings.uploads.max_file_size,
+            gateway_uids,
         )
         self._upload_server = server = UploadServer(listeners, handler)
         self._scanner.on_stop = server.close
@@ -220,6 +223,14 @@ class _Process:
             return runtime
         finally:
             self._notifier.ready()
+
+
+def gateway_uids() -> frozenset[int]:
+    """Return the users that may state for whom they ask: this one, and that of the gateway."""
+    uids = {os.geteuid()}
+    with suppress(KeyError):
+        uids.add(pwd.getpwnam(GATEWAY_USER).pw_uid)
+    return frozenset(uids)
 
 
 def audit_facts(settings: Settings) -> dict[str, JSON]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.text import escape_text
 from hashwacht.platform.subprocess import run_program
-from hashwacht.settings import HashlistSettings, ServiceSettings, Settings, UploadMode
+from hashwacht.settings import HashlistSettings, ServiceSettings, Settings
 
 NAME = "50-configuration.conf"
 """The file name of each drop-in; administrators give their own ones other names."""
@@ -57,7 +57,7 @@ _HEAD = (
 
 def drop_ins(settings: Settings) -> Mapping[str, str]:
     """Return the text of each drop-in that is needed, by its path below a unit directory."""
-    has_socket = settings.uploads.mode is UploadMode.DAEMON
+    has_socket = settings.accepts_uploads
     drop_in_lines = {
         "hashwacht-scanner.service": [*_scanner(settings)],
         "hashwacht-courier.service": [*_courier(settings)],

@@ -3,6 +3,8 @@
 An application is trusted with its own upload only.  The descriptor that it sends is reopened
 read-only, with a file offset of the daemon's own.  It must be a regular file that the application
 opened for reading; otherwise the application could have the daemon read a file that it may not.
+The gateway, recognised by its user, also states for which user it asks, and the event number that
+this user is shown.
 Size and content are those of the bytes read; a file with more bytes than its size is CHANGED.
 """
 
@@ -14,7 +16,7 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -60,14 +62,17 @@ class UploadHandler:
         storage: ResultStorage,
         partial_uploads: PartialUploadLog,
         max_file_size: Callable[[], int],
+        gateway_uids: Callable[[], Collection[int]] = lambda: (),
+        *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """*max_file_size* returns the current limit in bytes.
+        """*max_file_size* returns the current limit in bytes, *gateway_uids* the gateway's users.
 
         After ``closing`` is set no result counts any more.
         """
         self._scanner, self._storage, self._partial_uploads = scanner, storage, partial_uploads
-        self._max_file_size, self._clock = max_file_size, clock
+        self._max_file_size, self._gateway_uids = max_file_size, gateway_uids
+        self._clock = clock
         self.closing = threading.Event()
 
     def describe(self) -> DescribeDaemonReply:
@@ -84,7 +89,7 @@ class UploadHandler:
         Raises Interrupted if the daemon is stopping: the application asks the next one.
         """
         started = self._clock()
-        context = request.context and replace(request.context, submitter_uid=uid)
+        context = request.context and self._with_submitter(request.context, uid)
         result = undetermined_on_error(lambda: self._check(fd, context, private=request.private))
         if self.closing.is_set():
             raise Interrupted("the daemon was stopped while an upload was checked")
@@ -117,6 +122,12 @@ class UploadHandler:
         finally:
             os.close(own_fd)
         return CheckResult(verdict, fingerprint.key, fingerprint.kind, fingerprint.size, recorded)
+
+    def _with_submitter(self, context: UploadContext, uid: int) -> UploadContext:
+        """Return the context with the user that the kernel, or the gateway, reports."""
+        if uid not in self._gateway_uids():
+            return replace(context, submitter_uid=uid, event="")
+        return context if context.submitter_uid is not None else replace(context, submitter_uid=uid)
 
     def _refuse(self, fd: int) -> CheckResult | None:
         """Return the result for a descriptor that must not be read, None if it may."""

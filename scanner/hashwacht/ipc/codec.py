@@ -21,7 +21,7 @@ from msgspec.structs import force_setattr
 
 from hashwacht.core.text import replace_unprintable
 
-VERSION = 3
+VERSION = 4
 """Raised with every change of a message."""
 
 HEADER = struct.Struct("!BxxxII")

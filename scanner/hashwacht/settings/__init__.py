@@ -5,6 +5,7 @@ reads the process environment or the user id: :func:`load` takes both as argumen
 """
 
 from hashwacht.settings.daemon import ActionLimitSettings, DaemonSettings, HoldKind, WatchKind
+from hashwacht.settings.gateway import ClamdSettings, GatewaySettings, HttpSettings
 from hashwacht.settings.lists import ListSourceSettings
 from hashwacht.settings.load import Configuration, OptionValue, load
 from hashwacht.settings.matchers import (
@@ -21,12 +22,15 @@ from hashwacht.settings.validate import InvalidConfiguration
 __all__ = [
     "ActionLimitSettings",
     "ArachnidSettings",
+    "ClamdSettings",
     "Configuration",
     "DaemonSettings",
     "EokmSettings",
+    "GatewaySettings",
     "HashlistSettings",
     "HmaSettings",
     "HoldKind",
+    "HttpSettings",
     "InvalidConfiguration",
     "ListSourceSettings",
     "MatchAction",

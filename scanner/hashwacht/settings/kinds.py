@@ -273,6 +273,23 @@ class Choice(_AsText, Generic[Word]):
 
 
 @dataclass(frozen=True, slots=True)
+class Words(Generic[Word]):
+    """An array of members of an enumeration, each at most once, in any order."""
+
+    words: type[Word]
+
+    def parse(self, raw: object) -> tuple[Word, ...]:
+        """Accept an array of the words."""
+        if not isinstance(raw, list):
+            raise _mismatch("an array of strings", raw)
+        return tuple(dict.fromkeys(map(Choice(self.words).parse, raw)))
+
+    def format(self, value: Sequence[Word]) -> TomlValue:
+        """Return an array."""
+        return [str(word) for word in value]
+
+
+@dataclass(frozen=True, slots=True)
 class Table(Generic[Value]):
     """A table from strings to values of one kind, kept as pairs in their order."""
 

@@ -15,6 +15,7 @@ from hashwacht.settings.daemon import (
     HoldSettings,
     QuarantineSettings,
 )
+from hashwacht.settings.gateway import GatewaySettings
 from hashwacht.settings.kinds import (
     AbsolutePath,
     Boolean,
@@ -54,7 +55,7 @@ class UploadSettings:
         UploadMode.PROCESS,
         '"process": in the web application and its own worker processes; nothing else has to run.'
         ' "daemon": in `hashwacht daemon`, so that credentials, lists and decoders stay out of the'
-        " application. The daemon listens for uploads only in this mode.",
+        " application. The daemon listens for uploads in this mode, and if gateway.enabled is set.",
     )
     socket: Path | None = setting(
         AbsolutePath(),
@@ -279,8 +280,14 @@ class Settings:
     action_limits: ActionLimitSettings = section(ActionLimitSettings)
     alerts: AlertSettings = section(AlertSettings)
     uploads: UploadSettings = section(UploadSettings)
+    gateway: GatewaySettings = section(GatewaySettings)
     panel: PanelSettings = section(PanelSettings)
     roots: tuple[RootSettings, ...] = ()
     matchers: tuple[MatcherSettings, ...] = DEFAULT_MATCHERS
     lists: tuple[ListSourceSettings, ...] = ()
     credentials: CredentialSettings = section(CredentialSettings)
+
+    @property
+    def accepts_uploads(self) -> bool:
+        """Whether the daemon listens for uploads: of web applications, or of the gateway."""
+        return self.uploads.mode is UploadMode.DAEMON or self.gateway.enabled

@@ -12,6 +12,7 @@ from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.text import escape_text, nearest
 from hashwacht.settings.alerts import MailSecurity
 from hashwacht.settings.daemon import HoldKind
+from hashwacht.settings.gateway import gateway_faults
 from hashwacht.settings.kinds import describe_value, keys_of, sections_of
 from hashwacht.settings.lists import ListSourceSettings, list_faults
 from hashwacht.settings.matchers import (
@@ -206,6 +207,8 @@ def check_consistency(settings: Settings) -> Iterator[ConfigurationFault]:
     if settings.uploads.socket is None:
         advice = "remove the key to use the default"
         yield ConfigurationFault(("uploads", "socket"), "the path is empty", advice)
+    for keys, problem, advice in gateway_faults(settings.gateway):
+        yield ConfigurationFault(("gateway", *keys), problem, advice)
     mail = settings.alerts.mail
     if mail.security is MailSecurity.NONE and mail.to and not _is_loopback(mail.server):
         yield ConfigurationFault(

@@ -138,6 +138,18 @@ class UploadRecords(DatabaseTable):
         )
         return [decode_context(text) for (text,) in rows]
 
+    def key_of_event(self, event: str) -> str | None:
+        """Return the content whose upload was given the number *event*; None if there is none.
+
+        Reads all records: for a person who looks up one number.
+        """
+        query = (
+            "SELECT key FROM uploads WHERE context != ''"
+            " AND json_extract(context, '$.event') = ? ORDER BY id DESC LIMIT 1"
+        )
+        row = self._database.fetch_one(query, (event,))
+        return None if row is None else row[0].hex()
+
     def keys(self) -> Iterator[str]:
         """Yield the contents with recorded uploads, in no order."""
         query = "SELECT DISTINCT key FROM uploads WHERE context != ''"

@@ -7,6 +7,7 @@ UploadCheckReply with the verdict.  Everything else ends the connection.
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections import deque
@@ -45,6 +46,13 @@ ClientText = Annotated[bytes, Meta(max_length=4 * MAX_TEXT_CHARACTERS)]
 
 Size = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
 
+_EVENT = re.compile(r"([0-9a-f]{8})?")
+
+Event = Annotated[str, Meta(pattern=rf"\A{_EVENT.pattern}\Z")]
+"""The number that a client of the gateway is shown; empty for other applications."""
+
+UserId = Annotated[int, Meta(ge=0, lt=1 << 32)]
+
 WireSignal = tuple[
     TypeName,
     Annotated[str, Meta(pattern=r"\A[!-~]{1,1024}\Z")],
@@ -73,7 +81,10 @@ WireMatches = Annotated[tuple[WireMatch, ...], Meta(max_length=MAX_MATCHES)]
 
 
 class WireContext(Message, frozen=True):
-    """What the application states about an upload; who submits it is the kernel's to say."""
+    """What the application states about an upload.
+
+    Which user submits it, the kernel reports; only the gateway states *submitter_uid* of another.
+    """
 
     received_at: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)]
     address: ClientText
@@ -83,14 +94,24 @@ class WireContext(Message, frozen=True):
     field: ClientText
     file_name: ClientText
     declared_type: ClientText
+    submitter_uid: UserId | None
+    event: Event
 
     @classmethod
     def from_context(cls, context: UploadContext) -> Self:
         """Return the context with its texts cut to what a daemon accepts."""
-        received_at, address = printable(context.received_at), _to_wire(context.address)
-        names = (context.path, context.field, context.file_name, context.declared_type)
-        texts = map(_to_wire, (context.user, *names))
-        return cls(received_at, address, context.port, *texts)
+        return cls(
+            printable(context.received_at),
+            _to_wire(context.address),
+            context.port,
+            _to_wire(context.user),
+            _to_wire(context.path),
+            _to_wire(context.field),
+            _to_wire(context.file_name),
+            _to_wire(context.declared_type),
+            context.submitter_uid,
+            context.event if _EVENT.fullmatch(context.event) else "",
+        )
 
     def to_context(self) -> UploadContext:
         """Return the context.  Raises ProtocolError for a bad text or a time without a zone."""
@@ -102,9 +123,9 @@ class WireContext(Message, frozen=True):
             raise ProtocolError("a time without a zone")
         texts = self.address, self.user, self.path, self.field, self.file_name, self.declared_type
         address, user, path, field, file_name, declared = map(_from_wire, texts)
-        return UploadContext(
-            self.received_at, address, self.port, user, path, field, file_name, declared
-        )
+        names = user, path, field, file_name, declared
+        submitter = self.submitter_uid, self.event
+        return UploadContext(self.received_at, address, self.port, *names, *submitter)
 
 
 def _to_wire(text: str) -> bytes:

@@ -163,3 +163,12 @@ def test_a_file_that_a_crash_left_is_not_taken_over_twice(tmp_path: Path) -> Non
         with Store.open(tmp_path) as store:
             assert len(store.uploads.load(key_of(1))) == 1
         assert not file.exists()
+
+
+def test_an_upload_is_found_by_its_event(store: Store) -> None:
+    contexts = [UploadContext(NOW, event="7f3a91c2"), UploadContext(NOW, event="00000001")]
+    for number, context in enumerate(contexts):
+        store.uploads.record(key_of(number), context, Outcome.MATCH, 5.0)
+    assert store.uploads.key_of_event("00000001") == key_of(1)
+    assert store.uploads.key_of_event("7f3a91c2") == key_of(0)
+    assert store.uploads.key_of_event("7f3a91c3") is None

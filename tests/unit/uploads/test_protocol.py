@@ -37,7 +37,8 @@ CONTEXTS = st.builds(
     field=TEXT,
     file_name=TEXT,
     declared_type=TEXT,
-    submitter_uid=st.none(),
+    submitter_uid=st.none() | st.integers(0, (1 << 32) - 1),
+    event=st.from_regex(r"\A([0-9a-f]{8})?\Z"),
 )
 MATCH = Match("list", Signal("pdq", "0" * 64, 100, "rotate90/quick"), 4, "csam", "ä", "7")
 VERDICT = Verdict(Outcome.MATCH, (MATCH,), Reason.UNANSWERED, "x", (MATCH,), (MATCH,))
@@ -121,7 +122,7 @@ def test_overlong_client_texts_are_cut_to_fit_a_request() -> None:
     assert decoded.context.user == text[:MAX_TEXT_CHARACTERS]
 
 
-CONTEXT = ["2026-11-24T01:00:00Z", "", None, "", "", "", "", ""]
+CONTEXT = ["2026-11-24T01:00:00Z", "", None, "", "", "", "", "", None, ""]
 SIGNAL = ["pdq", "0" * 64, 100, ""]
 WIRE_MATCH = ["list", SIGNAL, 4, "csam", "", "", False]
 CHECKED = ["checked", "match", None, "", [WIRE_MATCH], [], [], "a" * 64, "image/png", 1, True]

@@ -106,6 +106,7 @@ def _retention() -> float:
 @command(
     Example("hashwacht cases show 7", "Show matches, files and notes of a case."),
     Example("hashwacht cases show 7 --json | jq .files", "List its files as JSON."),
+    Example("hashwacht cases show 7f3a91c2", "Find the case of an upload that was refused."),
     json=True,
     name="show",
 )
@@ -114,7 +115,8 @@ def _retention() -> float:
 def show(names: tuple[str, ...], number: int) -> None:
     """Show cases: matches, files, accounts, uploads and notes.
 
-    CASE is the number of a case or the SHA-256 of its content.
+    CASE is the number of a case, the SHA-256 of its content, or the event of an upload that the
+    gateway refused: the last eight characters of the name that the uploader was shown.
     """
     with case_session() as services:
         for name in names:

@@ -24,7 +24,7 @@ from hashwacht.core.text import escape_text, format_age, plural
 from hashwacht.core.types import Diagnostic
 from hashwacht.matching.hashlists.update_state import list_ages
 from hashwacht.secrets import locate_credential
-from hashwacht.settings import Configuration, HashlistSettings, Settings, UploadMode
+from hashwacht.settings import Configuration, HashlistSettings, Settings
 from hashwacht.settings.files import write_problem
 from hashwacht.settings.units import duration_to_text, size_to_text
 from hashwacht.storage.runs import RunState
@@ -295,7 +295,7 @@ def _matchers(settings: Settings, environment: Mapping[str, str]) -> Iterator[Di
 
 def _uploads(settings: Settings) -> Iterator[Diagnostic]:
     """Check that the daemon accepts uploads; report applications that upload files in parts."""
-    if settings.uploads.mode is UploadMode.DAEMON:
+    if settings.accepts_uploads:
         yield _by_daemon(settings)
     for upload in bootstrap.partial_uploads(settings).load():
         day = datetime.fromtimestamp(upload.at, UTC).date()

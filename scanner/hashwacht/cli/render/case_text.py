@@ -36,9 +36,14 @@ def _upload_facts(context: UploadContext) -> Iterator[str]:
     """Yield the facts; those chosen by the client come last."""
     port = f" port {context.port}" if context.port is not None else ""
     yield f"{context.received_at} from {context.address or 'an unknown address'}{port}"
+    if context.submitter_uid is not None:
+        yield f"by a program of uid {context.submitter_uid}"
+    if context.event:
+        yield f"event {context.event}"
     if context.user:
         yield f"user {context.user}"
-    yield f"to {context.path!a}"
+    if context.path:
+        yield f"to {context.path!a}"
     if context.file_name:
         yield f"as {context.file_name!a}"
     if context.declared_type:

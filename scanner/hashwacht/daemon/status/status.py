@@ -23,7 +23,7 @@ from hashwacht.daemon.status.health import Health, HealthFile, Stage
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DescribeReply, DescribeRequest
 from hashwacht.matching.hashlists.update_state import ListAge, list_ages
-from hashwacht.settings import Settings, UploadMode
+from hashwacht.settings import Settings
 from hashwacht.storage.gaps import Gap
 from hashwacht.storage.store import FILE_NAME, Store
 
@@ -99,7 +99,7 @@ def _upload_problems(settings: Settings, health: Health | None) -> Iterator[Heal
     """Report that web applications send uploads to a daemon without an upload socket."""
     if health is None or health.stage is not Stage.WATCHING:
         return
-    if settings.uploads.mode is UploadMode.DAEMON and health.upload_connections is None:
+    if settings.accepts_uploads and health.upload_connections is None:
         detail = "the running daemon accepts none from web applications"
         advice = "Restart it; under systemd run `hashwacht units --write` first."
         yield HealthProblem("uploads", detail, advice)
