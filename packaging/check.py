@@ -80,9 +80,10 @@ def check_layers() -> None:
 
     run("lint-imports")
     # The tool's own count includes third-party packages; its graph distinguishes them.
-    graph = grimp.build_graph("hashwacht", "hashwacht_plugins", include_external_packages=True)
+    roots = ("hashwacht", "hashwacht_plugins", "hashwacht_hooks")
+    graph = grimp.build_graph(*roots, include_external_packages=True)
     modules = [name for name in graph.modules if not graph.is_module_squashed(name)]
-    expected = tracked("scanner/hashwacht", "plugins/hashwacht_plugins")
+    expected = tracked("scanner/hashwacht", "plugins/hashwacht_plugins", "plugins/hashwacht_hooks")
     require_all_seen("import-linter", len(modules), len(expected))
 
 
@@ -144,7 +145,8 @@ def _describe(layer: str) -> str:
     """Return one layer with the first docstring line of each of its packages."""
     parts = []
     for name in layer.split(" | "):
-        path = ROOT / ("plugins" if "plugins" in name else "scanner") / name.replace(".", "/")
+        top = "scanner" if name.startswith("hashwacht.") else "plugins"
+        path = ROOT / top / name.replace(".", "/")
         module = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
         docstring = ast.get_docstring(ast.parse(module.read_text())) or ""
         parts.append(f"`{name.removeprefix('hashwacht.')}`: {docstring.partition(chr(10))[0]}")

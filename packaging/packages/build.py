@@ -23,6 +23,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from hashwacht import __version__
+from hashwacht_hooks.main import NAMES
 
 PACKAGING = Path(__file__).parents[1]
 REPOSITORY = PACKAGING.parent
@@ -177,11 +178,23 @@ def _lay_out(root: Path, payload: Path, target: Target, epoch: int) -> None:
         "import sys\n\nfrom hashwacht.cli import main\n\nsys.exit(main())\n",
         mode=0o755,
     )
+    _lay_out_hooks(root, packages / "hashwacht_hooks/hashwacht-hook", target)
     _write(root / DOCUMENTS / "copyright", _copyright(packages))
     _write(root / DOCUMENTS / "sbom.cdx.json", _bill_of_materials())
     (root / "usr/bin").mkdir()
     (root / "usr/bin/hashwacht").symlink_to("../lib/hashwacht/bin/hashwacht")
     _lay_out_system(root, target, epoch)
+
+
+def _lay_out_hooks(root: Path, program: Path, target: Target) -> None:
+    """Let the program of the hooks run with the target's Python; link it by the name of each."""
+    _, _, rest = program.read_text().partition("\n")
+    program.unlink()
+    _write(program, f"#!/usr/bin/{target.package} -IS\n{rest}", mode=0o755)
+    directory = root / PREFIX / "hooks"
+    directory.mkdir()
+    for name in (program.name, *" ".join(NAMES.values()).split()):
+        (directory / name).symlink_to(Path("..") / program.relative_to(root / PREFIX))
 
 
 def _lay_out_system(root: Path, target: Target, epoch: int) -> None:

@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "recheck": "Look up stored fingerprints again; no file is read.",
         "scans": "List scans and rechecks with state and figures.",
         "check": "Print the verdict on files, for scripts.",
+        "hook": "Check one upload for a server or panel, with the answer that it expects.",
         "hash": "Print the signals of files: digests, and picture hashes with their quality.",
         "compare": "Show how near two pictures are, and which hash decides whether they match.",
         "explain": "Show whether paths would be scanned, and which rule decides.",

@@ -68,6 +68,20 @@ def test_the_pages_for_panels_are_there(root: Path) -> None:
     assert (pages / "directadmin/admin/index.html").stat().st_mode & 0o777 == 0o755
 
 
+def test_hooks_run_with_the_python_of_the_target(build: dict[str, Any], tmp_path: Path) -> None:
+    (target,) = (target for target in build["TARGETS"] if target.name == "el8")
+    program = (
+        tmp_path / "usr/lib/hashwacht/lib/python3.11/site-packages/hashwacht_hooks/hashwacht-hook"
+    )
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/usr/bin/python3 -IS\nimport sys\n")
+    build["_lay_out_hooks"](tmp_path, program, target)
+    link = tmp_path / "usr/lib/hashwacht/hooks/modsecurity"
+    assert link.resolve() == program.resolve()
+    assert link.read_text() == "#!/usr/bin/python3.11 -IS\nimport sys\n"
+    assert link.stat().st_mode & 0o777 == 0o755
+
+
 def test_the_payload_has_neither_scipy_nor_build_tools() -> None:
     locked = (PACKAGING / "locks/payload.txt").read_text()
     names = set(re.findall(r"^([a-z0-9-]+)==", locked, re.MULTILINE))
