@@ -5,7 +5,7 @@ reads the process environment or the user id: :func:`load` takes both as argumen
 """
 
 from hashwacht.settings.daemon import ActionLimitSettings, DaemonSettings, HoldKind, WatchKind
-from hashwacht.settings.gateway import ClamdSettings, GatewaySettings, HttpSettings
+from hashwacht.settings.gateway import ClamdSettings, Dialect, GatewaySettings, HttpSettings
 from hashwacht.settings.lists import ListSourceSettings
 from hashwacht.settings.load import Configuration, OptionValue, load
 from hashwacht.settings.matchers import (
@@ -25,6 +25,7 @@ __all__ = [
     "ClamdSettings",
     "Configuration",
     "DaemonSettings",
+    "Dialect",
     "EokmSettings",
     "GatewaySettings",
     "HashlistSettings",

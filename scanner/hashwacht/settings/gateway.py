@@ -67,8 +67,6 @@ class Dialect(StrEnum):
     POMPELMI = "pompelmi"
     ARACHNID = "arachnid"
     TUSD = "tusd"
-    S3 = "s3"
-    SEAWEEDFS = "seaweedfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +167,8 @@ class HttpSettings:
     tokens: tuple[tuple[str, str], ...] = setting(
         Table(_TOKEN_NAME, _TOKEN),
         (),
-        'Bearer tokens by name, as { shop = "sha256:..." }: `hashwacht gateway token shop` prints a'
-        " new token and this line. Only the digest is stored.",
+        'Tokens by name, as { shop = "sha256:..." }: `hashwacht gateway token shop` prints a new'
+        " token and its line. Only the digest is stored.",
     )
     lookup: tuple[str, ...] = setting(
         StringList(_TOKEN_NAME),
@@ -178,11 +176,16 @@ class HttpSettings:
         'Names of tokens that may look up hashes, and "socket" for the Unix socket. Who may look up'
         " hashes can find out what lists contain.",
     )
+    lookup_rate: int = setting(
+        Integer(1, 1_000_000),
+        1000,
+        "Hashes per second that one token may look up; after a pause, those of 10 s at once.",
+    )
     dialects: tuple[Dialect, ...] = setting(
         Words(Dialect),
         (),
         'Interfaces of other products to offer as well: "clamav-rest", "clamav-rest-api",'
-        ' "pompelmi", "arachnid", "tusd", "s3", "seaweedfs".',
+        ' "pompelmi", "arachnid", "tusd".',
     )
     timeout: float = setting(
         Duration(0.5, 120),

@@ -1,0 +1,1 @@
+"""The HTTP API: applications have files checked and look up hashes; dialects of other products."""

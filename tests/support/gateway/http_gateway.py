@@ -1,0 +1,73 @@
+"""The HTTP server of the gateway before a scanner in memory, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import httpx
+
+from hashwacht.gateway.http.admission import MAX_REQUESTS
+from hashwacht.gateway.http.front import HttpFront
+from hashwacht.settings import HttpSettings
+from support.gateway.fake_checks import FakeChecks
+from support.gateway.running_front import FrontLoop, running_front, tcp_listener, unix_listener
+
+TOKEN, LOOKUP_TOKEN = "token of the shop", "token of the import"
+TOKENS = tuple(
+    (name, f"sha256:{sha256(token.encode()).hexdigest()}")
+    for name, token in (("shop", TOKEN), ("import", LOOKUP_TOKEN))
+)
+
+
+@dataclass(frozen=True)
+class HttpGateway:
+    """A running server: *url* by TCP, *socket* as a path."""
+
+    checks: FakeChecks
+    url: str
+    socket: Path
+    loop: FrontLoop
+
+    def unix(self) -> httpx.Client:
+        """Return a client of the Unix socket."""
+        transport = httpx.HTTPTransport(uds=str(self.socket), verify=False)
+        return httpx.Client(transport=transport, base_url="http://hashwacht", timeout=20)
+
+    def tcp(self, token: str | None = TOKEN) -> httpx.Client:
+        """Return a client by TCP, with a token."""
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=False)
+
+    def hold(self) -> None:
+        """Let no check end."""
+        self.loop.call(self.checks.released.clear)
+
+    def release(self) -> None:
+        """Let all checks end."""
+        self.loop.call(self.checks.released.set)
+
+
+@contextmanager
+def http_gateway(
+    directory: Path,
+    settings: HttpSettings | None = None,
+    checks: FakeChecks | None = None,
+    max_requests: int = MAX_REQUESTS,
+) -> Iterator[HttpGateway]:
+    """Run the server with a Unix socket in *directory* and a TCP port."""
+    checks = checks or FakeChecks()
+    settings = settings or HttpSettings(tokens=TOKENS, lookup=("import",))
+    tcp, url = tcp_listener()
+    path = directory / "http.sock"
+    front = HttpFront(checks, settings, max_requests)
+    with running_front(front, tcp, unix_listener(path)) as loop:
+        yield HttpGateway(checks, url, path, loop)
+
+
+def form(*files: tuple[str, bytes]) -> Sequence[tuple[str, tuple[str, bytes]]]:
+    """Return the files of a form for httpx."""
+    return [("file", file) for file in files]
