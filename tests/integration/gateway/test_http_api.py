@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from hashwacht.gateway.http.front import HttpFront
 from hashwacht.settings import HttpSettings
-from support.gateway.fake_checks import DAMAGED, LISTED
+from support.gateway.fake_checks import DAMAGED, LISTED, FakeChecks
 from support.gateway.http_gateway import (
     LOOKUP_TOKEN,
     TOKEN,
@@ -21,6 +22,7 @@ from support.gateway.http_gateway import (
     form,
     http_gateway,
 )
+from support.gateway.running_front import FrontLoop, unix_listener
 from support.processes import wait_for
 
 LISTED_SHA256 = sha256(LISTED).hexdigest()
@@ -152,7 +154,7 @@ def test_tcp_requires_a_token(gateway: HttpGateway) -> None:
             assert response.headers["WWW-Authenticate"].startswith("Bearer")
     with gateway.tcp() as client:
         assert client.post("/v1/check", content=LISTED).json()["outcome"] == "match"
-    basic = httpx.post(f"{gateway.url}/v1/check", content=LISTED, auth=("any", TOKEN))
+    basic = httpx.post(f"{gateway.url}/v1/check", content=LISTED, auth=("any", TOKEN), verify=False)
     assert basic.json()["outcome"] == "match"
 
 
@@ -311,3 +313,18 @@ def test_running_check_is_answered_when_the_gateway_stops(tmp_path: Path) -> Non
             )
         assert pending.result().json()["outcome"] == "match"
         client.close()
+
+
+def test_front_serves_again_after_it_was_closed(tmp_path: Path) -> None:
+    front = HttpFront(FakeChecks(), HttpSettings())
+    loop = FrontLoop()
+    for name in ("first", "second"):
+        path = tmp_path / name
+        loop.run(front.start([unix_listener(path)]))
+        transport = httpx.HTTPTransport(uds=str(path), verify=False)
+        with httpx.Client(transport=transport, base_url="http://x") as client:
+            assert client.post("/v1/check", content=LISTED).json()["outcome"] == "match"
+            assert front.connection_count == 1
+        loop.run(front.close())
+        assert front.connection_count == 0
+    loop.close()

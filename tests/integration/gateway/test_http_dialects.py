@@ -13,7 +13,7 @@ import pytest
 
 from hashwacht.settings import Dialect, HttpSettings
 from support.gateway.fake_checks import DAMAGED, LISTED
-from support.gateway.http_gateway import TOKEN, TOKENS, HttpGateway, form, http_gateway
+from support.gateway.http_gateway import TOKEN, TOKENS, TUSD_TOKEN, HttpGateway, form, http_gateway
 
 NAME = re.compile(r"Hashwacht\.Refused\.[0-9a-f]{8}")
 CONTENTS = {"match": LISTED, "undetermined": DAMAGED, "no-match": b"a cat"}
@@ -85,12 +85,14 @@ def test_arachnid(gateway: HttpGateway, outcome: str, classification: str) -> No
     content = CONTENTS[outcome]
     headers = {"Content-Type": "image/png"}
     auth = ("user", TOKEN)
-    response = httpx.post(f"{gateway.url}/v1/media/", content=content, headers=headers, auth=auth)
+    response = httpx.post(
+        f"{gateway.url}/v1/media/", content=content, headers=headers, auth=auth, verify=False
+    )
     answer = response.json()
     assert answer["classification"] == classification
     assert answer["sha256_hex"].lower() == sha256(content).hexdigest()
     assert answer["match_type"] == ("exact" if outcome == "match" else None)
-    undetermined = httpx.post(f"{gateway.url}/v1/media", content=DAMAGED, auth=auth)
+    undetermined = httpx.post(f"{gateway.url}/v1/media", content=DAMAGED, auth=auth, verify=False)
     assert undetermined.status_code == 503
 
 
@@ -102,6 +104,7 @@ def test_pict_rs_accepts_no_match_only(gateway: HttpGateway, outcome: str) -> No
         f"{gateway.url}/v1/check?answer=status".replace("//", f"//pict-rs:{quote(TOKEN)}@"),
         content=iter([content[:4], content[4:]]),
         headers={"Content-Type": "image/webp"},
+        verify=False,
     )
     assert response.is_success == (outcome == "no-match")
 
@@ -148,6 +151,17 @@ def test_tusd_upload_that_cannot_be_checked_does_not_pass(
 )
 def test_tusd_events_without_a_whole_file_pass(client: httpx.Client, hook: bytes) -> None:
     assert client.post("/hooks/tusd", content=hook).json() == {}
+
+
+def test_only_the_token_of_tusd_has_paths_checked(gateway: HttpGateway) -> None:
+    gateway.checks.paths = {b"/srv/tusd/x": LISTED}
+    hook = tusd("pre-finish", "/srv/tusd/x")
+    with gateway.tcp() as client:
+        assert client.post("/hooks/tusd", content=hook).status_code == 403
+    with gateway.tcp(TUSD_TOKEN) as client:
+        response = client.post("/hooks/tusd", content=hook)
+    assert response.json()["HTTPResponse"]["StatusCode"] == 403
+    assert gateway.checks.peers[-1].uid == 0
 
 
 def test_dialect_that_is_not_configured_is_absent(

@@ -16,10 +16,10 @@ from hashwacht.settings import HttpSettings
 from support.gateway.fake_checks import FakeChecks
 from support.gateway.running_front import FrontLoop, running_front, tcp_listener, unix_listener
 
-TOKEN, LOOKUP_TOKEN = "token of the shop", "token of the import"
+TOKEN, LOOKUP_TOKEN, TUSD_TOKEN = "token of the shop", "token of the import", "token of tusd"
 TOKENS = tuple(
     (name, f"sha256:{sha256(token.encode()).hexdigest()}")
-    for name, token in (("shop", TOKEN), ("import", LOOKUP_TOKEN))
+    for name, token in (("shop", TOKEN), ("import", LOOKUP_TOKEN), ("tusd", TUSD_TOKEN))
 )
 
 

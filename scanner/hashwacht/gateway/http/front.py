@@ -41,8 +41,15 @@ class HttpFront:
         self._draining = False
         self._runner: web.AppRunner | None = None
 
+    @property
+    def connection_count(self) -> int:
+        """Return the number of open connections."""
+        server = None if self._runner is None else self._runner.server
+        return 0 if server is None else len(server.connections)
+
     async def start(self, listeners: Sequence[socket.socket]) -> None:
         """Serve *listeners*, which the front closes."""
+        self._draining = False
         self._runner = web.AppRunner(
             self._application(),
             handle_signals=False,
@@ -60,6 +67,7 @@ class HttpFront:
         self._draining = True
         if self._runner is not None:
             await self._runner.cleanup()
+            self._runner = None
         await self._api.close()
 
     def _application(self) -> web.Application:

@@ -3,12 +3,16 @@
 ``pre-finish`` has to be enabled in tusd (``-hooks-enabled-events``): its response reaches the
 client, but the upload stays stored, so the file itself is treated like any other match below a
 root.  tusd sends the token as the password of the URL of ``-hooks-http``.
+
+A request for a path shows whether there is such a file.  So over TCP only the token named ``tusd``
+may make one, and over the Unix socket the user that may read the file.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated
 
 import msgspec
@@ -20,7 +24,11 @@ from hashwacht.gateway.checks import PathAnswer
 from hashwacht.gateway.http.admission import ApiClient, ClientHandler
 from hashwacht.gateway.http.answers import REFUSED, json_response
 from hashwacht.gateway.http.api import CheckApi
-from hashwacht.gateway.http.problems import bad_request
+from hashwacht.gateway.http.problems import ApiProblem, bad_request
+from hashwacht.gateway.peers import Peer
+
+PATH_CLIENT = "tusd"
+"""The name of the token that may have files checked by their path."""
 
 PRE_FINISH = "pre-finish"
 
@@ -74,10 +82,19 @@ def add_tusd(api: CheckApi, add: Callable[[str, str, ClientHandler], None]) -> N
         if not path.startswith("/"):
             detail = "The upload has no absolute path: only the file store can be checked."
             raise bad_request(detail)
-        answers = await api.checks.check_path(os.fsencode(path), client.peer, everything=False)
+        answers = await api.checks.check_path(os.fsencode(path), _asker(client), everything=False)
         return json_response(_reply(answers))
 
     add("POST", "/hooks/tusd", hook)
+
+
+def _asker(client: ApiClient) -> Peer:
+    """Return for whom the file is checked: everything that is permitted for the token."""
+    if client.token == PATH_CLIENT:
+        return replace(client.peer, uid=0, gid=0)
+    if client.peer.uid is None:
+        raise ApiProblem(403, "Forbidden", f'The token of tusd is named "{PATH_CLIENT}".')
+    return client.peer
 
 
 def _reply(answers: Sequence[PathAnswer]) -> dict[str, object]:
