@@ -13,6 +13,11 @@ _MAX_ADDRESS = 107
 _CREDENTIALS = struct.Struct("iII")
 """Struct ucred: process, user, group."""
 
+_INT = struct.Struct("i")
+
+_MAX_DESCRIPTORS = 4
+"""Descriptors that are received in one read; the kernel closes further ones."""
+
 BACKLOG = 64
 """Connections that can wait to be accepted."""
 
@@ -74,6 +79,21 @@ def peer_credentials(connection: socket.socket) -> tuple[int, int, int]:
     packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     process, user, group = _CREDENTIALS.unpack(packed)
     return process, user, group
+
+
+def receive_with_fds(connection: socket.socket, buffer: memoryview) -> tuple[int, list[int]]:
+    """Read into *buffer*; return the number of bytes and the descriptors that came with them.
+
+    The caller closes them.  Raises OSError.
+    """
+    flags, space = socket.MSG_CMSG_CLOEXEC, socket.CMSG_SPACE(_MAX_DESCRIPTORS * _INT.size)
+    size, ancillary, _, _ = connection.recvmsg_into([buffer], space, flags)
+    descriptors: list[int] = []
+    for level, kind, content in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            usable = len(content) - len(content) % _INT.size
+            descriptors += (number for (number,) in _INT.iter_unpack(content[:usable]))
+    return size, descriptors
 
 
 @contextmanager

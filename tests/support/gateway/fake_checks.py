@@ -46,13 +46,17 @@ class FakeChecks:
         """Return the answer for a content, with an event of its own."""
         event = os.urandom(4).hex()
         key = sha256(content).hexdigest()
-        if any(part in content for part in self.listed):
+        if self.is_listed(content):
             verdict = Verdict(Outcome.MATCH, (match_of(content),))
         elif any(part in content for part in self.undetermined):
             verdict = Verdict(Outcome.UNDETERMINED, reason=Reason.DAMAGED, detail="damaged")
         else:
             verdict = Verdict(Outcome.NO_MATCH)
         return Answer(CheckResult(verdict, key, "image/png", len(content), recorded=True), event)
+
+    def is_listed(self, content: bytes) -> bool:
+        """Return whether *content* matches."""
+        return any(part in content for part in self.listed)
 
     def open_stream(self) -> FakeStream:
         """Return a stream into memory."""
@@ -69,11 +73,16 @@ class FakeChecks:
     ) -> Sequence[PathAnswer]:
         """Return the answers for *path* and what is below it."""
         self.peers.append(peer)
-        below = {name: data for name, data in self.paths.items() if name.startswith(path)}
+        inside = path.rstrip(b"/") + b"/"
+        below = [name for name in self.paths if name == path or name.startswith(inside)]
         if not below:
             return [PathAnswer(path, None, "Access denied.")]
-        answers = [PathAnswer(name, self.judge(content)) for name, content in below.items()]
-        return answers if everything else answers[:1]
+        answers = []
+        for name in below:
+            answers.append(PathAnswer(name, self.judge(self.paths[name])))
+            if self.is_listed(self.paths[name]) and not everything:
+                break
+        return answers
 
     async def lookup(self, contents: Sequence[HashedContent]) -> Sequence[Verdict]:
         """Return a match for every SHA-256 of a listed content."""
