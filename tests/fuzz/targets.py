@@ -47,6 +47,7 @@ from hashwacht.multipart.events import (
 from hashwacht.multipart.multipart_reader import MultipartReader
 from hashwacht.settings.validate import validate
 from hashwacht.uploads import protocol
+from hashwacht.uploads.wire import WireContext
 from hashwacht.watch import fanotify_protocol
 from support.services.canned import CannedMatcher
 
@@ -171,7 +172,7 @@ def uploads(content: bytes) -> None:
             if isinstance(message, protocol.UploadCheckReply):
                 assert protocol.UploadCheckReply.from_result(message.to_result()) == message
             if isinstance(message, protocol.UploadCheckRequest) and message.context is not None:
-                context = protocol.WireContext.from_context(message.context)
+                context = WireContext.from_context(message.context)
                 assert context == message.wire_context
 
 

@@ -23,6 +23,7 @@ from hashwacht.platform.locks import FileLock
 from hashwacht.platform.network import leave_network
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets, stored_descriptors
 from hashwacht.settings import Configuration, Settings, WatchKind
+from hashwacht.settings.gateway import uses_network
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +79,19 @@ class DaemonRunner:
         logging.shutdown()
         os._exit(ExitCode.OK)
 
+    def run_gateway(self) -> ExitCode:
+        """Run the gateway.  It exits for a reload, and is restarted."""
+        settings = self._load().settings
+        if not uses_network(settings.gateway):
+            leave_network()
+        self._configure_logging("gateway")
+        from hashwacht.gateway.process import gateway_process
+
+        gateway_process(settings, self._environ, self._notifier())
+        # Checks under way have no client any more; their threads are not waited for.
+        logging.shutdown()
+        os._exit(ExitCode.OK)
+
     def run_watcher(self, listen_fd: int | None) -> ExitCode:
         """Run the watcher."""
         self._configure_logging("watcher")
@@ -130,6 +144,8 @@ class DaemonRunner:
                         path = runtime / f"{name}.sock"
                         listeners[name] = stack.enter_context(_temporary_socket(path))
                     children.append(ChildSpec(name, (*arguments, name), listeners[name]))
+                if current.gateway.enabled:
+                    children.append(ChildSpec("gateway", (*arguments, "gateway")))
                 return [*children, ChildSpec("scanner", (*arguments, "scanner"), upload_listener)]
 
             report(f"watching {', '.join(root.name for root in settings.roots)}; press ^C to stop")

@@ -17,7 +17,9 @@ from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent
 from hashwacht.core.errors import ConfigurationError, HashwachtError, UsageError, WorkerError
 from hashwacht.core.events import Event, event_fields
+from hashwacht.daemon.gateway_requests import GatewayRequests
 from hashwacht.daemon.outbox_sender import OutboxSender
+from hashwacht.daemon.revision import RevisionCounter
 from hashwacht.daemon.scanner.roots import Roots
 from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.scanner import Scanner
@@ -154,7 +156,9 @@ class _Process:
             lambda: self._settings.uploads.max_file_size,
             gateway_uids,
         )
-        self._upload_server = server = UploadServer(listeners, handler)
+        revision = RevisionCounter(self._settings.state.path / "revision.json")
+        gateway = GatewayRequests(self._scanner, handler, lambda: self._settings, revision)
+        self._upload_server = server = UploadServer(listeners, handler, gateway)
         self._scanner.on_stop = server.close
         if listeners:
             self._health_reporter.upload_connections = lambda: server.connection_count

@@ -20,7 +20,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 
-from hashwacht import __version__
 from hashwacht.core.errors import Interrupted, StorageError
 from hashwacht.core.ports import UploadTurn
 from hashwacht.core.types import Fingerprint, Outcome, Reason, Verdict
@@ -39,7 +38,7 @@ from hashwacht.uploads.backend import (
     undetermined_result,
 )
 from hashwacht.uploads.local import ResultStorage
-from hashwacht.uploads.protocol import DescribeDaemonReply, UploadCheckRequest
+from hashwacht.uploads.protocol import UploadCheckRequest
 
 _log = logging.getLogger(__name__)
 
@@ -75,10 +74,6 @@ class UploadHandler:
         self._clock = clock
         self.closing = threading.Event()
 
-    def describe(self) -> DescribeDaemonReply:
-        """Return the daemon's version and limit."""
-        return DescribeDaemonReply(__version__, self._max_file_size())
-
     def record_partial_upload(self, protocol: str) -> None:
         """Record that files arrive in parts by *protocol*.  Raises StorageError."""
         self._partial_uploads.record(protocol)
@@ -88,9 +83,16 @@ class UploadHandler:
 
         Raises Interrupted if the daemon is stopping: the application asks the next one.
         """
-        started = self._clock()
         context = request.context and self._with_submitter(request.context, uid)
-        result = undetermined_on_error(lambda: self._check(fd, context, private=request.private))
+        return self.check_file(fd, context, private=request.private)
+
+    def check_file(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
+        """Check an open file (it stays open) with a context that is believed.
+
+        Raises Interrupted.
+        """
+        started = self._clock()
+        result = undetermined_on_error(lambda: self._check(fd, context, private=private))
         if self.closing.is_set():
             raise Interrupted("the daemon was stopped while an upload was checked")
         self._scanner.counters.count_verdict(result.outcome, result.size, self._clock() - started)
@@ -123,9 +125,13 @@ class UploadHandler:
             os.close(own_fd)
         return CheckResult(verdict, fingerprint.key, fingerprint.kind, fingerprint.size, recorded)
 
+    def is_gateway(self, uid: int) -> bool:
+        """Return whether a user may state for whom it asks."""
+        return uid in self._gateway_uids()
+
     def _with_submitter(self, context: UploadContext, uid: int) -> UploadContext:
         """Return the context with the user that the kernel, or the gateway, reports."""
-        if uid not in self._gateway_uids():
+        if not self.is_gateway(uid):
             return replace(context, submitter_uid=uid, event="")
         return context if context.submitter_uid is not None else replace(context, submitter_uid=uid)
 

@@ -20,17 +20,19 @@ from functools import partial
 from typing import Self
 
 from hashwacht.core.errors import HashwachtError, Interrupted
+from hashwacht.daemon.gateway_requests import GatewayRequests
 from hashwacht.daemon.upload_handler import UploadHandler
 from hashwacht.ipc.codec import ProtocolError
 from hashwacht.ipc.sockets import peer_uid
+from hashwacht.uploads.channel import ConnectionClosed, UploadChannel
 from hashwacht.uploads.fair_share import FairShare
 from hashwacht.uploads.protocol import (
     MAX_REQUEST_SIZE,
     AcceptedReply,
-    ConnectionClosed,
     DescribeDaemonRequest,
     PartialUploadsRequest,
-    UploadChannel,
+    PathCheckRequest,
+    SignalsLookupRequest,
     UploadCheckReply,
     UploadCheckRequest,
     UploadFailureReply,
@@ -57,8 +59,13 @@ _ACCEPT_RETRY = 0.1
 class UploadServer:
     """Serves *listeners* while its ``with`` block runs, then closes them."""
 
-    def __init__(self, listeners: Sequence[socket.socket], handler: UploadHandler) -> None:
-        self._listeners, self._handler = tuple(listeners), handler
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        handler: UploadHandler,
+        gateway: GatewayRequests,
+    ) -> None:
+        self._listeners, self._handler, self._gateway = tuple(listeners), handler, gateway
         self._stop, self._stopped = socket.socketpair()
         self._accepting = threading.Thread(target=self._accept, name="upload-accept", daemon=True)
         self._lock = threading.Lock()
@@ -174,9 +181,22 @@ class UploadServer:
                     reply = AcceptedReply()
                 except HashwachtError as error:
                     reply = UploadFailureReply(error.message)
+            case PathCheckRequest():
+                channel.send(AcceptedReply(), SEND_TIMEOUT)
+                reply = self._answer_path(channel, request, uid)
+            case SignalsLookupRequest():
+                reply = self._gateway.lookup(request, uid)
             case DescribeDaemonRequest():
-                reply = self._handler.describe()
+                reply = self._gateway.describe()
         channel.send(reply, SEND_TIMEOUT)
+
+    def _answer_path(
+        self, channel: UploadChannel, request: PathCheckRequest, uid: int
+    ) -> UploadReply:
+        """Send a reply for each file that is worth one, and return the last reply."""
+        return self._gateway.check_path(
+            request, uid, lambda reply: channel.send(reply, SEND_TIMEOUT)
+        )
 
 
 def _refuse(connection: socket.socket) -> None:

@@ -38,10 +38,11 @@ def connect(path: Path, seconds: float) -> socket.socket:
     return connection
 
 
-def listen(path: Path, group: int | None = None) -> socket.socket:
+def listen(path: Path, group: int | None = None, mode: int = 0o660) -> socket.socket:
     """Listen at *path* for this user and *group* only, and replace a socket that was left there.
 
-    Creates the directory if needed, with mode 0700, or 0711 for a group.  Raises OSError.
+    With a group, *mode* decides who may connect.  Creates the directory if needed, with mode 0700,
+    or 0711 for a group.  Raises OSError.
     """
     _create_directory(path.parent, 0o700 if group is None else 0o711)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -55,7 +56,7 @@ def listen(path: Path, group: int | None = None) -> socket.socket:
             os.umask(previous)
         if group is not None:
             os.chown(path, -1, group)
-            path.chmod(0o660)
+            path.chmod(mode)
         listener.listen(BACKLOG)
     except BaseException:
         listener.close()

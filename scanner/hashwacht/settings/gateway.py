@@ -246,6 +246,13 @@ def gateway_faults(gateway: GatewaySettings) -> Iterator[tuple[tuple[str | int, 
         yield ("enabled",), "the gateway has no socket", "set gateway.clamd.socket"
 
 
+def uses_network(gateway: GatewaySettings) -> bool:
+    """Return whether the gateway needs other sockets than Unix sockets."""
+    clamd, http = gateway.clamd, gateway.http
+    upstream = clamd.upstream and not clamd.upstream.startswith("/")
+    return bool(clamd.tcp or http.tcp or upstream)
+
+
 def split_address(text: str) -> tuple[str, int]:
     """Return host and port of a validated TCP address."""
     host, _, port = text.rpartition(":")

@@ -9,14 +9,13 @@ what arrived with it.
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, Self
+from typing import Self
 
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import StreamHasher
@@ -29,6 +28,7 @@ from hashwacht.uploads.backend import (
     undetermined_result,
 )
 from hashwacht.uploads.fair_share import FairShare
+from hashwacht.uploads.spool import ContentSpool
 
 BackendFactory = Callable[[], CheckBackend]
 Task = Callable[[CheckBackend], CheckResult]
@@ -183,12 +183,17 @@ class UploadStream:
     Not thread-safe.
     """
 
-    def __init__(self, executor: CheckExecutor, spool: str | os.PathLike[str] | None) -> None:
-        """Check with *executor*; a file is created, in the directory *spool*, when needed."""
-        self._executor, self._directory = executor, spool
+    def __init__(
+        self, executor: CheckExecutor, spool: str | os.PathLike[str] | None, memory: int = 0
+    ) -> None:
+        """Check with *executor*; up to *memory* bytes stay in memory.
+
+        A file is created, in the directory *spool*, when needed.
+        """
+        self._executor = executor
         self._hasher = executor.open_stream()
         self._undecided: list[bytes] = []
-        self._file: IO[bytes] | None = None
+        self._spool = ContentSpool(spool, memory)
         self.size = 0
 
     def write(self, chunk: bytes) -> None:
@@ -204,16 +209,9 @@ class UploadStream:
         undecided, self._undecided = self._undecided, []
         if keep:
             for piece in (*undecided, chunk):
-                self._spool(piece)
-        elif self._file is not None:
+                self._spool.write(piece)
+        else:
             self.close()
-
-    def _spool(self, chunk: bytes) -> None:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(buffering=0, dir=self._directory)  # noqa: SIM115  # closed by close()
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[self._file.write(rest) :]
 
     def finish(self, context: UploadContext | None = None) -> Future[CheckResult]:
         """End the upload; the future returns the verdict, after ``close`` as well.
@@ -223,7 +221,7 @@ class UploadStream:
         """
         hasher = self._hasher
         self._keep(b"", keep=True if hasher is None else hasher.finish())
-        fd = None if self._file is None else os.dup(self._file.fileno())
+        fd = None if self._spool.is_empty else self._spool.duplicate()
 
         def check(backend: CheckBackend, *, decodes: bool = True) -> CheckResult:
             if hasher is None:
@@ -235,11 +233,16 @@ class UploadStream:
         digests = None if hasher is None else partial(check, decodes=False)
         return self._executor.submit(CheckTask(client_of(context), fd, check, digests))
 
+    def descriptor(self) -> int:
+        """Return a descriptor of what is spooled, for reading, valid until ``close``.
+
+        Raises OSError.
+        """
+        return self._spool.descriptor()
+
     def close(self) -> None:
         """Release the file.  Idempotent."""
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        self._spool.close()
 
     def __enter__(self) -> Self:
         return self

@@ -12,32 +12,37 @@ import fcntl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hashwacht.core.types import Reason
+from hashwacht.core.types import Reason, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.ipc.codec import MAX_BODY, ProtocolError
 from hashwacht.ipc.sockets import connect
 from hashwacht.platform.backoff import ABSENT, UNRESPONSIVE, Backoff, Cooldown
 from hashwacht.platform.safe_open import reopen_read_only
 from hashwacht.uploads.backend import CheckResult, undetermined_result
+from hashwacht.uploads.channel import ConnectionClosed, UploadChannel
 from hashwacht.uploads.protocol import (
     AcceptedReply,
-    ConnectionClosed,
     DescribeDaemonReply,
     DescribeDaemonRequest,
+    LookupContent,
     PartialUploadsRequest,
-    UploadChannel,
+    PathCheckRequest,
+    PathEndReply,
+    PathFileReply,
+    SignalsLookupReply,
+    SignalsLookupRequest,
     UploadCheckReply,
     UploadCheckRequest,
     UploadFailureReply,
     UploadReply,
     UploadRequest,
-    WireContext,
     decode_reply,
 )
+from hashwacht.uploads.wire import WireContext
 
 HEARTBEAT_TIMEOUT = 10.0
 """Seconds until the daemon must have accepted a file: its restart may take that long."""
@@ -106,24 +111,61 @@ class DaemonBackend:
             raise DaemonUnreachable("an unexpected reply of the daemon")
         return reply
 
+    def check_path(self, request: PathCheckRequest) -> list[PathFileReply]:
+        """Return the files below a path that are reported.  Raises DaemonUnreachable.
+
+        The last one has the path of the request and no verdict if not all files were looked at.
+        """
+        files: list[PathFileReply] = []
+        reply = self._request(request, files=files)
+        if not isinstance(reply, PathEndReply):
+            raise DaemonUnreachable(_describe(reply))
+        if not reply.is_complete:
+            files.append(PathFileReply(request.path, "", None))
+        return files
+
+    def lookup(self, contents: Sequence[LookupContent]) -> list[Verdict]:
+        """Return a verdict on each content.  Raises DaemonUnreachable."""
+        reply = self._request(SignalsLookupRequest(tuple(contents)))
+        if not isinstance(reply, SignalsLookupReply) or len(reply.verdicts) != len(contents):
+            raise DaemonUnreachable(_describe(reply))
+        return [verdict.to_verdict() for verdict in reply.verdicts]
+
     def close(self) -> None:
         """Do nothing: every request has a connection of its own."""
 
-    def _request(self, request: UploadRequest, fd: int | None = None) -> UploadReply:
-        """Return the last reply; repeat the request once if the daemon ends during it."""
+    def _request(
+        self,
+        request: UploadRequest,
+        fd: int | None = None,
+        files: list[PathFileReply] | None = None,
+    ) -> UploadReply:
+        """Return the last reply; repeat the request once if the daemon ends during it.
+
+        *files* receives what is reported before the last reply.
+        """
         with self._lock:
             if self._cooldown.active:
                 raise DaemonUnreachable(self._cooldown.reason)
         with suppress(ConnectionClosed):
-            return self._attempt(request, fd, restarting=False)
+            return self._attempt(request, fd, files, restarting=False)
         try:
-            return self._attempt(request, fd, restarting=True)
+            return self._attempt(request, fd, files, restarting=True)
         except ConnectionClosed as error:
             raise self._back_off(f"the daemon: {error}", ABSENT) from None
 
-    def _attempt(self, request: UploadRequest, fd: int | None, *, restarting: bool) -> UploadReply:
+    def _attempt(
+        self,
+        request: UploadRequest,
+        fd: int | None,
+        files: list[PathFileReply] | None,
+        *,
+        restarting: bool,
+    ) -> UploadReply:
         """Return the last reply.  Raises DaemonUnreachable, ConnectionClosed."""
         accepted = False
+        if files is not None:
+            files.clear()
         with self._connected(restarting=restarting) as channel:
             try:
                 with suppress(ConnectionClosed):  # a refusal may already wait to be read
@@ -131,8 +173,11 @@ class DaemonBackend:
                 reply = decode_reply(channel.receive(self._heartbeat_timeout))
                 with self._lock:
                     self._cooldown.reset()
-                if fd is not None and isinstance(reply, AcceptedReply):
+                if isinstance(reply, AcceptedReply) and (fd is not None or files is not None):
                     accepted = True
+                    reply = decode_reply(channel.receive(self._answer_timeout))
+                while files is not None and isinstance(reply, PathFileReply):
+                    files.append(reply)
                     reply = decode_reply(channel.receive(self._answer_timeout))
             except TimeoutError:
                 if accepted:
@@ -168,6 +213,12 @@ class DaemonBackend:
         with self._lock:
             self._cooldown.start(reason, backoff)
         return DaemonUnreachable(reason)
+
+
+def _describe(reply: UploadReply) -> str:
+    if isinstance(reply, UploadFailureReply):
+        return f"from the daemon: {reply.problem}"
+    return "an unexpected reply of the daemon"
 
 
 def _read_only(fd: int) -> int:

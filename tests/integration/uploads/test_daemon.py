@@ -16,8 +16,8 @@ from demo.pictures import encode, photo
 from hashwacht import Checker, Outcome, Reason, UploadContext
 from hashwacht.ipc.codec import Message, pack_frame
 from hashwacht.ipc.sockets import listen
+from hashwacht.uploads.channel import UploadChannel
 from hashwacht.uploads.protocol import (
-    UploadChannel,
     UploadCheckReply,
     UploadCheckRequest,
     decode_reply,

@@ -15,11 +15,10 @@ from hashwacht.core.types import Match, Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.ipc.sockets import listen
 from hashwacht.uploads.backend import CheckResult, undetermined_result
+from hashwacht.uploads.channel import ConnectionClosed, UploadChannel
 from hashwacht.uploads.protocol import (
     MAX_REQUEST_SIZE,
     AcceptedReply,
-    ConnectionClosed,
-    UploadChannel,
     UploadCheckReply,
     UploadCheckRequest,
     UploadFailureReply,

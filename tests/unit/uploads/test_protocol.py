@@ -21,10 +21,10 @@ from hashwacht.uploads.protocol import (
     UploadCheckReply,
     UploadCheckRequest,
     UploadFailureReply,
-    WireContext,
     decode_reply,
     decode_request,
 )
+from hashwacht.uploads.wire import WireContext
 
 TEXT = st.text(st.characters(exclude_categories=()), max_size=40)
 CONTEXTS = st.builds(

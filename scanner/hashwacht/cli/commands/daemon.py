@@ -15,7 +15,7 @@ from hashwacht.core.errors import ExitCode, UsageError
 from hashwacht.core.text import escape_text
 from hashwacht.settings import Configuration
 
-PROCESSES = ("scanner", "courier", "watcher")
+PROCESSES = ("scanner", "courier", "watcher", "gateway")
 
 
 @command(
@@ -43,10 +43,11 @@ def daemon_command(
 ) -> ExitCode:
     """Watch directories, check every new file, and act on matches.
 
-    Runs up to three processes and restarts them when they exit: the scanner reads files and has no
+    Runs up to four processes and restarts them when they exit: the scanner reads files and has no
     network access; the courier has network access and reads no files; with
-    daemon.watch_method = "fanotify" the watcher receives the names of new files.  Under systemd
-    each has its own unit.  SIGHUP reloads the configuration.
+    daemon.watch_method = "fanotify" the watcher receives the names of new files; with
+    gateway.enabled the gateway answers programs that ask a virus scanner or use HTTP.  Under
+    systemd each has its own unit.  SIGHUP reloads the configuration.
     """
     from hashwacht.daemon.entry_points import DaemonRunner
     from hashwacht.daemon.scanner.roots import command_line_roots
@@ -67,6 +68,8 @@ def daemon_command(
             return runner.run_courier(listen_fd)
         case "watcher":
             return runner.run_watcher(listen_fd)
+        case "gateway":
+            return runner.run_gateway()
     _check_directories(roots)
     return runner.run_all(_child_arguments(call, roots), _report)
 

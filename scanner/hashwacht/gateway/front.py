@@ -1,0 +1,75 @@
+"""One server of the gateway while the scanner can answer, and while it cannot.
+
+Several programs accept a file if a virus scanner replies with an error, but none does without a
+connection.  So the sockets of a front that refuses on an outage are closed during one.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+from hashwacht.gateway.check_counters import CheckCounters
+from hashwacht.gateway.listeners import FrontSockets
+
+_log = logging.getLogger(__name__)
+
+
+class Front(Protocol):
+    """A server of one protocol.  ``start`` may be called again after ``close``."""
+
+    @property
+    def connection_count(self) -> int:
+        """Return the number of open connections."""
+
+    async def start(self, listeners: Sequence[socket.socket]) -> None:
+        """Serve *listeners*, which belong to the front from now on."""
+
+    async def close(self) -> None:
+        """Stop accepting, let requests under way end for a few seconds, and close."""
+
+
+class SupervisedFront:
+    """A front with its sockets, opened and closed as the scanner comes and goes."""
+
+    def __init__(
+        self,
+        name: str,
+        front: Front,
+        sockets: FrontSockets,
+        counters: CheckCounters,
+        *,
+        refuses_on_outage: bool,
+    ) -> None:
+        self.name, self.front, self.sockets, self.counters = name, front, sockets, counters
+        self._refuses = refuses_on_outage and not sockets.inherited
+        self.is_open = False
+        if refuses_on_outage and sockets.inherited:
+            _log.warning(
+                "%s: systemd keeps the socket open during an outage, so that clients receive"
+                " errors; disable its socket unit, or set gateway.clamd.on_outage = "
+                '"answer"',
+                name,
+            )
+
+    async def apply(self, *, able: bool, reason: str = "") -> None:
+        """Open or close the sockets, depending on whether the scanner is *able* to answer.
+
+        Raises ConfigurationError if a socket cannot be opened.
+        """
+        wanted = able or not self._refuses
+        if wanted and not self.is_open:
+            await self.front.start(self.sockets.open())
+            self.is_open = True
+            _log.info("%s: listening on %s", self.name, ", ".join(self.sockets.names))
+        elif not wanted and self.is_open:
+            _log.warning("%s: refusing connections, nothing can be checked: %s", self.name, reason)
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the sockets and end the connections."""
+        self.is_open = False
+        self.sockets.remove_paths()
+        await self.front.close()
