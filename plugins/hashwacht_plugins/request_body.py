@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import count
 
+from hashwacht.multipart.body_readers import MalformedReading, SeveralReadings
 from hashwacht.multipart.compressed import CompressedBody
 from hashwacht.multipart.content_type import parse_content_type
 from hashwacht.multipart.events import (
@@ -98,10 +99,10 @@ def body_reader_for(
         return None
     encoding = request.headers.get("content-encoding", "").strip().lower()
     if encoding not in _PLAIN and encoding not in _GZIP:
-        return _Malformed(f"content encoding {encoding[:40]!r}")
+        return MalformedReading(f"content encoding {encoding[:40]!r}")
     kind = parse_content_type(request.headers["content-type"]) if multipart else None
     if isinstance(kind, str):
-        return _Malformed(kind)
+        return MalformedReading(kind)
     plain: list[BodyReader] = []
     decoded: list[BodyReader] = []
     for readers in (plain, decoded) if encoding in _GZIP else (plain,):
@@ -114,23 +115,7 @@ def body_reader_for(
         if whole:
             readers.append(_Whole(request, next(numbers)))
     plain += [CompressedBody(reader, max_decoded) for reader in decoded]
-    return plain[0] if len(plain) == 1 else _Several(plain)
-
-
-class _Several:
-    """A body that is read in several ways."""
-
-    def __init__(self, readers: Sequence[BodyReader]) -> None:
-        self._readers = readers
-
-    def receive(self, chunk: bytes) -> list[BodyEvent]:
-        return [event for reader in self._readers for event in reader.receive(chunk)]
-
-    def finish(self) -> list[BodyEvent]:
-        return [event for reader in self._readers for event in reader.finish()]
-
-    def abandon(self) -> list[BodyEvent]:
-        return [event for reader in self._readers for event in reader.abandon()]
+    return plain[0] if len(plain) == 1 else SeveralReadings(plain)
 
 
 class _Whole:
@@ -166,23 +151,6 @@ class _WithoutForm:
             return [MalformedBody("the compressed bytes contain a form themselves")]
         self._search.advance(chunk)
         return []
-
-    def finish(self) -> list[BodyEvent]:
-        return []
-
-    def abandon(self) -> list[BodyEvent]:
-        return []
-
-
-class _Malformed:
-    """A body with malformed headers."""
-
-    def __init__(self, detail: str) -> None:
-        self._events: list[BodyEvent] = [MalformedBody(detail)]
-
-    def receive(self, chunk: bytes) -> list[BodyEvent]:
-        events, self._events = (self._events, []) if chunk else ([], self._events)
-        return events
 
     def finish(self) -> list[BodyEvent]:
         return []

@@ -70,9 +70,14 @@ def parse_content_type(header: str) -> MultipartType | str:
     return MultipartType(boundary, charset if kind == b"multipart/form-data" else "")
 
 
+def is_boundary(boundary: bytes) -> bool:
+    """Return whether all parsers accept *boundary*, in quotes where it needs them."""
+    return bool(_BOUNDARY.fullmatch(boundary))
+
+
 def _boundary_problem(boundary: bytes, header: str) -> str:
     """Return what is wrong with the boundary, or an empty text."""
-    if not _BOUNDARY.fullmatch(boundary):
+    if not is_boundary(boundary):
         return "a boundary with characters that RFC 2046 does not allow"
     if not _TOKEN.fullmatch(boundary) and f'"{boundary.decode()}"' not in header:
         return "a boundary with characters that need quotes"
@@ -82,4 +87,4 @@ def _boundary_problem(boundary: bytes, header: str) -> str:
 def nested_boundary(options: Mapping[bytes, bytes]) -> bytes:
     """Return the boundary of a nested multipart; empty if parsers disagree about it."""
     boundary = options.get(b"boundary", b"")
-    return boundary if _TOKEN.fullmatch(boundary) and _BOUNDARY.fullmatch(boundary) else b""
+    return boundary if _TOKEN.fullmatch(boundary) and is_boundary(boundary) else b""

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashwacht.multipart.readings import MAX_TEXT
+from support.gateway.undeclared_forms import read_undeclared
 from support.plugins.body_reading import checked_files
 from support.plugins.generated_bodies import (
     FILE,
@@ -172,6 +173,23 @@ def test_every_file_of_every_parser_is_checked(
     if checked is not None:
         for parser, parts in parse(content_type, body).items():
             assert files(parts) <= set(checked), parser
+
+
+@settings(
+    max_examples=EXAMPLES // 2 or 50,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
+)
+@given(st.one_of(requests(), requests(), damaged_requests()))
+def test_every_file_in_an_undeclared_form_is_checked(
+    parse: ParseInAll, request: GeneratedRequest
+) -> None:
+    """A parser has the content type; a socket server has nothing but the bytes."""
+    undeclared = read_undeclared(request.body)
+    if undeclared.is_certain:
+        for parser, parts in parse(request.content_type, request.body).items():
+            assert files(parts) <= undeclared.files, parser
 
 
 @pytest.mark.parametrize("padding", [b"", b"\r\n", b" \t\r\n\r\n"])

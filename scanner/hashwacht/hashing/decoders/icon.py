@@ -21,7 +21,6 @@ from PIL.PngImagePlugin import PngImageFile
 
 from hashwacht.hashing.decoders.bitmap import decode_bitmap
 from hashwacht.hashing.decoders.bitmap_header import BitmapHeader, read_bitmap_header
-from hashwacht.hashing.decoders.code_points import add_png_code_points
 from hashwacht.hashing.decoders.own_image_file import OwnImageFile
 
 _PNG = b"\x89PNG"
@@ -44,10 +43,7 @@ def open_icon(file: BinaryIO) -> ImageFile:
     """Open the entry that a browser shows.  Raises OSError."""
     content = shown_entry(file.read())
     if content.startswith(_PNG):
-        file = io.BytesIO(content)
-        image = PngImageFile(file)
-        add_png_code_points(image, file)
-        return image
+        return PngImageFile(io.BytesIO(content))
     return IconBitmapFile(io.BytesIO(content))
 
 
