@@ -13,8 +13,8 @@ demo: .venv/run.stamp ## See the main job live: no account, no network
 test: .venv/dev.stamp ## Run all tests
 	@$(BIN)/pytest -q -n 2 --dist worksteal
 
-test-clients: .venv/clients.stamp ## Compare many more bodies with 14 parsers, and test more servers
-	@HASHWACHT_PARSER_EXAMPLES=5000 HASHWACHT_CLIENTS=1 $(BIN)/pytest -q \
+test-clients: .venv/clients.stamp ## Test with many more servers and clients, and bodies for 14 parsers
+	@HASHWACHT_PARSER_EXAMPLES=5000 HASHWACHT_CLIENTS=1 $(BIN)/pytest -q tests/clients \
 	  tests/unit/plugins/test_parsers.py tests/integration/plugins/test_entries.py
 
 test-packages: .venv/dev.stamp .venv/package-tests.stamp ## Build packages twice, boot a machine with them
@@ -92,7 +92,8 @@ clean: ## Remove what was made
 .venv/recall.stamp: packaging/locks/bench.txt packaging/debian-test-packages.txt pyproject.toml
 	@packaging/bootstrap recall
 
-.venv/clients.stamp: packaging/locks/clients.txt packaging/debian-test-packages.txt pyproject.toml
+.venv/clients.stamp: packaging/locks/clients.txt packaging/debian-test-packages.txt \
+		packaging/debian-client-packages.txt packaging/debian-client-archives.txt pyproject.toml
 	@packaging/bootstrap clients
 
 .venv/package.stamp: packaging/locks/package.txt pyproject.toml
