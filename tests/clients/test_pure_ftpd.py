@@ -23,12 +23,20 @@ def pure_ftpd(place: Path, *hooks: Path) -> Iterator[str]:
     (place / "files").mkdir()
     users = place / "users"
     password = b"secret\nsecret\n"
-    command = [UNPACKED / "bin/pure-pw", "useradd", "alice", "-f", users, "-F", place / "users.pdb"]
+    command: list[str | Path] = [
+        UNPACKED / "bin/pure-pw",
+        "useradd",
+        "alice",
+        "-f",
+        users,
+        "-F",
+        place / "users.pdb",
+    ]
     command += ["-u", "33", "-g", "33", "-d", place / "files", "-m"]
     subprocess.run(command, input=password, check=True, capture_output=True)
     os.chown(place / "files", 33, 33)
     port = free_port()
-    server = [UNPACKED / "sbin/pure-ftpd", "-S", f"127.0.0.1,{port}", "-o", "-E"]
+    server: list[str | Path] = [UNPACKED / "sbin/pure-ftpd", "-S", f"127.0.0.1,{port}", "-o", "-E"]
     server += ["-l", f"puredb:{place / 'users.pdb'}", "-g", place / "pid"]
     PIPE.unlink(missing_ok=True)
     with ExitStack() as processes:
@@ -37,7 +45,8 @@ def pure_ftpd(place: Path, *hooks: Path) -> Iterator[str]:
             assert process.poll() is None
             time.sleep(0.05)
         for number, hook in enumerate(hooks):
-            reader = [UNPACKED / "sbin/pure-uploadscript", "-r", hook, "-p", place / f"{number}"]
+            program = UNPACKED / "sbin/pure-uploadscript"
+            reader = [str(program), "-r", str(hook), "-p", str(place / f"{number}")]
             processes.enter_context(ended(subprocess.Popen(reader)))
         wait_until_listening(port, process, place / "users")
         yield f"ftp://alice:secret@127.0.0.1:{port}/"
