@@ -95,8 +95,8 @@ DIGESTS: tuple[HexSignalType, ...] = (
 
 PICTURE_HASHES: tuple[HexSignalType, ...] = (
     HexSignalType("pdq", 256, perceptual=True),
-    HexSignalType("phash64", 64, perceptual=True, version=2),
-    HexSignalType("dhash64", 64, perceptual=True, version=2),
+    HexSignalType("phash64", 64, perceptual=True, version=3),
+    HexSignalType("dhash64", 64, perceptual=True, version=3),
 )
 
 BUILT_IN: Mapping[str, SignalType] = {kind.name: kind for kind in (*DIGESTS, *PICTURE_HASHES)}

@@ -107,7 +107,7 @@ class Picture:
 
     @cached_property
     def quality64(self) -> int:
-        """The quality of phash64 and dhash64."""
+        """The quality of dhash64, and the greatest one of phash64."""
         import numpy as np
 
         samples = np.asarray(self.samples64)

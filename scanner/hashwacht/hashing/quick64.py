@@ -14,15 +14,22 @@ imagehash 4.3, ``phash`` and ``dhash``.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
 
-from hashwacht.core.hash64 import DHASH, MIN_STEP, combined_quality
-from hashwacht.core.types import MIN_QUALITY, QUICK_ERROR_BITS
+from hashwacht.core.hash64 import (
+    DHASH,
+    MIN_STEP,
+    PHASH,
+    combined_quality,
+    phash_quality,
+    quality_limit,
+)
+from hashwacht.core.types import QUICK_ERROR_BITS
 from hashwacht.hashing.grey import Floats, GreyImage
 
 _LOBES = 3
@@ -49,7 +56,7 @@ Bits = npt.NDArray[np.bool_]
 class QuickHash:
     """16 hexadecimal digits, and how many of the 64 bits are uncertain.
 
-    *quality* is None if the exact one may be below the least quality while this is not, or above.
+    *quality* is None if that of the exact hash may limit the distance of a match otherwise.
     """
 
     value: str
@@ -68,17 +75,24 @@ def quick64(grey: GreyImage) -> tuple[QuickHash, QuickHash]:
     square = _clip(_lanczos(grey.height, _SIDE, grey.step) @ narrow[:, :_SIDE])
     rows = _clip(_lanczos(grey.height, _BITS, grey.step) @ narrow[:, _SIDE:])
     dhash = _dhash(rows, min(grey.height, grey.width))
-    return replace(_phash(np.rint(square)), quality=dhash.quality), dhash
+    return _phash(np.rint(square), dhash.quality), dhash
 
 
-def _phash(samples: Floats) -> QuickHash:
-    """Return ``imagehash.phash``: frequencies of columns and rows, compared with their median."""
+def _phash(samples: Floats, quality: int | None) -> QuickHash:
+    """Return ``imagehash.phash``: frequencies of columns and rows, compared with their median.
+
+    *quality* is that of the picture.
+    """
     cosine = _cosine()
     frequencies = cosine @ samples.astype(np.float64) @ cosine.T
     ordered = np.sort(frequencies, axis=None)
     middle = len(ordered) // 2
     above = frequencies - (ordered[middle - 1] + ordered[middle]) / 2
-    return QuickHash(_hex(above > 0), int(np.count_nonzero(np.abs(above) <= _PHASH_NOISE)))
+    bits, uncertain = above > 0, np.flatnonzero(np.abs(above) <= _PHASH_NOISE).tolist()
+    if quality is not None and len(uncertain) <= QUICK_ERROR_BITS[PHASH]:
+        values = _possible_values(bits, uncertain)
+        quality = _common([phash_quality(quality, value) for value in values])
+    return QuickHash(_hex(bits), len(uncertain), quality)
 
 
 def _dhash(samples: Floats, shorter_side: int) -> QuickHash:
@@ -89,18 +103,22 @@ def _dhash(samples: Floats, shorter_side: int) -> QuickHash:
     bits = rounded[:, 1:] > rounded[:, :-1]
     quality = None
     if np.count_nonzero(~certain) <= QUICK_ERROR_BITS[DHASH]:
-        qualities = {
-            combined_quality(steps, value, shorter_side)
-            for steps in _possible_steps(least, most)
-            for value in _possible_values(bits, np.flatnonzero(~certain).tolist())
-        }
-        if len({quality >= MIN_QUALITY for quality in qualities}) == 1:
-            quality = combined_quality(_count_steps(rounded), int(_hex(bits), 16), shorter_side)
+        steps = (_count_steps(rounded), *_possible_steps(least, most))
+        values = list(_possible_values(bits, np.flatnonzero(~certain).tolist()))
+        quality = _common(
+            [combined_quality(count, value, shorter_side) for count in steps for value in values]
+        )
     return QuickHash(_hex(bits), int(np.count_nonzero(~certain)), quality)
 
 
+def _common(qualities: Sequence[int]) -> int | None:
+    """Return the first quality, None if not all of them limit the distance of a match equally."""
+    limits = {quality_limit(quality) for quality in qualities}
+    return qualities[0] if len(limits) == 1 else None
+
+
 def _possible_values(bits: Bits, uncertain: Sequence[int]) -> Iterator[int]:
-    """Yield the hashes with every combination of the *uncertain* bits."""
+    """Yield the hash, then those with every combination of the *uncertain* bits."""
     flips = [1 << (bits.size - 1 - place) for place in uncertain]
     for count in range(len(flips) + 1):
         for chosen in combinations(flips, count):

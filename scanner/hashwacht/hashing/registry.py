@@ -15,6 +15,7 @@ from functools import partial
 from typing import Protocol, runtime_checkable
 
 from hashwacht.core.errors import ConfigurationError
+from hashwacht.core.hash64 import phash_quality
 from hashwacht.core.ports import SignalType
 from hashwacht.core.signals import (
     BUILT_IN,
@@ -191,7 +192,8 @@ def _hash64(name: str, picture: Picture) -> list[Signal]:
             return [Signal(name, quick.value, quick.quality, QUICK)]
     mark = QUICK if picture.sampled else ""
     if name == "phash64":
-        return [Signal(name, phash(picture.grey), picture.quality64, mark)]
+        value = phash(picture.grey)
+        return [Signal(name, value, phash_quality(picture.quality64, int(value, 16)), mark)]
     import imagehash
 
     return [Signal(name, str(imagehash.dhash(picture.samples64)), picture.quality64, mark)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from hashwacht.core.hash64 import distance_limit
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Signal
 from hashwacht.core.views import VIEWED_TYPE, ViewKind, view_kinds, view_limit
@@ -29,8 +30,8 @@ class HashDistance:
 
 def radius_for(signal: Signal, radius: int, view_radii: Mapping[ViewKind, int]) -> int | None:
     """Return up to how many bits a signal matches a list of *radius*; None if it is not asked."""
-    if not signal.reliable:
-        return 0
+    if (limit := distance_limit(signal)) is not None:
+        return min(radius, limit)
     if signal.type != VIEWED_TYPE:
         return radius
     if not view_kinds(signal.variant) <= view_radii.keys():

@@ -13,8 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from demo.pictures import photo
-from hashwacht.core.hash64 import is_regular, pattern_quality
-from hashwacht.core.types import MIN_QUALITY
+from hashwacht.core.hash64 import (
+    FULL_RADIUS_QUALITY,
+    MIN_SIDE,
+    REDUCED_RADIUS,
+    distance_limit,
+    is_regular,
+    pattern_quality,
+    phash_quality,
+)
+from hashwacht.core.types import MIN_QUALITY, Signal
 from hashwacht.hashing.pdq import pdq
 from hashwacht.hashing.phash import phash
 from hashwacht.hashing.picture import Picture
@@ -57,9 +65,42 @@ def test_mirrored_halves_and_repeated_quarters_are_poor() -> None:
     assert _picture(np.tile(half[:60, :60], (4, 4))).quality64 < MIN_QUALITY
 
 
-def test_pictures_smaller_than_the_samples_are_poor() -> None:
-    assert Picture(lambda: photo(1).resize((40, 31))).quality64 < MIN_QUALITY
-    assert Picture(lambda: photo(1).resize((40, 32))).quality64 >= MIN_QUALITY
+def test_pictures_smaller_than_an_icon_are_poor() -> None:
+    assert Picture(lambda: photo(1).resize((64, MIN_SIDE - 1))).quality64 < MIN_QUALITY
+    assert Picture(lambda: photo(1).resize((64, MIN_SIDE))).quality64 >= MIN_QUALITY
+
+
+@pytest.mark.parametrize("value", ["cc993366cc9931e6", "993366cc993366cc", "c4c43b916ec47bd1"])
+def test_phash64_whose_rows_recur_moved_or_inverted_is_poor(value: str) -> None:
+    """Unrelated pictures, a telephone, a galaxy and an icon, share them within 4 bits."""
+    assert phash_quality(100, int(value, 16)) < MIN_QUALITY
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_phash64_of_photographs_is_good(seed: int) -> None:
+    value = int(phash(photo(seed).convert("L")), 16)
+    assert MIN_QUALITY <= phash_quality(100, value) <= 100
+    assert phash_quality(30, value) == 30
+
+
+@given(row=st.integers(0, 255), places=st.integers(-2, 2))
+def test_phash64_of_one_row_moved_has_no_quality(row: int, places: int) -> None:
+    """A row is continued as it is moved: it repeats after eight columns."""
+    rows = ((row * 0x0101 >> places * index % 8) & 0xFF for index in range(8))
+    assert phash_quality(100, int.from_bytes(bytes(rows), "big")) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "quality", "limit"),
+    [
+        *[("dhash64", 49, 0), ("phash64", 50, REDUCED_RADIUS)],
+        *[("dhash64", FULL_RADIUS_QUALITY - 1, REDUCED_RADIUS)],
+        *[("phash64", FULL_RADIUS_QUALITY, None), ("dhash64", None, None)],
+        *[("pdq", 49, 0), ("pdq", 50, None), ("md5", None, None)],
+    ],
+)
+def test_quality_limits_the_distance(kind: str, quality: int | None, limit: int | None) -> None:
+    assert distance_limit(Signal(kind, "00", quality)) == limit
 
 
 def _symmetries(value: int) -> Iterator[int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hashwacht.core.errors import ListError, UsageError
+from hashwacht.core.hash64 import distance_limit
 from hashwacht.core.ports import Query
 from hashwacht.core.signals import BUILT_IN, DIGESTS
 from hashwacht.core.types import Answer, Diagnostic, Match, Reason, Signal
@@ -130,8 +131,8 @@ class HashListMatcher:
 
     def _limit(self, signal: Signal) -> int:
         """Return the greatest radius for a signal, whatever the radius of a list is."""
-        if not signal.reliable:
-            return 0
+        if (limit := distance_limit(signal)) is not None:
+            return limit
         if signal.type != VIEWED_TYPE or not signal.variant:
             return NO_LIMIT
         limit = view_limit(signal.variant, self._view_radii)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hashwacht.core.errors import UsageError
+from hashwacht.core.hash64 import FULL_RADIUS_QUALITY
 from hashwacht.core.signals import BUILT_IN, HexSignalType
 from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
 from hashwacht.matching.hashlists.manager import HashLists, ImportHandling
@@ -243,13 +244,15 @@ def test_after_an_import_exactly_its_values_match(
 
 
 @pytest.mark.parametrize("quick", ["", "quick"])
-def test_a_poor_64_bit_hash_matches_only_an_equal_value(
+def test_quality_limits_the_distance_of_a_64_bit_hash(
     lists: HashLists, matcher: HashListMatcher, quick: str
 ) -> None:
     entry = Signal("dhash64", "9271e0d0b4cc2a5d")
     _install(lists, ListMetadata("police"), str(entry).replace(":", " "))
     for bits, quality, outcome in (
-        (4, 50, Outcome.MATCH),
+        (4, FULL_RADIUS_QUALITY, Outcome.MATCH),
+        (4, FULL_RADIUS_QUALITY - 1, Outcome.NO_MATCH),
+        (3, 50, Outcome.MATCH),
         (1, 49, Outcome.NO_MATCH),
         (0, 49, Outcome.MATCH),
     ):
