@@ -13,11 +13,13 @@ from hashwacht.core.errors import ConfigurationError
 from hashwacht.core.text import escape_text
 from hashwacht.platform.subprocess import run_program
 from hashwacht.settings import HashlistSettings, ServiceSettings, Settings
+from hashwacht.settings.gateway import GATEWAY_USER, split_address, uses_network
 
 NAME = "50-configuration.conf"
 """The file name of each drop-in; administrators give their own ones other names."""
 
 STATE = Path("/var/lib/hashwacht")
+GATEWAY_RUNTIME = Path("/run/hashwacht-gateway")
 CREDENTIALS = Path("/etc/hashwacht/credentials")
 
 DIRECTORY = Path("/etc/systemd/system")
@@ -63,7 +65,8 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
         "hashwacht-courier.service": [*_courier(settings)],
         "hashwacht-lists.service": [*_lists(settings)],
         "hashwacht-uploads.socket": [*_uploads(settings)] if has_socket else [],
-        "hashwacht.target": ["Wants=hashwacht-uploads.socket"] if has_socket else [],
+        "hashwacht-gateway.service": [*_gateway(settings)] if settings.gateway.enabled else [],
+        "hashwacht.target": [f"Wants={unit}" for unit in _wanted(settings)],
     }
     sections = {".service": "Service", ".socket": "Socket", ".target": "Unit"}
     return {
@@ -71,6 +74,14 @@ def drop_ins(settings: Settings) -> Mapping[str, str]:
         for unit, lines in drop_in_lines.items()
         if lines
     }
+
+
+def _wanted(settings: Settings) -> Iterator[str]:
+    """Yield the units that only some configurations need."""
+    if settings.accepts_uploads:
+        yield "hashwacht-uploads.socket"
+    if settings.gateway.enabled:
+        yield "hashwacht-gateway.service"
 
 
 def installed_units(directories: Sequence[Path] = UNIT_DIRECTORIES) -> list[Path]:
@@ -148,9 +159,32 @@ def apply_changes(
 def _uploads(settings: Settings) -> Iterator[str]:
     yield "ListenStream="
     yield f"ListenStream={_escaped(str(settings.uploads.path))}"
-    if settings.uploads.group:
-        yield f"SocketGroup={settings.uploads.group}"
+    gateway = GATEWAY_USER if settings.gateway.enabled else ""
+    if group := settings.uploads.group or gateway:
+        yield f"SocketGroup={group}"
         yield "SocketMode=0660"
+
+
+def _gateway(settings: Settings) -> Iterator[str]:
+    """Let the gateway into its groups, into the network if needed, and keep it out of the roots."""
+    clamd, http = settings.gateway.clamd, settings.gateway.http
+    groups = {clamd.group, http.group, settings.uploads.group} - {""}
+    if groups:
+        yield f"SupplementaryGroups={' '.join(sorted(groups))}"
+    directories = {path.parent for path in (clamd.socket, http.socket) if path is not None}
+    if settings.gateway.spool is not None:
+        directories.add(settings.gateway.spool)
+    for path in sorted(directories - {GATEWAY_RUNTIME}):
+        yield f"ReadWritePaths={_optional(path)}"
+    for root in settings.roots:
+        yield f"InaccessiblePaths={_optional(root.directory)}"
+    if not uses_network(settings.gateway):
+        return
+    yield "PrivateNetwork=no"
+    yield "RestrictAddressFamilies=AF_INET AF_INET6"
+    upstream = () if clamd.upstream.startswith("/") or not clamd.upstream else (clamd.upstream,)
+    hosts = [split_address(address)[0] for address in upstream]
+    yield f"IPAddressAllow={' '.join(['localhost', *clamd.peers, *hosts])}"
 
 
 def _scanner(settings: Settings) -> Iterator[str]:

@@ -20,9 +20,10 @@ from hashwacht.gateway.checks import ContentChecks
 from hashwacht.gateway.front import Front, SupervisedFront
 from hashwacht.gateway.listeners import FrontSockets
 from hashwacht.gateway.scanner_checks import ScannerChecks, ScannerConnection, ScannerState
+from hashwacht.gateway.unwrap import UnwrappingChecks
 from hashwacht.platform.systemd import SystemdNotifier, inherited_sockets
 from hashwacht.settings import Settings
-from hashwacht.settings.gateway import GatewaySettings
+from hashwacht.settings.gateway import GatewaySettings, OutageReply
 
 _log = logging.getLogger(__name__)
 
@@ -41,8 +42,16 @@ class GatewayProcess:
         timeout = max(settings.gateway.clamd.timeout, settings.gateway.http.timeout)
         self._spool = spool_directory(settings, environ)
         self.connection = ScannerConnection(settings.uploads.path, self._spool, timeout)
-        fronts = (self._http(environ),)
+        fronts = (self._clamd(environ), self._http(environ))
         self.fronts = [front for front in fronts if front.sockets.is_configured]
+
+    def _clamd(self, environ: Mapping[str, str]) -> SupervisedFront:
+        settings = self._gateway.clamd
+        checks, counters = self._checks("clamd", settings.timeout)
+        front = build_clamd(checks, self._gateway)
+        sockets = FrontSockets.from_settings("clamd", settings, inherited_sockets(environ, "clamd"))
+        refuses = settings.on_outage is OutageReply.REFUSE
+        return SupervisedFront("clamd", front, sockets, counters, refuses_on_outage=refuses)
 
     def _http(self, environ: Mapping[str, str]) -> SupervisedFront:
         settings = self._gateway.http
@@ -53,7 +62,8 @@ class GatewayProcess:
 
     def _checks(self, name: str, timeout: float) -> tuple[ContentChecks, CheckCounters]:
         counters = CheckCounters(name)
-        return ScannerChecks(self.connection, timeout, counters), counters
+        checks = ScannerChecks(self.connection, timeout, counters)
+        return UnwrappingChecks(checks, timeout=timeout), counters
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or SIGHUP.  Raises ConfigurationError."""
@@ -101,6 +111,13 @@ class GatewayProcess:
         if not state.able:
             return f"nothing can be checked: {state.problem}"
         return ", ".join(f"{f.name}: {f.front.connection_count} connections" for f in self.fronts)
+
+
+def build_clamd(checks: ContentChecks, gateway: GatewaySettings) -> Front:
+    """Return the server that speaks clamd's protocol."""
+    from hashwacht.gateway.clamd.server import ClamdFront
+
+    return ClamdFront(checks, gateway.clamd, gateway.max_connections)
 
 
 def build_http(checks: ContentChecks, gateway: GatewaySettings) -> Front:

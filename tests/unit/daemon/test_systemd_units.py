@@ -20,7 +20,9 @@ from hashwacht.daemon.systemd_units import (
     write_drop_ins,
 )
 from hashwacht.settings import (
+    ClamdSettings,
     EokmSettings,
+    GatewaySettings,
     ListSourceSettings,
     RootSettings,
     Settings,
@@ -196,3 +198,25 @@ def test_an_earlier_installation_hides_the_package(tmp_path: Path) -> None:
         directory.mkdir(parents=True)
         (directory / "hashwacht-scanner.service").touch()
     assert [unit.parent for unit in installed_units(directories)] == [local, package]
+
+
+def test_the_gateway_may_use_what_it_is_configured_for() -> None:
+    clamd = ClamdSettings(group="www-data", socket=Path("/run/clam av/clamd.ctl"))
+    gateway = GatewaySettings(enabled=True, clamd=clamd)
+    texts = drop_ins(replace(watching("/srv/www"), gateway=gateway))
+    unit = f"hashwacht-gateway.service.d/{NAME}"
+    assert texts[unit].splitlines()[1:] == [
+        "[Service]",
+        "SupplementaryGroups=www-data",
+        'ReadWritePaths="-/run/clam av"',
+        'InaccessiblePaths="-/srv/www"',
+    ]
+    assert "SocketGroup=hashwacht-gateway\n" in texts[f"hashwacht-uploads.socket.d/{NAME}"]
+    assert "Wants=hashwacht-gateway.service\n" in texts[f"hashwacht.target.d/{NAME}"]
+    clamd = replace(clamd, tcp="172.17.0.1:3310", peers=("172.17.0.0/16",), upstream="[::2]:3310")
+    network = drop_ins(replace(watching("/srv/www"), gateway=replace(gateway, clamd=clamd)))[unit]
+    assert network.splitlines()[-3:] == [
+        "PrivateNetwork=no",
+        "RestrictAddressFamilies=AF_INET AF_INET6",
+        "IPAddressAllow=localhost 172.17.0.0/16 ::2",
+    ]
