@@ -130,7 +130,10 @@ class Fingerprinter(Protocol):
 
     @property
     def recipe(self) -> tuple[str, ...]:
-        """The signal types it attempts, each with its version: ``("md5/1", "pdq/1")``."""
+        """The signal types it attempts, each with its version: ``("md5/1", "pdq/1")``.
+
+        If it decodes pictures, also ``decoders/...``: what it can decode.
+        """
 
     @property
     def layers(self) -> Mapping[str, str]:

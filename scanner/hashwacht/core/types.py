@@ -28,6 +28,9 @@ QUICK = "quick"
 QUICK_ERROR_BITS: Mapping[str, int] = MappingProxyType({"pdq": 10, "phash64": 4, "dhash64": 2})
 """By how many bits a quick hash may differ from the exact one, by signal type."""
 
+DECODERS = "decoders"
+"""The recipe entry ``decoders/...`` names what could be decoded."""
+
 CSAM = "csam"
 """The category of a match whose matcher says: known child sexual abuse material."""
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 
-from hashwacht.core.types import FileId, Outcome, Reason
+from hashwacht.core.types import DECODERS, FileId, Outcome, Reason
 from hashwacht.pipeline import Pipeline
 from hashwacht.storage.files import Files, KnownFile
 from hashwacht.storage.store import Store
@@ -27,7 +27,9 @@ RETRYABLE_REASONS = frozenset(
 class Freshness:
     """Requirements on a stored result.
 
-    *recipe* lists the signal types, with versions, that must have been attempted.
+    *recipe* lists the signal types, with versions, that must have been attempted; *decoders* is
+    the recipe entry that a content must have if it lacked a decoder, so that it is read again when
+    one was installed.
     *knowledge_id* is the storage's number for what the matchers know now, *not_before* the oldest
     Unix time at which an answer that expires is still valid.  With *full*, only results of the
     scan *run* count.  *is_blocked_content* returns whether a content crashed its workers so often
@@ -36,6 +38,7 @@ class Freshness:
     """
 
     recipe: frozenset[str]
+    decoders: frozenset[str]
     knowledge_id: int
     not_before: float
     full: bool
@@ -51,6 +54,7 @@ class Freshness:
             and known.id == file
             and (not self.full or known.run == self.run)
             and self.recipe.issubset(known.recipe)
+            and (known.reason is not Reason.NO_DECODER or self.decoders.issubset(known.recipe))
             and (known.reason not in RETRYABLE_REASONS or self.is_blocked_content(known.content))
             and (
                 known.knowledge_id == self.knowledge_id or not self.needs_exact_hash(known.content)
@@ -84,8 +88,11 @@ def required_freshness(
         content = store.contents.load([number]).get(number)
         return content is not None and matcher_set.needs_exact_hash(content.fingerprint)
 
+    recipe = pipeline.fingerprinter.recipe
+    decoders = frozenset(entry for entry in recipe if entry.startswith(f"{DECODERS}/"))
     return Freshness(
-        recipe=frozenset(pipeline.fingerprinter.recipe),
+        recipe=frozenset(recipe) - decoders,
+        decoders=decoders,
         knowledge_id=store.knowledge_ids.resolve(matcher_set.knowledge_id),
         not_before=matcher_set.not_before(now),
         full=full,

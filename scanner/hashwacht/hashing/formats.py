@@ -18,7 +18,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from hashwacht.core.types import DECODERS
 from hashwacht.hashing.decoders.bitmap_header import HEADER_LENGTHS
+from hashwacht.hashing.decoders.code_points import add_avif_code_points, add_png_code_points
 from hashwacht.hashing.decoders.file_type_box import branded_kind
 from hashwacht.hashing.decoders.raw_file import embedded_previews, raw_kind
 from hashwacht.hashing.decoders.svg import GZIP, embedded_pictures, may_be_svg
@@ -97,6 +99,17 @@ def _pillow(name: str) -> Opener:
     return _opener(f"PIL.{name}ImagePlugin", f"{name}ImageFile")
 
 
+def _with_code_points(opener: Opener, add: Callable[[ImageFile, BinaryIO], None]) -> Opener:
+    """Return an opener whose images know by which code points their colours are stated."""
+
+    def open_picture(file: BinaryIO) -> ImageFile:
+        image = opener(file)
+        add(image, file)
+        return image
+
+    return open_picture
+
+
 _JPEG = PictureFormat("JPEG", "image/jpeg", multi_frame=False, opener=_pillow("Jpeg"))
 """Only the first picture: no browser shows what a multi-picture file (MPO) appends."""
 _ICON_OPENER = _opener("hashwacht.hashing.decoders.icon", "open_icon")
@@ -104,13 +117,18 @@ _ICO = PictureFormat("ICO", "image/vnd.microsoft.icon", multi_frame=False, opene
 _CUR = PictureFormat("CUR", "image/x-win-bitmap", multi_frame=False, opener=_ICON_OPENER)
 _BITMAP_OPENER = _opener("hashwacht.hashing.decoders.bitmap", "open_bitmap")
 _BMP = PictureFormat("BMP", "image/bmp", multi_frame=True, opener=_BITMAP_OPENER)
-_PNG = PictureFormat("PNG", "image/png", multi_frame=True, opener=_pillow("Png"))
+_PNG_OPENER = _with_code_points(_pillow("Png"), add_png_code_points)
+_PNG = PictureFormat("PNG", "image/png", multi_frame=True, opener=_PNG_OPENER)
 _GIF = PictureFormat("GIF", "image/gif", multi_frame=True, opener=_pillow("Gif"))
 _TIFF = PictureFormat("TIFF", "image/tiff", multi_frame=True, opener=_pillow("Tiff"))
 _WEBP = PictureFormat("WEBP", "image/webp", multi_frame=True, opener=_pillow("WebP"))
-_AVIF = PictureFormat("AVIF", "image/avif", multi_frame=True, opener=_pillow("Avif"))
+_AVIF_OPENER = _with_code_points(_pillow("Avif"), add_avif_code_points)
+_AVIF = PictureFormat("AVIF", "image/avif", multi_frame=True, opener=_AVIF_OPENER)
 EXTRAS = {"heic": "pillow_heif", "jxl": "pillow_jxl"}
 """Extras of this package, and the module that decodes with each."""
+
+_DECODERS_VERSION = 1
+"""Raised when files are decoded that had no decoder before: these are then read again."""
 
 _HEIF_OPENER = _opener("pillow_heif", "HeifImageFile")
 _HEIF = PictureFormat("HEIF", "image/heic", multi_frame=True, opener=_HEIF_OPENER)
@@ -188,6 +206,12 @@ def _if_installed(picture_format: PictureFormat, package: str) -> PictureFormat:
     return (
         picture_format if find_spec(package) is not None else replace(picture_format, opener=None)
     )
+
+
+def decoders_entry() -> str:
+    """Return the recipe entry for the decoders: ``decoders/1/heic`` with this extra installed."""
+    installed = (extra for extra, package in EXTRAS.items() if find_spec(package) is not None)
+    return "/".join((DECODERS, str(_DECODERS_VERSION), *installed))
 
 
 def declared_size(name: str, original: EncodedPicture) -> tuple[int, int] | None:

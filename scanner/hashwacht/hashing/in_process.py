@@ -28,7 +28,7 @@ from hashwacht.hashing import Plan
 from hashwacht.hashing.content_reader import ContentInfo, read
 from hashwacht.hashing.decode import Clock
 from hashwacht.hashing.embedded import EncodedFiles, Stills, open_stills
-from hashwacht.hashing.formats import PictureFormat, detect_format
+from hashwacht.hashing.formats import PictureFormat, decoders_entry, detect_format
 from hashwacht.hashing.registry import (
     Digest,
     DigestState,
@@ -211,6 +211,7 @@ class InProcessFingerprinter:
         self.recipe = (
             *(_recipe_entry(hasher, plan) for hasher in planned),
             *(entry for hasher in self._viewed_hashes for entry in view_recipe(hasher, plan.views)),
+            *([decoders_entry()] if self._picture_hashes else []),
         )
 
     @property

@@ -31,7 +31,7 @@ def is_whole(fingerprint: Fingerprint, content: bytes) -> bool:
             "sha1": hashlib.sha1(content).hexdigest(),
         }
         and fingerprint.key == hashlib.sha256(content).hexdigest()
-        and fingerprint.recipe == ("md5/1", "sha1/1", "pdq/1")
+        and fingerprint.recipe[:3] == ("md5/1", "sha1/1", "pdq/1")
     )
 
 

@@ -15,6 +15,7 @@ from PIL.Image import Transpose
 from demo.pictures import photo
 from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan
+from hashwacht.hashing.formats import detect_format
 from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.hashing.views.shown import orientation, shown_views
 from hashwacht.hashing.workers.pool import WorkerPool
@@ -92,6 +93,54 @@ def profile(curve: float, red: int = 0, green: int = 1, blue: int = 2) -> bytes:
     return head + table + body
 
 
+def stated(primaries: int, transfer: int, brightest: int = 0) -> bytes:
+    """Return a cICP chunk, and a cLLI chunk with the brightest light in candela per m2."""
+    light = chunk(b"cLLI", struct.pack(">II", brightest * 10_000, 0)) if brightest else b""
+    return chunk(b"cICP", bytes([primaries, transfer, 0, 1])) + light
+
+
+def stating_profile(primaries: int, transfer: int) -> bytes:
+    """Return the profile of sRGB, its tag ``chrm`` replaced by ``cicp``."""
+    content = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    tag = content.index(b"chrm")
+    entry = b"cicp" + struct.pack(">II", len(content), 12)
+    changed = content[:tag] + entry + content[tag + len(entry) :]
+    changed += b"cicp\0\0\0\0" + bytes([primaries, transfer, 0, 1])
+    return struct.pack(">I", len(changed)) + changed[4:]
+
+
+def nclx(primaries: int, transfer: int) -> bytes:
+    """Return an AVIF whose property ``colr`` states these code points."""
+    content = encode(PICTURE, "AVIF", quality=95)
+    at = content.index(b"colrnclx") + 8
+    return content[:at] + struct.pack(">HH", primaries, transfer) + content[at + 4 :]
+
+
+def coded_only() -> bytes:
+    """Return an AVIF that states its code points in the coded picture only."""
+    content = encode(PICTURE, "AVIF", quality=95)
+    start = content.index(b"\x12\0\n", content.index(b"mdat")) + 4
+    length = content[start - 1]
+    bits = f"{int.from_bytes(content[start : start + length], 'big'):0{8 * length}b}"
+    usual, other = (f"{1:08b}{transfer:08b}{6:08b}" for transfer in (13, 16))
+    assert bits.count(usual) == 1
+    header = int(bits.replace(usual, other), 2).to_bytes(length, "big")
+    stating = content[:start] + header + content[start + length :]
+    return stating.replace(b"colrnclx", b"freenclx")
+
+
+def with_brightness() -> bytes:
+    """Return an AVIF for a screen of 4,000 candela per m2: a profile becomes this property."""
+    usual = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    content = encode(PICTURE, "AVIF", quality=95, icc_profile=usual)
+    start, end = content.index(b"colrprof") - 4, content.index(b"colrnclx") - 4
+    light = struct.pack(">I4sHH", 12, b"clli", 4000, 0)
+    unused = end - start - len(light)
+    stating = content[end : end + 12] + struct.pack(">HH", 9, 16) + content[end + 16 : end + 19]
+    rest = struct.pack(">I4s", unused, b"free") + bytes(unused - 8)
+    return content[:start] + light + stating + rest + content[end + 19 :]
+
+
 def faded(image: Image.Image) -> Image.Image:
     """Add alpha that rises from left to right."""
     layers = image.convert("RGBA")
@@ -152,6 +201,25 @@ FILES: Mapping[str, Callable[[], bytes]] = {
         PICTURE, "WEBP", lossless=True, icc_profile=profile(2.2, 2, 1, 0)
     ),
     "broken profile": lambda: encode(PICTURE, "PNG", icc_profile=b"none" * 50),
+    "PQ, PNG": lambda: png(PICTURE, stated(9, 16)),
+    "PQ, grey": lambda: png(PICTURE.convert("L"), stated(1, 16)),
+    "PQ, bright, PNG": lambda: png(PICTURE, stated(9, 16, 4000)),
+    "PQ, dim, PNG": lambda: png(PICTURE, stated(12, 16, 300)),
+    "HLG, PNG": lambda: png(PICTURE, stated(9, 18)),
+    "linear by cICP": lambda: png(PICTURE, stated(1, 8), gamma(0.1)),
+    "primaries of XYZ": lambda: png(PICTURE, stated(10, 16)),
+    "usual cICP and gamma 1": lambda: png(PICTURE, stated(1, 13), gamma(1.0)),
+    "unspecified cICP and gamma 1": lambda: png(PICTURE, stated(2, 16), gamma(1.0)),
+    "late cICP": lambda: png(PICTURE)[:-12] + stated(9, 16) + png(PICTURE)[-12:],
+    "PQ, faded": lambda: png(faded(PICTURE), stated(9, 16)),
+    "PQ, AVIF": lambda: nclx(9, 16),
+    "HLG, AVIF": lambda: nclx(9, 18),
+    "linear, AVIF": lambda: nclx(1, 8),
+    "video, AVIF": lambda: nclx(1, 1),
+    "bright, AVIF": with_brightness,
+    "PQ in the coded picture, AVIF": coded_only,
+    "PQ by a profile, JPEG": lambda: encode(PICTURE, "JPEG", icc_profile=stating_profile(9, 16)),
+    "HLG by a profile, WebP": lambda: encode(PICTURE, "WEBP", icc_profile=stating_profile(9, 18)),
     "stencil, PNG": lambda: encode(stencil(), "PNG"),
     "stencil, WebP": lambda: encode(stencil(), "WEBP", lossless=True),
     "stencil, AVIF": lambda: encode(stencil(), "AVIF", quality=95),
@@ -167,7 +235,10 @@ FILES: Mapping[str, Callable[[], bytes]] = {
 
 def views(content: bytes) -> list[Pixels]:
     """Return the stored pixels and the views, turned as a browser shows them."""
-    image = Image.open(io.BytesIO(content))
+    picture_format = detect_format(content)
+    assert picture_format is not None
+    assert picture_format.opener is not None
+    image = picture_format.opener(io.BytesIO(content))
     image.load()
     turn = TURNS.get(orientation(image))
     results = [image.convert("RGBA").convert("RGB")] if image.mode != "I;16" else []

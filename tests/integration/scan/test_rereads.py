@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pillow_heif
 import pytest
 
+from demo.pictures import encode, photo
 from hashwacht.core.types import FileId, Outcome
+from hashwacht.hashing import Plan
+from hashwacht.hashing.in_process import InProcessFingerprinter
 from hashwacht.storage.store import Store
+from support.browser.renderer import pdq
 from support.clock import Clock
 from support.scan_harness import ScanHarness
 
@@ -77,5 +84,27 @@ def test_a_file_that_is_mapped_for_writing_is_read_by_the_next_scan(
         pages[:] = b"two"
         assert path.stat().st_ctime_ns == before.st_ctime_ns
     assert bytes(path) in harness.scan(root).paths(Outcome.MATCH)
+    harness.scan(root)
+    assert harness.read == 0
+
+
+def test_a_file_is_read_again_once_its_decoder_is_installed(
+    harness: ScanHarness, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = photo(5, (320, 240))
+    (root / "a" / "photo.heic").write_bytes(encode(picture, "heic"))
+    (root / "a" / "drawing.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(200))
+    harness.fingerprinter = lambda: InProcessFingerprinter(Plan(("sha256", "pdq")))
+    harness.matcher.accepts = frozenset({"sha256", "pdq"})
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "pillow_heif", None)  # what an import finds without the package
+        undetermined = harness.scan(root).paths(Outcome.UNDETERMINED)
+        assert len(undetermined) == 2
+        assert (harness.scan(root).paths(Outcome.UNDETERMINED), harness.read) == (undetermined, 0)
+    image = pillow_heif.open_heif(root / "a" / "photo.heic").to_pillow()
+    harness.matcher.known = {pdq(np.asarray(image)).value}
+    observer = harness.scan(root)
+    assert observer.paths(Outcome.MATCH) == {bytes(root / "a" / "photo.heic")}
+    assert harness.read == len(undetermined)
     harness.scan(root)
     assert harness.read == 0

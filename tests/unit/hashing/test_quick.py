@@ -95,7 +95,7 @@ def test_a_jpeg_is_decoded_no_larger_than_needed(size: tuple[int, int], step: in
 def test_these_take_the_quick_way(name: str, fingerprint: Hash) -> None:
     result = fingerprint(encode(photo(21, (800, 700)), name), QUICK)
     assert [signal.variant for signal in result.signals] == ["quick"] * 3
-    assert result.recipe == ("pdq/1/quick", "phash64/3/quick", "dhash64/3/quick")
+    assert result.recipe[:3] == ("pdq/1/quick", "phash64/3/quick", "dhash64/3/quick")
 
 
 @pytest.mark.parametrize("name", ["png", "webp", "jpeg-cmyk", "png-16-bit", "png-palette", "tiff"])

@@ -157,7 +157,7 @@ def test_only_some_frames_have_all_views(fingerprint: Hash) -> None:
 def test_the_recipe_names_every_kind_of_view(fingerprint: Hash) -> None:
     recipe = fingerprint(encode(PICTURE), ALL).recipe
     assert recipe[0] == "pdq/1"
-    assert [entry.split("/")[2] for entry in recipe[1:]] == [kind.value for kind in ViewKind]
+    assert [entry.split("/")[2] for entry in recipe[1:-1]] == [kind.value for kind in ViewKind]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from hashwacht.hashing.decoders.code_points import CODE_POINTS
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
@@ -25,6 +27,9 @@ _STRIP = 256
 """Rows compared at a time."""
 
 _LARGEST = {"1": 1, "I;16": 0xFFFF, "I": 0x7FFFFFFF}
+_SHOWN_BY = frozenset({"exif", "icc_profile", "gamma", "chromaticity", "srgb", CODE_POINTS})
+"""What of ``info`` changes how the pixels are shown."""
+
 _UNKNOWN_GREY = 128
 """What libjpeg fills in; a browser shows the page there, and so do the views of the picture."""
 
@@ -68,7 +73,7 @@ def transparent(decoded: Image, known: Mask) -> Image:
     mask = Pillow.fromarray(known)
     result = Pillow.new("RGBA", shown.size, (_UNKNOWN_GREY,) * 3 + (0,))
     result.paste(shown, mask=mask)
-    kept = {"exif", "icc_profile", "gamma", "chromaticity", "srgb"} & decoded.info.keys()
+    kept = _SHOWN_BY & decoded.info.keys()
     result.info = {name: decoded.info[name] for name in kept}
     return result
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PIXELS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"acTL", b"fcTL", b"fdAT"})
-_COLOURS = frozenset({b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf"})
+_COLOURS = frozenset({b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"eXIf", b"cICP", b"cLLI", b"mDCV"})
 """What changes how the pixels are shown."""
 
 _OPTIONAL = frozenset({b"tRNS", b"acTL", b"fcTL"})

@@ -21,6 +21,7 @@ from PIL.PngImagePlugin import PngImageFile
 
 from hashwacht.hashing.decoders.bitmap import decode_bitmap
 from hashwacht.hashing.decoders.bitmap_header import BitmapHeader, read_bitmap_header
+from hashwacht.hashing.decoders.code_points import add_png_code_points
 from hashwacht.hashing.decoders.own_image_file import OwnImageFile
 
 _PNG = b"\x89PNG"
@@ -43,7 +44,10 @@ def open_icon(file: BinaryIO) -> ImageFile:
     """Open the entry that a browser shows.  Raises OSError."""
     content = shown_entry(file.read())
     if content.startswith(_PNG):
-        return PngImageFile(io.BytesIO(content))
+        file = io.BytesIO(content)
+        image = PngImageFile(file)
+        add_png_code_points(image, file)
+        return image
     return IconBitmapFile(io.BytesIO(content))
 
 

@@ -1,31 +1,31 @@
-"""The colours that a browser shows: ICC profiles, and what a PNG states of its primaries and gamma.
+"""The colours that a browser shows, by ICC profiles, code points, and the gamma of a PNG.
 
 Most pictures are sRGB, and the usual wide colours (Display P3, Adobe RGB) change PDQ by at most 10
 bits of 256.  They are hashed as stored; only what changes greys or pure colours visibly is
 converted, so that photos of phones still need no full decode.
 
-Not converted: the ``cICP`` chunk and the HDR transfers of AVIF, which Pillow does not report.
-
-Source: PNG 3, 11.3.2 (cHRM, gAMA, iCCP, sRGB, and which has precedence); IEC 61966-2-1 (sRGB).
+Source: PNG 3, 11.3.2 (cHRM, gAMA, iCCP, sRGB, cICP, and which has precedence).
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
+
+from hashwacht.hashing.decoders.code_points import (
+    CODE_POINTS,
+    CodePoints,
+    profile_code_points,
+)
+from hashwacht.hashing.views.hdr import Conversion
+from hashwacht.hashing.views.hdr import conversions as code_point_conversions
+from hashwacht.hashing.views.light import encoded, mix
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-Conversion = Callable[["Image"], "Image"]
-"""From an image of mode L, RGB or CMYK to what is shown of it, mode RGB, of the same size."""
-
-Matrix = npt.NDArray[np.float64]
 
 _MODES = {b"RGB ": ("L", "RGB"), b"GRAY": ("L",), b"CMYK": ("CMYK",)}
 """The modes of the images that a profile applies to, by its colour space (ICC.1, 7.2.6)."""
@@ -41,31 +41,43 @@ _MAX_GAMMA_ERROR = 0.05
 _MAX_MIX = 0.3
 """What primaries close to those of sRGB mix into each other, as a share of full light."""
 
-_WHITE = (0.3127, 0.3290)
-_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 
-
-def conversion(image: Image) -> Conversion | None:
-    """Return how a browser converts the colours of an opened image; None if hardly visibly."""
+def conversions(image: Image) -> tuple[Conversion, ...]:
+    """Return how browsers convert the colours of an opened image; empty if hardly visibly."""
     info = image.info
+    mode = image.mode if image.mode in {"L", "CMYK"} else "RGB"
+    points = info.get(CODE_POINTS)
+    if points:
+        return tuple(convert for one in points for convert in _by_code_points(one, mode))
     if "srgb" in info:
-        return None
+        return ()
     profile = info.get("icc_profile")
     if isinstance(profile, bytes) and profile:
-        mode = image.mode if image.mode in {"L", "CMYK"} else "RGB"
-        return _profile_conversion(profile, mode) if len(profile) <= _MAX_PROFILE else None
+        return _by_profile(profile, mode) if len(profile) <= _MAX_PROFILE else ()
     if "gamma" not in info:  # only PNG has it; a damaged one is an image without a format
-        return None
-    return _gamma_conversion(float(info["gamma"]), info.get("chromaticity"))
+        return ()
+    convert = _gamma_conversion(float(info["gamma"]), info.get("chromaticity"))
+    return () if convert is None else (convert,)
+
+
+@lru_cache(maxsize=16)
+def _by_code_points(points: CodePoints, mode: str) -> tuple[Conversion, ...]:
+    return tuple(one for one in code_point_conversions(points) if _is_visible(one, mode))
 
 
 @lru_cache(maxsize=8)
+def _by_profile(profile: bytes, mode: str) -> tuple[Conversion, ...]:
+    if mode not in _MODES.get(profile[16:20], ()):
+        return ()
+    convert = _profile_conversion(profile, mode)
+    results = [] if convert is None or not _is_visible(convert, mode) else [convert]
+    points = profile_code_points(profile) if profile[16:20] == b"RGB " else None
+    return (*results, *(_by_code_points(points, mode) if points else ()))
+
+
 def _profile_conversion(profile: bytes, mode: str) -> Conversion | None:
-    from PIL import Image as Pillow
     from PIL import ImageCms
 
-    if mode not in _MODES.get(profile[16:20], ()):
-        return None
     source_mode = "RGB" if profile[16:20] == b"RGB " else mode
     try:
         transform = ImageCms.buildTransform(
@@ -81,6 +93,13 @@ def _profile_conversion(profile: bytes, mode: str) -> Conversion | None:
         source = image if image.mode == source_mode else image.convert(source_mode)
         return ImageCms.applyTransform(source, transform) or source
 
+    return convert
+
+
+def _is_visible(convert: Conversion, mode: str) -> bool:
+    """Return whether greys or pure colours are shown visibly otherwise than they are stored."""
+    from PIL import Image as Pillow
+
     greys = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2)
     pure = np.eye(3, dtype=np.uint8)[None] * 255
     for levels, visible in (
@@ -89,8 +108,8 @@ def _profile_conversion(profile: bytes, mode: str) -> Conversion | None:
     ):
         before = Pillow.fromarray(levels).convert(mode)
         if _change(before, convert(before)) > visible:
-            return convert
-    return None
+            return True
+    return False
 
 
 def _change(before: Image, after: Image) -> float:
@@ -101,41 +120,17 @@ def _change(before: Image, after: Image) -> float:
 def _gamma_conversion(gamma: float, chromaticity: object) -> Conversion | None:
     if gamma <= 0:
         return None
-    mix = np.eye(3)
+    matrix = np.eye(3)
     if isinstance(chromaticity, tuple) and len(chromaticity) == 8:  # noqa: PLR2004 - four points
-        mix = _mix(tuple(float(value) for value in chromaticity))
-    if abs(gamma - _GAMMA) <= _MAX_GAMMA_ERROR and np.abs(mix - np.eye(3)).max() <= _MAX_MIX:
+        matrix = mix(tuple(float(value) for value in chromaticity))
+    if abs(gamma - _GAMMA) <= _MAX_GAMMA_ERROR and np.abs(matrix - np.eye(3)).max() <= _MAX_MIX:
         return None
 
     def convert(image: Image) -> Image:
         from PIL import Image as Pillow
 
-        light = (np.arange(256) / 255) ** (1 / gamma)
-        mixed = np.clip(light[np.asarray(image.convert("RGB"))] @ mix.T, 0, 1)
-        shown = np.where(mixed <= 0.0031308, 12.92 * mixed, 1.055 * mixed ** (1 / 2.4) - 0.055)  # noqa: PLR2004 - as in the standard
-        return Pillow.fromarray(np.rint(255 * shown).astype(np.uint8))
+        light = ((np.arange(256) / 255) ** (1 / gamma)).astype(np.float32)
+        mixed = light[np.asarray(image.convert("RGB"))] @ matrix.T.astype(np.float32)
+        return Pillow.fromarray(encoded(mixed))
 
     return convert
-
-
-def _mix(chromaticity: tuple[float, ...]) -> Matrix:
-    """Return the matrix from light of these primaries to that of sRGB, equal for white."""
-    with np.errstate(all="ignore"):
-        try:
-            theirs = _light(chromaticity)
-        except (np.linalg.LinAlgError, ZeroDivisionError):
-            return np.eye(3)
-        ours = _light((*_WHITE, *_PRIMARIES))
-        mix = np.linalg.inv(ours) @ np.diag(ours.sum(axis=1) / theirs.sum(axis=1)) @ theirs
-    return mix if np.isfinite(mix).all() else np.eye(3)
-
-
-def _light(chromaticity: tuple[float, ...]) -> Matrix:
-    """Return the columns X, Y, Z of three primaries whose sum is the white point."""
-    points = [
-        np.array([x / y, 1, (1 - x - y) / y])
-        for x, y in zip(chromaticity[::2], chromaticity[1::2], strict=True)
-    ]
-    white, *primaries = points
-    matrix = np.stack(primaries, axis=1)
-    return matrix * np.linalg.solve(matrix, white)

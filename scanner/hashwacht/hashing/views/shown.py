@@ -23,12 +23,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hashwacht.hashing.grey import MIN_REDUCED_SIDE
-from hashwacht.hashing.views.colours import conversion
+from hashwacht.hashing.views.colours import conversions
+from hashwacht.hashing.views.hdr import Conversion
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-VERSION = 2
+VERSION = 3
 """Increased when the same file may have other views than before."""
 
 _TURNS: Mapping[int, str] = MappingProxyType(
@@ -87,7 +88,7 @@ def _orientation(exif: bytes) -> int:
 
 def needs_full_decode(image: Image) -> bool:
     """Return whether the colours of an opened JPEG are shown otherwise than they are stored."""
-    return conversion(image) is not None
+    return bool(conversions(image))
 
 
 def shown_views(image: Image) -> Iterator[tuple[str, Image]]:
@@ -96,25 +97,29 @@ def shown_views(image: Image) -> Iterator[tuple[str, Image]]:
     ``shown`` has other colours; ``white`` and ``black`` are a transparent picture on such pages.
     Only what differs visibly from the stored pixels without their transparency is yielded.
     """
-    convert = conversion(image)
-    if convert is None and not image.has_transparency_data:
+    converts = conversions(image)
+    if not converts and not image.has_transparency_data:
         return
     plain = _eight_bits(image)
     layers = plain.convert("RGBA") if plain.has_transparency_data else None
     stored = _reduced(plain.convert("RGB") if layers is None else layers.convert("RGB"))
-    if convert is not None:
+    for convert in converts:
         shown = convert(_reduced(plain) if plain.mode in {"L", "CMYK"} else stored)
         if _differs(shown, stored):
             yield "shown", shown
     if layers is None or layers.getchannel("A").getextrema() == (255, 255):
         return
-    if convert is not None:
-        converted = convert(layers.convert("RGB"))
-        converted.putalpha(layers.getchannel("A"))
-        layers = converted
-    for name, page in _pages(_reduced(layers.convert("RGBa"))):
-        if _differs(page, stored):
-            yield name, page
+    for shown_layers in [_converted(layers, convert) for convert in converts] or [layers]:
+        for name, page in _pages(_reduced(shown_layers.convert("RGBa"))):
+            if _differs(page, stored):
+                yield name, page
+
+
+def _converted(layers: Image, convert: Conversion) -> Image:
+    """Return the layers in other colours, as transparent as before."""
+    result = convert(layers.convert("RGB"))
+    result.putalpha(layers.getchannel("A"))
+    return result
 
 
 def _pages(layers: Image) -> Iterator[tuple[str, Image]]:
