@@ -9,7 +9,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +20,7 @@ import pytest
 
 from hashwacht.gateway.checks import ContentChecks
 from hashwacht.gateway.clamd.client_socket import DEFAULT_TIMEOUTS, ClamdTimeouts
-from hashwacht.gateway.clamd.server import ClamdFront, no_reload
+from hashwacht.gateway.clamd.server import ClamdFront
 from hashwacht.settings.gateway import ClamdSettings
 
 PATIENCE = 20.0
@@ -165,12 +165,11 @@ def served(
     settings: ClamdSettings | None = None,
     *,
     max_connections: int = 64,
-    reload: Callable[[], Awaitable[None]] = no_reload,
     timeouts: ClamdTimeouts = DEFAULT_TIMEOUTS,
 ) -> ServedFront:
     """Return a server for *checks* that accepts contents up to MAX_STREAM."""
     settings = settings or ClamdSettings(max_stream=MAX_STREAM)
-    return ServedFront(ClamdFront(checks, settings, max_connections, reload, timeouts), directory)
+    return ServedFront(ClamdFront(checks, settings, max_connections, timeouts), directory)
 
 
 @dataclass(frozen=True)

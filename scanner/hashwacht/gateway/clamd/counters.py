@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from dataclasses import dataclass, field
-
-from hashwacht.core.types import Outcome
 
 MIB = 1 << 20
 
@@ -37,7 +35,6 @@ class ClamdCounters:
     timeouts: int = 0
     refused: int = 0
     upstream_failures: int = 0
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
     cut_streams: OrderedDict[str, int] = field(default_factory=OrderedDict)
 
     def count_stream(self, peer: str, size: int, last_chunk: int) -> bool:

@@ -11,7 +11,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,7 +37,10 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 RELOAD_INTERVAL = 10.0
-"""Seconds between two reloads that clients ask for: any of them may."""
+"""Seconds between two reloads that are passed on: any client may ask for them."""
+
+_MARGIN = 0.25
+"""Seconds by which the checks, which have the same deadline, may report first why it passed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,9 @@ class ClamdResponder:
         self,
         checks: ContentChecks,
         settings: ClamdSettings,
-        reload: Callable[[], Awaitable[None]],
         counters: ClamdCounters,
     ) -> None:
-        """*reload* makes the gateway read its configuration again."""
-        self._checks, self._timeout, self._reload = checks, settings.timeout, reload
+        self._checks, self._timeout = checks, settings.timeout + _MARGIN
         self._writer = ReplyWriter(settings.on_undetermined)
         self._upstream = Upstream.from_settings(settings)
         self._passes_failures = settings.on_upstream_failure is UpstreamFailureReply.OK
@@ -116,9 +117,6 @@ class ClamdResponder:
         answers = await self._in_time(checking)
         if answers is None:
             return [self._writer.text(path, None)]
-        for checked in answers:
-            if checked.answer is not None:
-                self._counters.outcomes[checked.answer.result.outcome] += 1
         texts = self._writer.path_texts(path, answers)
         if self._upstream is None or texts != [path + b": OK"]:
             return texts
@@ -147,14 +145,12 @@ class ClamdResponder:
         return stats_text(connections, self.running, limit)
 
     async def reload(self) -> bytes:
-        """Reload, unless that was just done, and return the reply."""
+        """Pass RELOAD on, at intervals; our lists are read again whenever they change."""
         now = time.monotonic()
-        if now - self._reloaded_at >= RELOAD_INTERVAL:
+        if self._upstream is not None and now - self._reloaded_at >= RELOAD_INTERVAL:
             self._reloaded_at = now
-            await self._reload()
-            if self._upstream is not None:
-                with suppress(UpstreamFailure):
-                    await self._upstream.ask(Word.RELOAD.value)
+            with suppress(UpstreamFailure):
+                await self._upstream.ask(Word.RELOAD.value)
         return b"RELOADING"
 
     async def _judge(
@@ -187,10 +183,8 @@ class ClamdResponder:
         return self._passes_failures
 
     def _text(self, subject: bytes, judged: _Judged | None) -> bytes:
-        """Return the text of a reply, and count it; no judgement: there was no time."""
+        """Return the text of a reply; no judgement: there was no time."""
         answer = None if judged is None else judged.answer
-        if answer is not None:
-            self._counters.outcomes[answer.result.outcome] += 1
         if judged is None or judged.upstream is None:
             return self._writer.text(subject, answer)
         if subject == STREAM and judged.upstream.endswith(b" ERROR"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from ipaddress import IPv6Address, ip_address, ip_network
 
@@ -31,10 +31,6 @@ _FORBIDDEN = b"Access denied. ERROR"
 """Reply to an address that may not connect: a client could take a closed connection for consent."""
 
 
-async def no_reload() -> None:
-    """Do nothing."""
-
-
 class ClamdFront:
     """Serves the protocol of clamd on any number of sockets."""
 
@@ -43,15 +39,14 @@ class ClamdFront:
         checks: ContentChecks,
         settings: ClamdSettings,
         max_connections: int,
-        reload: Callable[[], Awaitable[None]] = no_reload,
         timeouts: ClamdTimeouts = DEFAULT_TIMEOUTS,
     ) -> None:
-        """*reload* reads the configuration again, as RELOAD asks for."""
+        """Accept up to *max_connections* at a time; further ones wait."""
         self.counters, self.timeouts = ClamdCounters(), timeouts
         self.buffer = memoryview(bytearray(MAX_READ))
         self._settings, self._limit = settings, max_connections
         self._networks = [ip_network(network, strict=False) for network in settings.peers]
-        self._responder = ClamdResponder(checks, settings, reload, self.counters)
+        self._responder = ClamdResponder(checks, settings, self.counters)
         self._listeners: list[socket.socket] = []
         self._connections: set[ClamdConnection] = set()
         self._is_accepting = False

@@ -125,24 +125,12 @@ def test_the_commands_without_a_content(server: ServedFront) -> None:
     assert exchange(server.path, [b"SHUTDOWN"]) == b"COMMAND UNAVAILABLE\n"
     assert exchange(server.path, [b"zQUIT\0"]) == b"COMMAND UNAVAILABLE\0"
     assert exchange(server.path, [b"zDETSTATS\0"]) == b""
+    assert exchange(server.path, [b"nRELOAD\n"]) == b"RELOADING\n"
     assert exchange(server.path, [b"nVERSION\n"]).startswith(b"ClamAV 1.4.6/412/")
     assert b" ALLMATCHSCAN" in exchange(server.path, [b"zVERSIONCOMMANDS\0"])
     stats = exchange(server.path, [b"zSTATS\0"])
     assert stats.startswith(b"POOLS: 1\n\nSTATE: VALID PRIMARY\nTHREADS: live 1 ")
     assert stats.endswith(b"\nEND\0")
-
-
-def test_reload_is_passed_on_at_intervals(checks: FakeChecks, tmp_path: Path) -> None:
-    reloads = []
-
-    async def reload() -> None:
-        reloads.append(1)
-
-    server = served(checks, tmp_path, reload=reload)
-    with server:
-        assert exchange(server.path, [b"nRELOAD\n"]) == b"RELOADING\n"
-        assert exchange(server.path, [b"nRELOAD\n"]) == b"RELOADING\n"
-    assert reloads == [1]
 
 
 def test_a_session_answers_everything_sent_before_its_end(
