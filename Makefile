@@ -19,7 +19,7 @@ test-clients: .venv/clients.stamp ## Test with many more servers and clients, an
 
 test-packages: .venv/dev.stamp .venv/package-tests.stamp ## Build packages twice, boot a machine with them
 	@HASHWACHT_BOOT=1 $(BIN)/pytest -q tests/e2e -o python_files='check_*.py' \
-	  -o faulthandler_timeout=1500
+	  -o faulthandler_timeout=1500 -o log_cli=true -o log_cli_level=INFO
 
 check: .venv/dev.stamp lint types layers audit test ## Everything that must hold before a change lands
 

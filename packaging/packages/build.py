@@ -19,7 +19,6 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.utils import formatdate
-from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 from hashwacht import __version__
@@ -45,11 +44,16 @@ OLD_SYSTEMD = ("el8",)
 """Targets whose systemd (239) does not know StopPropagatedFrom= (249)."""
 
 USELESS = (
-    *("**/tests", "**/test", "**/*.pyi", "**/*.pxd", "**/*.c", "**/*.h", "bin", "numpy/f2py"),
+    *("**/tests", "**/test", "**/*.pyi", "**/*.pxd", "**/*.pyx", "**/*.c", "**/*.h", "**/*.a"),
+    *("bin", "numpy/f2py", "numpy/distutils"),
     "images",  # imagehash's logo
+    *("numpy/_core/_*_tests.*", "numpy/_core/_simd.*"),  # extensions for numpy's own tests
+    "numpy/random",  # which numpy imports when it is first used; nothing of the product uses it
+    *("PIL/_imagingft.*", "PIL/_imagingtk.*"),  # writing text and windows, and what text needs
+    *("pillow.libs/libfreetype-*", "pillow.libs/libharfbuzz-*", "pillow.libs/libbrotli*"),
+    "aiohttp/_websocket/*.so",  # aiohttp has the same in Python
 )
 """Parts of wheels that no running program needs."""
-
 
 MAINTAINER = "The Hashwacht authors <maintainers@users.noreply.github.com>"
 
@@ -179,7 +183,8 @@ def _lay_out(root: Path, payload: Path, target: Target, epoch: int) -> None:
         mode=0o755,
     )
     _lay_out_hooks(root, packages / "hashwacht_hooks/hashwacht-hook", target)
-    _write(root / DOCUMENTS / "copyright", _copyright(packages))
+    licences = _output(sys.executable, str(PACKAGING / "packages/licences.py"), str(packages))
+    _write(root / DOCUMENTS / "copyright", licences + "\n")
     _write(root / DOCUMENTS / "sbom.cdx.json", _bill_of_materials())
     (root / "usr/bin").mkdir()
     (root / "usr/bin/hashwacht").symlink_to("../lib/hashwacht/bin/hashwacht")
@@ -256,28 +261,6 @@ def _manual_pages() -> Iterable[tuple[str, str]]:
         return [(path.name, path.read_text()) for path in sorted(Path(directory).iterdir())]
 
 
-def _copyright(packages: Path) -> str:
-    """Return our licence and the licence that each bundled package declares."""
-    lines = [
-        "Hashwacht is licensed under the Apache License, version 2.0; on Debian the text is in",
-        "/usr/share/common-licenses/Apache-2.0, elsewhere at https://www.apache.org/licenses/.",
-        "",
-        "Bundled packages and their licences:",
-        "",
-    ]
-    bundled = distributions(path=[str(packages)])
-    return "\n".join([*lines, *sorted(map(_licence, bundled), key=str.casefold)]) + "\n"
-
-
-def _licence(package: Distribution) -> str:
-    metadata = package.metadata
-    classifiers = metadata.get_all("Classifier") or []
-    declared = [text.rpartition(" :: ")[2] for text in classifiers if text.startswith("License ::")]
-    expression, name = metadata.get("License-Expression"), metadata.get("License", "")
-    licence = expression or ", ".join(declared) or name.partition("\n")[0] or "see its directory"
-    return f"{package.name} {package.version}: {licence}"
-
-
 def _bill_of_materials() -> str:
     """Return the CycloneDX document of the locked packages."""
     text = _output(
@@ -319,7 +302,7 @@ def _description(target: Target) -> dict[str, object]:
             "Watches directories, scans storage and checks uploads.\n"
             "Files are hashed locally; matching services receive hashes only."
         ),
-        "license": "Apache-2.0",
+        "license": "Apache-2.0 AND GPL-3.0-or-later",
         "homepage": "https://github.com/hashwacht/hashwacht",
         "section": "admin",
         "depends": [target.package, *target.libraries],

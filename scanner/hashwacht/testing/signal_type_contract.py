@@ -12,13 +12,12 @@ that computes them.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import re
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar
-
-import numpy as np
 
 from hashwacht.core.errors import SignalError
 from hashwacht.core.ports import SignalType
@@ -122,8 +121,9 @@ def _sample(seed: int) -> Image:
     """Return smooth coloured noise, 256 pixels square; other seeds give other pictures."""
     from PIL import Image as Pillow
 
-    noise = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), np.uint8)
-    return Pillow.fromarray(noise).resize((256, 256), Pillow.Resampling.BICUBIC)
+    samples = hashlib.shake_256(bytes([seed])).digest(16 * 16 * 3)
+    noise = Pillow.frombytes("RGB", (16, 16), samples)
+    return noise.resize((256, 256), Pillow.Resampling.BICUBIC)
 
 
 def _digested(digest: Digest, content: bytes) -> list[Signal]:
