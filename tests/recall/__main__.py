@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from recall import damage, displayed, document, false_matches, transform_recall
-from recall.report import target_table
+from recall.report import Row, target_table
 
 ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "recall"
@@ -33,17 +33,23 @@ def main(names: list[str]) -> int:
     if unknown:
         sys.stderr.write(f"unknown: {', '.join(unknown)}; use {', '.join(PARTS)}\n")
         return 2
+    rows: list[Row] = []
     for name in names or PARTS:
         sys.stderr.write(f"measuring: {name}\n")
-        _write(name, PARTS[name].measure(BUILD))
+        result = PARTS[name].measure(BUILD)
+        _write(name, result)
+        sys.stdout.write(f"{PARTS[name].describe(result)}\n\n")
+        rows = _write_document()
+    sys.stdout.write(f"{target_table(rows)}\n")
+    return int(any(row.verdict != "reached" for row in rows))
+
+
+def _write_document() -> list[Row]:
+    """Write what was measured so far into the document; return all rows of the table."""
     results = {name: _read(name) for name in PARTS}
     rows = [row for name, part in PARTS.items() for row in part.rows(results[name])]
-    for name, part in PARTS.items():
-        if results[name]:
-            sys.stdout.write(f"{part.describe(results[name])}\n\n")
-    sys.stdout.write(f"{target_table(rows)}\n")
     document.write(ROOT / "docs" / "recall.md", rows, results)
-    return int(any(row.verdict != "reached" for row in rows))
+    return rows
 
 
 def _write(name: str, result: Mapping[str, Any]) -> None:

@@ -25,6 +25,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -100,7 +101,8 @@ class RenderServer(Served):
 
     def __init__(self) -> None:
         super().__init__()
-        self._jobs: list[_Job] = []
+        self._jobs: dict[int, _Job] = {}
+        self._numbers = count()
         self._pending: asyncio.Queue[int] = asyncio.Queue()
         self.started: Future[None] = Future()
 
@@ -111,8 +113,9 @@ class RenderServer(Served):
         return result
 
     def _add(self, job: _Job) -> None:
-        self._jobs.append(job)
-        self._pending.put_nowait(len(self._jobs) - 1)
+        number = next(self._numbers)
+        self._jobs[number] = job
+        self._pending.put_nowait(number)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection in turn."""
@@ -140,8 +143,7 @@ class RenderServer(Served):
         return Response(404)
 
     def _receive(self, number: int, head: dict[str, list[int] | None], body: bytes) -> None:
-        job = self._jobs[number]
-        self._jobs[number] = _Job(b"", "", 0, job.result)  # thousands of files follow
+        job = self._jobs.pop(number)  # thousands of files follow
         size, scaled = head["size"], head["scaled"]
         if size is None or scaled is None:
             job.result.set_result(None)

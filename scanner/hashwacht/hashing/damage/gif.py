@@ -57,7 +57,7 @@ def decode(original: bytes, open_picture: Callable[[bytes], ImageFile]) -> Itera
     colours[count:, 3] = 0
     rows = colours.reshape(frame.height, frame.width, 4)
     if frame.interlaced:
-        rows = _deinterlaced(rows[: count // frame.width], frame)
+        rows = _deinterlaced(rows, count, frame)
     canvas = Pillow.new("RGBA", open_picture(original).size)
     canvas.paste(Pillow.fromarray(rows, "RGBA"), (frame.left, frame.top))
     yield canvas
@@ -130,13 +130,18 @@ def _colours(indexes: Bytes, frame: _GifFrame) -> Bytes:
     return colours
 
 
-def _deinterlaced(rows: Bytes, frame: _GifFrame) -> Bytes:
-    """Return the picture (height, width, 4) of the rows that are there, in their places."""
+def _deinterlaced(rows: Bytes, count: int, frame: _GifFrame) -> Bytes:
+    """Return the picture (height, width, 4) of the first *count* pixels, in their places."""
     picture = np.zeros((frame.height, frame.width, 4), np.uint8)
+    complete, rest = divmod(count, frame.width)
+    begun = 0
     for first, apart, high in _PASSES:
-        count = len(range(first, frame.height, apart))
-        part, rows = rows[:count], rows[count:]
+        places = range(first, frame.height, apart)
+        part = rows[begun : min(complete, begun + len(places))]
         for below in range(high):
             covered = picture[first + below :: apart][: len(part)]
             covered[:] = part[: len(covered)]
+        if rest and begun <= complete < begun + len(places):
+            picture[places[complete - begun], :rest] = rows[complete, :rest]
+        begun += len(places)
     return picture

@@ -2,21 +2,24 @@
 
 A sequential JPEG is shown up to its last complete row of blocks.  Of a progressive one, or one
 whose colours are in scans of their own, all scans are shown that are there: libjpeg does so if it
-finds an end, and fills what is missing with grey.
+finds an end, and fills what is missing with grey.  If it finds an error between two scans, or the
+file ends there, those before are shown.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from hashwacht.hashing.damage.part import decode_part, transparent
+from hashwacht.hashing.damage.part import DecodedPart, decode_part, transparent
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
 
 END = b"\xff\xd9"
 _SCAN = 0xDA
@@ -25,6 +28,12 @@ _METADATA = frozenset({0xFE, *range(0xE1, 0xEE), 0xEF})
 
 _LEAST_LENGTHS = {0xE0: 16, 0xEE: 14}
 """libjpeg ignores these segments if they are shorter, where Pillow refuses the file."""
+
+_BETWEEN_SCANS = re.compile(rb"\xff[\xc4\xda\xdb\xdd]")
+"""Tables (DHT, DQT, DRI) and the headers of scans (SOS)."""
+
+_BLOCK, _KEPT_BACK, _UPSAMPLED = 8, (5, 4, 2), 2
+"""Rows of a block, the rows of blocks that are kept back, and rows if colours are half as high."""
 
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
 
@@ -44,14 +53,55 @@ def decode(original: bytes, open_picture: Callable[[bytes], ImageFile]) -> Itera
     if part.known.any():
         yield part.image()
         return
-    filled = decode_part(lambda: open_picture(file + END))
+    filled = _with_end(file, open_picture)
     last = np.asarray(filled.decoded.convert("RGB")) != _FILLED
     rows = np.flatnonzero(last.any(axis=(1, 2)))
-    known = filled.known.copy()
-    known[int(rows[-1]) + 1 if len(rows) else 0 :] = False
-    if not known.any():
+    end = int(rows[-1]) + 1 if len(rows) else 0
+    if not filled.known[:end].any():
         raise filled.error or OSError("no row of the picture could be decoded")
-    yield transparent(filled.decoded, known)
+    for shown in _shown_rows(open_picture(file), end, _scans(file)):
+        known = filled.known.copy()
+        known[shown:] = False
+        yield transparent(filled.decoded, known)
+
+
+def _shown_rows(image: ImageFile, end: int, scans: bytes) -> Iterator[int]:
+    """Yield how many of *end* decoded rows are shown; most likely first.
+
+    The first scan of a progressive picture is smoothed across blocks, so a browser keeps rows of
+    blocks back: five, and two to four in the last bytes of the scan; other viewers keep none.
+    """
+    if "progressive" in image.info and _BETWEEN_SCANS.search(scans) is None:
+        high = _BLOCK * max(down for _, _, down, _ in cast("JpegImageFile", image).layer)
+        for count in _KEPT_BACK:
+            shown = end // high * high - count * high - (_UPSAMPLED if high > _BLOCK else 0)
+            if shown > 0:
+                yield shown
+    yield end
+
+
+def _with_end(file: bytes, open_picture: Callable[[bytes], ImageFile]) -> DecodedPart:
+    """Decode as many scans as possible, closed by an end."""
+    filled = decode_part(lambda: open_picture(file + END))
+    if filled.known.any():
+        return filled
+    start = len(file) - len(_scans(file))
+    ends = [match.start() for match in _BETWEEN_SCANS.finditer(file, start)]
+    first, last = 0, len(ends)
+    while first < last:  # up to first it can be decoded, from last on it cannot
+        middle = (first + last) // 2
+        part = decode_part(lambda: open_picture(file[: ends[middle]] + END))  # noqa: B023 - called at once
+        if part.known.any():
+            filled, first = part, middle + 1
+        else:
+            last = middle
+    return filled
+
+
+def _scans(file: bytes) -> bytes:
+    """Return what follows the marker of the first scan."""
+    *_, scans = _pixels(file)
+    return scans[len(END) :]
 
 
 def _openable(original: bytes, open_picture: Callable[[bytes], ImageFile]) -> bytes:
