@@ -26,6 +26,7 @@ from hashwacht_hooks.main import NAMES
 
 PACKAGING = Path(__file__).parents[1]
 REPOSITORY = PACKAGING.parent
+CLIENTS = REPOSITORY / "config/clients"
 LOCK = PACKAGING / "locks" / "payload.txt"
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -200,6 +201,8 @@ def _lay_out_hooks(root: Path, program: Path, target: Target) -> None:
     directory.mkdir()
     for name in (program.name, *" ".join(NAMES.values()).split()):
         (directory / name).symlink_to(Path("..") / program.relative_to(root / PREFIX))
+    for name in _names("plugins/hooks", "*"):
+        _write(directory / Path(name).name, (REPOSITORY / name).read_text())
 
 
 def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
@@ -236,8 +239,8 @@ def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
 def _lay_out_documents(root: Path, target: Target, epoch: int) -> None:
     """Create documentation and changelogs, and the files for monitoring and security modules."""
     documents = root / DOCUMENTS
-    for name in ("README.md", "SECURITY.md", *_names("docs", "*.md")):
-        _write(documents / Path(name).name, (REPOSITORY / name).read_text())
+    for name in ("README.md", "SECURITY.md", *_names("docs", "**/*.md")):
+        _write(documents / name.removeprefix("docs/"), (REPOSITORY / name).read_text())
     _compress(documents / "changelog.gz", (REPOSITORY / "CHANGELOG.md").read_text())
     _compress(
         documents / "changelog.Debian.gz", CHANGELOG.format(target=target, date=formatdate(epoch))
@@ -245,9 +248,11 @@ def _lay_out_documents(root: Path, target: Target, epoch: int) -> None:
     if target.packager == "deb":
         overrides = (PACKAGING / "packages/lintian-overrides").read_text()
         _write(root / "usr/share/lintian/overrides/hashwacht", overrides)
-    for directory in ("monitoring", "apparmor", "selinux"):
-        for path in sorted((PACKAGING / directory).iterdir()):
-            _write(root / SHARED / directory / path.name, path.read_text())
+    shared = (*(PACKAGING / name for name in ("monitoring", "apparmor", "selinux")), CLIENTS)
+    for directory in shared:
+        for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+            relative = path.relative_to(directory.parent)
+            _write(root / SHARED / relative, path.read_text())
 
 
 def _names(directory: str, pattern: str) -> list[str]:

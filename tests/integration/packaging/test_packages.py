@@ -80,6 +80,12 @@ def test_hooks_run_with_the_python_of_the_target(build: dict[str, Any], tmp_path
     assert link.resolve() == program.resolve()
     assert link.read_text() == "#!/usr/bin/python3.11 -IS\nimport sys\n"
     assert link.stat().st_mode & 0o777 == 0o755
+    assert "add_filter" in link.with_name("hashwacht-wordpress.php").read_text()
+
+
+def test_the_pages_and_configurations_of_clients_are_there(root: Path) -> None:
+    assert (root / "usr/share/doc/hashwacht/clients/samba.md").is_file()
+    assert "LocalSocket" in (root / "usr/share/hashwacht/clients/clamdscan.conf").read_text()
 
 
 def test_the_payload_has_neither_scipy_nor_build_tools() -> None:

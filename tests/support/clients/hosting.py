@@ -1,4 +1,4 @@
-"""A machine that hosts: the daemon, and the programs of its hooks, where other users reach them."""
+"""A machine that hosts: scanner, gateway and hooks, at places that other users can reach."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from pathlib import Path
 import hashwacht_hooks
 from demo.pictures import encode, photo
 from hashwacht.core.upload_context import UploadContext
-from support.daemon.upload_daemon import UploadDaemon, known
+from support.clients.servers import free_port
+from support.daemon.upload_daemon import known
+from support.gateway.gateway_daemon import GatewayDaemon
 
 LISTED = known()
 HARMLESS = encode(photo(4711), "png")
@@ -23,10 +25,15 @@ GROUP = "www-data"
 
 @dataclass(frozen=True)
 class HostingMachine:
-    """A running daemon, and a directory that every user may enter."""
+    """A running scanner and gateway, and a directory that every user may enter.
+
+    *port* is the gateway's for clamd's protocol; paths below *files* may be checked.
+    """
 
     home: Path
-    daemon: UploadDaemon
+    daemon: GatewayDaemon
+    port: int
+    files: Path
 
     def hook(self, name: str, *options: str) -> Path:
         """Return a program that runs a hook with *options*."""
@@ -44,13 +51,20 @@ class HostingMachine:
 
 @contextmanager
 def hosting_machine() -> Iterator[HostingMachine]:
-    """Run the daemon with one listed picture; LISTED is another encoding of it."""
+    """Run scanner and gateway with one listed picture; LISTED is another encoding of it."""
     home = Path(tempfile.mkdtemp(prefix="hashwacht-clients-"))
     try:
         home.chmod(0o755)
+        files, port = home / "files", free_port()
+        files.mkdir()
         shutil.copytree(Path(hashwacht_hooks.__file__).parent, home / "hashwacht_hooks")
-        daemon = UploadDaemon(home / "hashwacht", f'group = "{GROUP}"')
-        with daemon.scanner():
-            yield HostingMachine(home, daemon)
+        clamd = f'tcp = "127.0.0.1:{port}"', f'paths = ["{files}"]', f'group = "{GROUP}"'
+        daemon = GatewayDaemon(home / "hashwacht", *clamd)
+        text = daemon.configuration.read_text()
+        for table in ("uploads", "gateway.http"):
+            text = text.replace(f"[{table}]\n", f'[{table}]\ngroup = "{GROUP}"\n')
+        daemon.configuration.write_text(text)
+        with daemon.scanner(), daemon.gateway():
+            yield HostingMachine(home, daemon, port, files)
     finally:
         shutil.rmtree(home)
