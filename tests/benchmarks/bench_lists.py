@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import sqlite3
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from hashwacht.matching.hashlists.index_file import ExactIndex, IndexFile, write
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
+from hashwacht.matching.hashlists.parser import ParseOptions
 from hashwacht.matching.hashlists.radius_index import RadiusIndex, build_bands
 
 FULL = os.environ.get("HASHWACHT_BENCH") == "full"
@@ -88,6 +91,38 @@ def bench_exact_list(table: Table, tmp_path: Path) -> None:
     table.note(
         f"{name}: lookups", rate, remark, against=peers, target=at_least(250_000, "per second")
     )
+
+
+def bench_import(table: Table, tmp_path: Path) -> None:
+    entries = table.amount(1_000_000, 2000)
+    digits = random_hashes(entries, 20).tobytes().hex()
+    file = tmp_path / "list"
+    file.write_text("".join(f"{digits[i : i + 40]}\n" for i in range(0, len(digits), 40)))
+    lists = HashLists(tmp_path / "lists")
+
+    def import_file(*, unchanged: bool) -> float:
+        began = time.process_time()
+        with file.open("rb") as source:
+            result = lists.import_list(
+                source, ListMetadata("bench"), ParseOptions(default_type="sha1")
+            )
+        assert result.unchanged == unchanged
+        return time.process_time() - began
+
+    sort = child_seconds(["sort", "-u", str(file)])
+    name, against = f"import of {entries:,} SHA-1", "sort -u of the same file, processor time"
+    first, again = import_file(unchanged=False), import_file(unchanged=True)
+    table.note(name, first / sort, "", against=against, target=at_most(2, "x"))
+    table.note(f"{name}, unchanged", again / sort, "", against=against, target=at_most(0.2, "x"))
+
+
+def child_seconds(command: Sequence[str]) -> float:
+    """Run a command and return its processor time."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = {**os.environ, "LC_ALL": "C"}
+    subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def in_sqlite(values: Sequence[bytes], queries: Sequence[bytes]) -> float:

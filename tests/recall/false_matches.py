@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from hashwacht.core.types import Fingerprint, Match, Signal
 from hashwacht.core.views import REGION_KINDS, ViewKind, view_kinds
-from hashwacht.matching.hashlists.manager import HashLists, ImportHandling
+from hashwacht.matching.hashlists.import_result import ImportHandling
+from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.matcher_set import ConfiguredMatcher

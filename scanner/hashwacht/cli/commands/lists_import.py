@@ -22,8 +22,8 @@ from hashwacht.core.errors import UsageError
 from hashwacht.core.text import count
 
 if TYPE_CHECKING:
+    from hashwacht.matching.hashlists.import_result import ImportHandling
     from hashwacht.matching.hashlists.importer import ImportProgress
-    from hashwacht.matching.hashlists.manager import ImportHandling
     from hashwacht.matching.hashlists.manifest import HashList, ListMetadata
     from hashwacht.matching.hashlists.parser import ParseOptions
     from hashwacht.settings import Settings
@@ -155,7 +155,7 @@ def import_list(  # noqa: PLR0917  # click calls it by keyword
     reported.  Run `hashwacht recheck` afterwards to look up everything scanned so far, without
     reading the files again.
     """
-    from hashwacht.matching.hashlists.manager import ImportHandling
+    from hashwacht.matching.hashlists.import_result import ImportHandling
     from hashwacht.matching.hashlists.manifest import ListMetadata
 
     metadata = ListMetadata(name, category, known_good, _bits(radii), str(file))
@@ -182,7 +182,9 @@ def _import(
             source, metadata, options, handling=handling, on_progress=progress
         )
     act = "imported" if result.installed else "dry-run"
-    if result.installed:
+    if result.unchanged:
+        act = "unchanged"
+    elif result.installed:
         record_import(settings, result.list)
     print_result(act, import_fields(result), *import_lines(result))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hashwacht.core.text import count, escape_text, format_size, format_time, plural
 
 if TYPE_CHECKING:
-    from hashwacht.matching.hashlists.manager import ImportResult
+    from hashwacht.matching.hashlists.import_result import ImportResult
     from hashwacht.matching.hashlists.manifest import HashList
 
 
@@ -73,6 +73,9 @@ def import_lines(result: ImportResult) -> Iterator[str]:
     """Yield what was imported, or would be, and what was not."""
     hash_list, remarks = result.list, result.remarks
     types = ", ".join(f"{name} {count(index.count)}" for name, index in hash_list.types.items())
+    if result.unchanged:
+        yield f"{hash_list.name}: unchanged, {plural(hash_list.entries, 'entry', 'entries')}"
+        return
     replaces = "replaces" if result.installed else "would replace"
     replaced = f", {replaces} {count(result.replaced.entries)}" if result.replaced else ""
     yield f"{hash_list.name}: {plural(hash_list.entries, 'entry', 'entries')} ({types}){replaced}"

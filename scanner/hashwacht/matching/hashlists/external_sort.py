@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 Records = NDArray[np.uint8]
 """Shape (count, width): one record per row."""
 
+_PREFIX = 8
+"""Bytes by which records are sorted first."""
+
+_MAX_SHARED = 10_000
+"""Groups of records with the same first bytes; with more of them numpy sorts all bytes."""
+
 MERGE_BYTES = 32 << 20
 """Bytes of the blocks of all runs together while merging."""
 
@@ -43,13 +49,17 @@ class RecordSorter:
         self._buffer += record
         self.count += 1
 
+    def add_all(self, records: Records) -> None:
+        """Add many records."""
+        self._buffer += records.data
+        self.count += len(records)
+
     def spill(self) -> None:
         """Sort the records in memory and write them to the spool as one run."""
         if not self._buffer:
             return
         start = self._spool.seek(0, 2)
-        # Sorted as bytes: numpy pads with zeros, which has no effect for equal widths.
-        self._spool.write(np.sort(np.frombuffer(self._buffer, f"S{self._width}")).data)
+        self._spool.write(_sorted(np.frombuffer(self._buffer, f"S{self._width}")).data)
         self._runs.append((start, len(self._buffer) // self._width))
         self._buffer = bytearray()
 
@@ -73,7 +83,8 @@ class RecordSorter:
                 run.refill(self._spool, self._width, size)
             ends = [run.block[-1:] for run in runs if run.remaining]
             bound = np.sort(np.concatenate(ends))[:1] if ends else None
-            yield np.sort(np.concatenate([run.take(bound) for run in runs]))
+            parts = [run.take(bound) for run in runs]
+            yield parts[0] if len(parts) == 1 else _sorted(np.concatenate(parts))
             runs = [run for run in runs if run.remaining or len(run.block)]
 
 
@@ -100,6 +111,30 @@ class _Run:
             end = int(np.searchsorted(self.block, bound, side="right")[0])
         head, self.block = self.block[:end], self.block[end:]
         return head
+
+
+def _sorted(records: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
+    """Return records in the order of their bytes.
+
+    numpy pads with zeros, which has no effect for equal widths.  Their first eight bytes as numbers
+    are sorted four times faster, and hardly any digests share them.
+    """
+    width = records.dtype.itemsize
+    if width <= _PREFIX:
+        return np.sort(records)
+    rows = records.view(np.uint8).reshape(-1, width)
+    prefixes = np.ascontiguousarray(rows[:, :_PREFIX]).view(">u8").ravel()
+    order = np.argsort(prefixes.astype(np.uint64))
+    ordered, prefixes = records[order], prefixes[order]
+    changes = np.flatnonzero(prefixes[1:] != prefixes[:-1]) + 1
+    starts = np.concatenate(([0], changes))
+    ends = np.concatenate((changes, [len(records)]))
+    shared = np.flatnonzero(ends - starts > 1)
+    if len(shared) > _MAX_SHARED:
+        return np.sort(records)
+    for group in shared:
+        ordered[starts[group] : ends[group]] = np.sort(ordered[starts[group] : ends[group]])
+    return ordered
 
 
 def _is_first(rows: Records, key: int, skip: int) -> NDArray[np.bool_]:

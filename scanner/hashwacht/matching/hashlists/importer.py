@@ -35,8 +35,13 @@ from hashwacht.matching.hashlists.manifest import (
 )
 from hashwacht.matching.hashlists.parser import ListFile
 from hashwacht.matching.hashlists.radius_index import build_bands
-from hashwacht.matching.hashlists.readers.entries import LeftOut, ListEntry, RejectedLine
-from hashwacht.matching.hashlists.ubiquitous import describe
+from hashwacht.matching.hashlists.readers.entries import (
+    LeftOut,
+    ListEntry,
+    RejectedLine,
+    ValueBlock,
+)
+from hashwacht.matching.hashlists.ubiquitous import describe, find_ubiquitous
 from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
 MAX_REASONS = 20
@@ -141,6 +146,8 @@ class ListBuilder:
         for item in source:
             if isinstance(item, ListEntry):
                 buffered += self._add(item)
+            elif isinstance(item, ValueBlock):
+                buffered += self._add_all(item)
             elif isinstance(item, LeftOut):
                 _count(self._left_out, item.what)
             else:
@@ -181,6 +188,21 @@ class ListBuilder:
         record = entry.value + self._labels.add(entry)
         self._sorter(entry.type, len(record)).add(record)
         return len(record)
+
+    def _add_all(self, block: ValueBlock) -> int:
+        """Add many values, except ubiquitous ones, and return the bytes of their records."""
+        values = np.frombuffer(block.values, np.uint8).reshape(block.number, -1)
+        ubiquitous = find_ubiquitous(block.type, values)
+        for row in ubiquitous:
+            entry = ListEntry(block.type, values[row].tobytes())
+            _count(self._ubiquitous, describe(entry))
+        if len(ubiquitous) and not self._keep_ubiquitous:
+            values = np.delete(values, ubiquitous, axis=0)
+        width = values.shape[1]
+        records = np.zeros((len(values), width + _DIGEST + _REF.itemsize), np.uint8)
+        records[:, :width] = values
+        self._sorter(block.type, records.shape[1]).add_all(records)
+        return records.size
 
     def _reject(self, line: RejectedLine) -> None:
         self._malformed += 1

@@ -28,6 +28,13 @@ from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Diagnostic, Signal
 from hashwacht.core.views import ViewKind
 from hashwacht.matching.comparison import HashDistance, radius_for
+from hashwacht.matching.hashlists.import_result import (
+    ImportHandling,
+    ImportRequest,
+    ImportResult,
+    malformed_error,
+    no_entries_error,
+)
 from hashwacht.matching.hashlists.importer import (
     BuiltList,
     ImportRemarks,
@@ -47,41 +54,10 @@ from hashwacht.matching.hashlists.manifest import (
 )
 from hashwacht.matching.hashlists.mapped_lists import MappedList
 from hashwacht.matching.hashlists.parser import ListFile, ParseOptions
-from hashwacht.matching.hashlists.readers.entries import NO_TYPE, ColumnUse
 from hashwacht.matching.hashlists.verification import verify_lists
 from hashwacht.platform.private_directory import PARTIAL, PrivateDirectory
 
 _LIST_DIRECTORY = re.compile(r".+@[0-9a-f]{8}")
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """The list, installed unless it was a dry run, and the list of that name that was installed.
-
-    *unit* is what the numbers of malformed lines count, *columns* what the columns of a table are
-    imported as.  *lists_software*: it is the NSRL's list of ordinary software.
-    """
-
-    list: HashList
-    replaced: HashList | None
-    remarks: ImportRemarks
-    unit: str
-    columns: tuple[ColumnUse, ...]
-    lists_software: bool
-    installed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ImportHandling:
-    """What an import accepts, and whether it installs the list.
-
-    *allow_malformed* skips malformed lines, *keep_ubiquitous* imports entries that match ordinary
-    files everywhere, *dry_run* leaves everything as it is.
-    """
-
-    allow_malformed: bool = False
-    keep_ubiquitous: bool = False
-    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,19 +120,49 @@ class HashLists:
         metadata: ListMetadata,
         options: ParseOptions = ParseOptions(),  # noqa: B008  # frozen
         *,
-        handling: ImportHandling = ImportHandling(),  # frozen
+        handling: ImportHandling = ImportHandling(),  # noqa: B008  # frozen
         on_progress: ProgressCallback = lambda _: None,
     ) -> ImportResult:
         """Install a list, replacing one of the same name.  *on_progress* is called regularly.
+
+        A list that is installed and intact is left as it is, which costs the digest of the source.
 
         Raises ListError if there are malformed lines that are not allowed, no entries at all,
         or no space; nothing is changed then.
         """
         validate_metadata(metadata, self._types)
-        with self._writable() as root, self._new_directory(root, metadata.name) as directory:
+        request = ImportRequest(metadata, options, handling)
+        with self._writable() as root:
+            if same := self._find_same(request, source):
+                with root.locked():
+                    self._sweep(root, load(self.directory))
+                return same
+            return self._import(root, request, source, on_progress)
+
+    def _find_same(self, request: ImportRequest, source: BinaryIO) -> ImportResult | None:
+        """Return the result of an import that would change nothing, None if it would."""
+        installed = load(self.directory).get(request.metadata.name)
+        if installed is None or not request.would_repeat(installed, source):
+            return None
+        if not all(finding.ok for finding in verify_lists(self.directory, [installed])):
+            return None  # it is damaged
+        remarks = ImportRemarks(installed.malformed, (), installed.left_out, installed.ubiquitous)
+        return ImportResult(
+            installed, installed, remarks, "line", (), lists_software=False, installed=True
+        )
+
+    def _import(
+        self,
+        root: PrivateDirectory,
+        request: ImportRequest,
+        source: BinaryIO,
+        on_progress: ProgressCallback,
+    ) -> ImportResult:
+        metadata, handling = request.metadata, request.handling
+        with self._new_directory(root, metadata.name) as directory:
             file = ListFile(
                 source,
-                options,
+                request.options,
                 self._types,
                 known_good=metadata.known_good,
                 spool=directory.temporary_file,
@@ -166,6 +172,7 @@ class HashLists:
             built = _build(builder, file, radii(metadata), handling)
             new = self._hash_list(metadata, directory.path.name, file, built)
             new = _with_remarks(new, builder.remarks, keeps=keeps)
+            new = replace(new, recipe=request.recipe)
             replaced = self._install(root, new, dry_run=handling.dry_run)
             return ImportResult(
                 new,
@@ -298,12 +305,12 @@ def _build(
     try:
         builder.read(file)
         if builder.remarks.malformed and not handling.allow_malformed:
-            raise _malformed(builder.remarks, file.unit)
+            raise malformed_error(builder.remarks, file.unit)
         built = builder.write(radii)
     finally:
         builder.close()
     if not built.types:
-        raise _no_entries(builder.remarks)
+        raise no_entries_error(builder.remarks)
     return built
 
 
@@ -315,37 +322,4 @@ def _with_remarks(new: HashList, remarks: ImportRemarks, *, keeps: bool) -> Hash
         keeps_ubiquitous=keeps and not new.known_good and bool(remarks.ubiquitous),
         ubiquitous={} if new.known_good else remarks.ubiquitous,
         left_out=remarks.left_out,
-    )
-
-
-def _malformed(remarks: ImportRemarks, unit: str) -> ListError:
-    reasons = "; ".join(
-        f"{unit} {lines.first}{f' and {lines.count - 1} more' * (lines.count > 1)}: {lines.reason}"
-        for lines in remarks.rejected
-    )
-    others = remarks.malformed - sum(lines.count for lines in remarks.rejected)
-    return ListError(
-        f"malformed lines: {remarks.malformed}; nothing was imported"
-        f" ({reasons}{f'; {others} others' * bool(others)})",
-        advice=_advice(remarks),
-    )
-
-
-def _advice(remarks: ImportRemarks) -> str:
-    reasons = [lines.reason for lines in remarks.rejected]
-    if all(reason == NO_TYPE for reason in reasons):
-        return "Use --type with the signal type of the values, such as --type md5."
-    if any(reason.startswith("unknown key") for reason in reasons):
-        return "Leave the keys out with --ignore-column KEY (or '*' for all of them)."
-    return "Correct them, or use --allow-malformed to import the others."
-
-
-def _no_entries(remarks: ImportRemarks) -> ListError:
-    counts = {**remarks.left_out, **remarks.ubiquitous}
-    found = ", ".join(f"{number} {what}" for what, number in counts.items())
-    advice = "Check that this is the right file."
-    if remarks.ubiquitous:
-        advice = "Use --keep-ubiquitous to import them anyway."
-    return ListError(
-        f"the list has no entries{f'; left out: {found}' * bool(found)}", advice=advice
     )

@@ -132,7 +132,7 @@ class HashList:
     *source* the name of the imported file, *lines* the number of its entries and malformed lines,
     *malformed* that of skipped lines.  *screened*: ubiquitous entries were looked for at the
     import; *ubiquitous* counts them, and they are in the list only if it *keeps_ubiquitous* ones.
-    *left_out* counts what else was not imported.
+    *left_out* counts what else was not imported, *recipe* identifies how it was imported.
     """
 
     name: str
@@ -151,6 +151,7 @@ class HashList:
     keeps_ubiquitous: bool = False
     ubiquitous: Mapping[str, int] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    recipe: str = ""
 
     @property
     def entries(self) -> int:

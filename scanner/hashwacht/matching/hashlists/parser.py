@@ -26,6 +26,7 @@ from hashwacht.matching.hashlists.readers.entries import (
     ListEntryBuilder,
     ListReader,
     RejectedLine,
+    ValueBlock,
     normal_form,
 )
 from hashwacht.matching.hashlists.readers.json_records import (
@@ -134,7 +135,7 @@ class ListFile:
                     break
             else:
                 fruitful = True
-            self.lines += 1
+            self.lines += item.number if isinstance(item, ValueBlock) else 1
             yield item
         if rejected and not fruitful and (error := self._explanation()):
             raise error

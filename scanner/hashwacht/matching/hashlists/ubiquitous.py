@@ -20,6 +20,9 @@ from importlib.resources import files
 from itertools import product
 from types import MappingProxyType
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hashwacht.core.hash64 import is_regular
 from hashwacht.core.types import MIN_QUALITY
 from hashwacht.matching.hashlists.readers.entries import ListEntry
@@ -124,6 +127,29 @@ def describe(entry: ListEntry) -> str:
     if is_flat(entry.type, entry.value):
         return FLAT
     return REGULAR if is_regular(entry.type, entry.value) else ""
+
+
+def find_ubiquitous(digest_type: str, values: NDArray[np.uint8]) -> list[int]:
+    """Return the rows of *values* (one digest a row) that would match everywhere, in order."""
+    known = ubiquitous_digests(digest_type)
+    tables = _beginnings(digest_type)
+    candidates = np.flatnonzero(tables[0][_word(values, 0)] & tables[1][_word(values, 2)])
+    return [int(row) for row in candidates if values[row].tobytes() in known]
+
+
+@cache
+def _beginnings(digest_type: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which first and which second two bytes the ubiquitous digests have."""
+    digests = b"".join(ubiquitous_digests(digest_type))
+    values = np.frombuffer(digests, np.uint8).reshape(len(ubiquitous_digests(digest_type)), -1)
+    first, second = np.zeros(1 << 16, np.bool_), np.zeros(1 << 16, np.bool_)
+    first[_word(values, 0)] = second[_word(values, 2)] = True
+    return first, second
+
+
+def _word(values: NDArray[np.uint8], start: int) -> NDArray[np.uint16]:
+    """Return the two bytes from *start* of each row as a number."""
+    return (values[:, start].astype(np.uint16) << 8 | values[:, start + 1]).astype(np.uint16)
 
 
 def is_flat(signal_type: str, value: bytes) -> bool:

@@ -21,7 +21,8 @@ from typing import BinaryIO
 
 from hashwacht.core.errors import HashwachtError, ListError
 from hashwacht.ipc.messages import FileRole
-from hashwacht.matching.hashlists.manager import HashLists, ImportResult
+from hashwacht.matching.hashlists.import_result import ImportResult
+from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import HashList, ListMetadata
 from hashwacht.matching.hashlists.parser import ParseOptions
 from hashwacht.matching.hashlists.update_state import UpdateRecord, load_records, store_record

@@ -15,7 +15,7 @@ from demo.pictures import photo
 from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
-from hashwacht.matching.hashlists.manager import ImportHandling
+from hashwacht.matching.hashlists.import_result import ImportHandling
 from recall.corpus import HashedPicture
 from recall.drawings import DRAWINGS, draw
 from recall.false_matches import compare_all

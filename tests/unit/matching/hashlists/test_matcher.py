@@ -14,7 +14,8 @@ from hashwacht.core.errors import UsageError
 from hashwacht.core.hash64 import FULL_RADIUS_QUALITY
 from hashwacht.core.signals import BUILT_IN, HexSignalType
 from hashwacht.core.types import Answer, Match, Outcome, Reason, Signal
-from hashwacht.matching.hashlists.manager import HashLists, ImportHandling
+from hashwacht.matching.hashlists.import_result import ImportHandling
+from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import MAX_MATCHES, HashListMatcher
 

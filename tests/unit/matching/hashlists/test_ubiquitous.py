@@ -15,7 +15,8 @@ from hashwacht.core.errors import ListError
 from hashwacht.core.types import Fingerprint, Outcome, Signal, Verdict
 from hashwacht.core.verdict import judge
 from hashwacht.hashing.pdq import pdq
-from hashwacht.matching.hashlists.manager import HashLists, ImportHandling
+from hashwacht.matching.hashlists.import_result import ImportHandling
+from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import MANIFEST, ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.hashlists.ubiquitous import DIGEST_TYPES, REGULAR, ubiquitous_digests

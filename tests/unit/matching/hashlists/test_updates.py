@@ -14,7 +14,8 @@ import pytest
 
 from hashwacht.core.errors import ListError
 from hashwacht.ipc.messages import FailureReply, FileRole, ListPartReply, ListPartRequest
-from hashwacht.matching.hashlists.manager import HashLists, ImportHandling
+from hashwacht.matching.hashlists.import_result import ImportHandling
+from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.update_state import (
     ListAge,

@@ -67,6 +67,14 @@ class ListEntry(NamedTuple):
     quality: int | None = None
 
 
+class ValueBlock(NamedTuple):
+    """Many signals of one type without ids and categories: *number* values, concatenated."""
+
+    type: str
+    values: bytes
+    number: int
+
+
 class RejectedLine(NamedTuple):
     """A malformed line or entry: its number, from 1, and the reason."""
 
@@ -87,7 +95,7 @@ class ColumnUse(NamedTuple):
     use: str = ""
 
 
-Item = ListEntry | RejectedLine | LeftOut
+Item = ListEntry | ValueBlock | RejectedLine | LeftOut
 
 
 class ListReader(Protocol):

@@ -57,6 +57,12 @@ def complete_line(line: str) -> str:
     return line
 
 
+def lines_of(block: str) -> Iterator[str]:
+    """Yield the lines of a block; of one longer than MAX_LINE only the beginning, MAX_LINE + 1."""
+    for line in block.split("\n"):
+        yield line.removesuffix("\r")[: MAX_LINE + 1]
+
+
 class RawSource:
     """The file as given, read once: counts and digests its bytes.  Reading raises ListError."""
 
@@ -184,14 +190,22 @@ class ListSource:
 
     def lines(self) -> Iterator[str]:
         """Yield all lines; of one longer than MAX_LINE only the beginning, MAX_LINE + 1."""
+        for block in self.line_blocks():
+            yield from lines_of(block)
+
+    def line_blocks(self) -> Iterator[str]:
+        """Yield all lines in blocks, without the end of the last line of a block.
+
+        Of a line much longer than MAX_LINE there is only the beginning.
+        """
         rest = ""
         for block in self.text():
-            *complete, rest = (rest + block).split("\n")
-            for line in complete:
-                yield line.removesuffix("\r")[: MAX_LINE + 1]
+            complete, newline, rest = (rest + block).rpartition("\n")
+            if newline:
+                yield complete
             rest = rest[: MAX_LINE + 2]
         if rest:
-            yield rest.removesuffix("\r")[: MAX_LINE + 1]
+            yield rest
 
     @contextmanager
     def database(self) -> Iterator[BinaryIO]:

@@ -26,7 +26,8 @@ from hashwacht.matching.hashlists.readers.entries import (
     MalformedLine,
     RejectedLine,
 )
-from hashwacht.matching.hashlists.readers.source import ListSource, complete_line
+from hashwacht.matching.hashlists.readers.source import ListSource, complete_line, lines_of
+from hashwacht.matching.hashlists.readers.uniform_lines import UniformLines
 
 _SEPARATOR = re.compile(r"\s*:\s*|\s+")
 _CHECKSUM = re.compile(r"\\?([0-9a-fA-F]{32,128}) [ *].")
@@ -45,14 +46,23 @@ class TextReader:
 
     def __init__(self, source: ListSource, build: ListEntryBuilder) -> None:
         self._source, self._parse = source, LineParser(build)
+        self._uniform = UniformLines(build)
 
     def __iter__(self) -> Iterator[Item]:
         """Yield the entries of all lines."""
-        for number, line in enumerate(self._source.lines(), 1):
-            try:
-                yield from self._parse(complete_line(line))
-            except MalformedLine as malformed:
-                yield RejectedLine(number, str(malformed))
+        number = 0
+        for block in self._source.line_blocks():
+            values = None if self._parse.has_header else self._uniform.convert(block)
+            if values is not None:
+                number += values.number
+                yield values
+                continue
+            for line in lines_of(block):
+                number += 1
+                try:
+                    yield from self._parse(complete_line(line))
+                except MalformedLine as malformed:
+                    yield RejectedLine(number, str(malformed))
 
 
 class LineParser:
@@ -61,6 +71,11 @@ class LineParser:
     def __init__(self, build: ListEntryBuilder) -> None:
         self._build = build
         self._hashdeep: list[str] = []
+
+    @property
+    def has_header(self) -> bool:
+        """Return whether the lines are rows below a header."""
+        return bool(self._hashdeep)
 
     def __call__(self, line: str) -> Sequence[ListEntry | LeftOut]:
         """Return the entries of a line, none for a comment.  Raises MalformedLine."""
