@@ -195,5 +195,6 @@ def _open(transaction: LedgerTransaction, content: StoredContent) -> bool:
     case = open_case(transaction, judged)
     if case is None or verdict.outcome is not Outcome.MATCH:
         return False
-    transaction.notify(NoticeKind.CASE, upload_summary(case), case)
+    uploads = transaction.ledger.uploads.load(case.key)
+    transaction.notify(NoticeKind.CASE, upload_summary(case, uploads), case)
     return True

@@ -122,9 +122,12 @@ def found_summary(case: Case, location: FileLocation) -> str:
     return f"case {case.id}{number}: {match_summary(case)}, {state}, {location_summary(location)}"
 
 
-def upload_summary(case: Case) -> str:
+def upload_summary(case: Case, uploads: Sequence[UploadContext]) -> str:
     """Return the line about an upload; the case has the details of the request."""
-    return f"case {case.id}: {match_summary(case)}, uploaded through a web application"
+    events = [upload.event for upload in uploads if upload.event]
+    by = f"refused by the gateway, event {events[-1]}" if events else ""
+    how = by or "uploaded through a web application"
+    return f"case {case.id}: {match_summary(case)}, {how}"
 
 
 def match_summary(case: Case) -> str:

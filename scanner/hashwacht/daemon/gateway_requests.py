@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from hashwacht import __version__
+from hashwacht.core.gateway_report import GatewayReport
 from hashwacht.core.paths import escape_path
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Outcome, Reason, Signal, Skip
@@ -23,6 +24,7 @@ from hashwacht.settings import Settings
 from hashwacht.uploads.backend import CheckResult
 from hashwacht.uploads.protocol import (
     DescribeDaemonReply,
+    GatewayReportRequest,
     LookupContent,
     LookupVerdict,
     PathCheckRequest,
@@ -53,6 +55,16 @@ class GatewayRequests:
         """Call *settings* for the current configuration."""
         self._scanner, self._handler = scanner, handler
         self._settings, self._revision = settings, revision
+        self.report: GatewayReport | None = None
+
+    def record_report(
+        self, request: GatewayReportRequest, uid: int
+    ) -> DescribeDaemonReply | UploadFailureReply:
+        """Keep what the gateway reports, for the status, and describe the scanner."""
+        if not self._handler.is_gateway(uid):
+            return _NOT_PERMITTED
+        self.report = GatewayReport(time.time(), request.fronts)
+        return self.describe()
 
     def describe(self) -> DescribeDaemonReply:
         """Return version, limit and state of the scanner."""

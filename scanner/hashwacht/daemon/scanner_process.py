@@ -162,6 +162,7 @@ class _Process:
         self._scanner.on_stop = server.close
         if listeners:
             self._health_reporter.upload_connections = lambda: server.connection_count
+            self._health_reporter.gateway = lambda: gateway.report
         return server
 
     def outbox_sender(self) -> OutboxSender:

@@ -30,6 +30,7 @@ from hashwacht.uploads.protocol import (
     MAX_REQUEST_SIZE,
     AcceptedReply,
     DescribeDaemonRequest,
+    GatewayReportRequest,
     PartialUploadsRequest,
     PathCheckRequest,
     SignalsLookupRequest,
@@ -188,6 +189,8 @@ class UploadServer:
                 reply = self._gateway.lookup(request, uid)
             case DescribeDaemonRequest():
                 reply = self._gateway.describe()
+            case GatewayReportRequest():
+                reply = self._gateway.record_report(request, uid)
         channel.send(reply, SEND_TIMEOUT)
 
     def _answer_path(

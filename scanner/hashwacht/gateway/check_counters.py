@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
+from hashwacht.core.gateway_report import MAX_USERS
 from hashwacht.core.types import Outcome
 from hashwacht.uploads.backend import CheckResult
 
@@ -19,9 +20,15 @@ class CheckCounters:
         self.front = front
         self.by_outcome: Counter[Outcome] = Counter()
         self.bytes, self.seconds = 0, 0.0
+        self.users: dict[int, None] = {}
+
+    def count_user(self, uid: int | None) -> None:
+        """Remember a user that has something checked, the first ones only."""
+        if uid is not None and len(self.users) < MAX_USERS:
+            self.users[uid] = None
 
     def count(self, result: CheckResult, seconds: float, event: str) -> None:
-        """Count a check, and log one that a client is told about by its event."""
+        """Count a check, and log one that does not end with no match."""
         self.by_outcome[result.outcome] += 1
         self.bytes += result.size
         self.seconds += seconds

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+from hashwacht.core.gateway_report import MAX_PEERS, FrontReport
+from hashwacht.core.types import Outcome
 from hashwacht.gateway.check_counters import CheckCounters
 from hashwacht.gateway.listeners import FrontSockets
 
@@ -31,6 +34,18 @@ class Front(Protocol):
         """Stop accepting, let requests under way end for a few seconds, and close."""
 
 
+@dataclass(frozen=True, slots=True)
+class FrontFaults:
+    """What a front has counted since its start; *cut_streams* by peer."""
+
+    total_connections: int = 0
+    protocol_errors: int = 0
+    timeouts: int = 0
+    refused_connections: int = 0
+    upstream_failures: int = 0
+    cut_streams: Mapping[str, int] = field(default_factory=dict)
+
+
 class SupervisedFront:
     """A front with its sockets, opened and closed as the scanner comes and goes."""
 
@@ -42,7 +57,10 @@ class SupervisedFront:
         counters: CheckCounters,
         *,
         refuses_on_outage: bool,
+        faults: Callable[[], FrontFaults] = FrontFaults,
     ) -> None:
+        """Call *faults* for what the front itself has counted."""
+        self._faults = faults
         self.name, self.front, self.sockets, self.counters = name, front, sockets, counters
         self._refuses = refuses_on_outage and not sockets.inherited
         self.is_open = False
@@ -53,6 +71,29 @@ class SupervisedFront:
                 '"answer"',
                 name,
             )
+
+    def report(self) -> FrontReport:
+        """Return what is known of it, for the status."""
+        faults, counters = self._faults(), self.counters
+        outcomes = counters.by_outcome
+        return FrontReport(
+            self.name,
+            self.is_open,
+            self.front.connection_count,
+            faults.total_connections,
+            outcomes[Outcome.MATCH],
+            outcomes[Outcome.NO_MATCH],
+            outcomes[Outcome.UNDETERMINED],
+            counters.bytes,
+            round(counters.seconds, 3),
+            faults.protocol_errors,
+            faults.timeouts,
+            faults.refused_connections,
+            faults.upstream_failures,
+            sum(faults.cut_streams.values()),
+            tuple(faults.cut_streams)[-MAX_PEERS:],
+            tuple(counters.users),
+        )
 
     async def apply(self, *, able: bool, reason: str = "") -> None:
         """Open or close the sockets, depending on whether the scanner is *able* to answer.

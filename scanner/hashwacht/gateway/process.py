@@ -17,7 +17,8 @@ from pathlib import Path
 from hashwacht.core.errors import ConfigurationError
 from hashwacht.gateway.check_counters import CheckCounters
 from hashwacht.gateway.checks import ContentChecks
-from hashwacht.gateway.front import Front, SupervisedFront
+from hashwacht.gateway.clamd.server import ClamdFront
+from hashwacht.gateway.front import Front, FrontFaults, SupervisedFront
 from hashwacht.gateway.listeners import FrontSockets
 from hashwacht.gateway.scanner_checks import ScannerChecks, ScannerConnection, ScannerState
 from hashwacht.gateway.unwrap import UnwrappingChecks
@@ -44,6 +45,7 @@ class GatewayProcess:
         self.connection = ScannerConnection(settings.uploads.path, self._spool, timeout)
         fronts = (self._clamd(environ), self._http(environ))
         self.fronts = [front for front in fronts if front.sockets.is_configured]
+        self.connection.fronts = lambda: [front.report() for front in self.fronts]
 
     def _clamd(self, environ: Mapping[str, str]) -> SupervisedFront:
         settings = self._gateway.clamd
@@ -51,7 +53,15 @@ class GatewayProcess:
         front = build_clamd(checks, self._gateway)
         sockets = FrontSockets.from_settings("clamd", settings, inherited_sockets(environ, "clamd"))
         refuses = settings.on_outage is OutageReply.REFUSE
-        return SupervisedFront("clamd", front, sockets, counters, refuses_on_outage=refuses)
+
+        def faults() -> FrontFaults:
+            own = front.counters
+            totals = own.connections, own.faults, own.timeouts, own.refused
+            return FrontFaults(*totals, own.upstream_failures, own.cut_streams)
+
+        return SupervisedFront(
+            "clamd", front, sockets, counters, refuses_on_outage=refuses, faults=faults
+        )
 
     def _http(self, environ: Mapping[str, str]) -> SupervisedFront:
         settings = self._gateway.http
@@ -113,10 +123,8 @@ class GatewayProcess:
         return ", ".join(f"{f.name}: {f.front.connection_count} connections" for f in self.fronts)
 
 
-def build_clamd(checks: ContentChecks, gateway: GatewaySettings) -> Front:
+def build_clamd(checks: ContentChecks, gateway: GatewaySettings) -> ClamdFront:
     """Return the server that speaks clamd's protocol."""
-    from hashwacht.gateway.clamd.server import ClamdFront
-
     return ClamdFront(checks, gateway.clamd, gateway.max_connections)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
+from hashwacht.core.gateway_report import FrontReport
 from hashwacht.core.types import Reason, Verdict
 from hashwacht.core.upload_context import UploadContext, client_of
 from hashwacht.gateway.check_counters import CheckCounters
@@ -73,17 +74,18 @@ class ScannerConnection:
         self._others = ThreadPoolExecutor(OTHER_REQUESTS, thread_name_prefix="gateway-request")
         self._share = FairShare(MAX_PENDING)
         self._state, self._asking = ScannerState(), asyncio.Lock()
+        self.fronts: Callable[[], Sequence[FrontReport]] = tuple
 
     async def state(self) -> ScannerState:
         """Return the state of the scanner, half a second old at most."""
         async with self._asking:
             if time.monotonic() - self._state.at > STATE_INTERVAL:
-                self._state = await asyncio.to_thread(self._ask)
+                self._state = await asyncio.to_thread(self._ask, self.fronts())
             return self._state
 
-    def _ask(self) -> ScannerState:
+    def _ask(self, fronts: Sequence[FrontReport]) -> ScannerState:
         try:
-            reply = self.backend.describe()
+            reply = self.backend.describe(fronts)
         except DaemonUnreachable as error:
             revision = self._state.revision
             return ScannerState(False, revision, error.detail, time.monotonic())
@@ -143,6 +145,7 @@ class ScannerChecks:
     ) -> Answer:
         """Submit a check under a new event, and return its answer within the time."""
         event = secrets.token_hex(4)
+        self._counters.count_user(context.submitter_uid)
         started = time.monotonic()
         try:
             pending = submit(replace(context, event=event))

@@ -13,6 +13,7 @@ from typing import Annotated, Self
 from msgspec import Meta
 
 from hashwacht.core.errors import SignalError
+from hashwacht.core.gateway_report import MAX_FRONTS, FrontReport
 from hashwacht.core.signals import BUILT_IN, TextSignalType
 from hashwacht.core.types import Outcome, Reason, Signal, Verdict
 from hashwacht.core.upload_context import UploadContext
@@ -94,6 +95,12 @@ class PartialUploadsRequest(Message, frozen=True, tag="partial"):
 
 class DescribeDaemonRequest(Message, frozen=True, tag="describe"):
     """Describe the daemon."""
+
+
+class GatewayReportRequest(Message, frozen=True, tag="gateway"):
+    """Record what the gateway reports, and describe the daemon."""
+
+    fronts: Annotated[tuple[FrontReport, ...], Meta(max_length=MAX_FRONTS)]
 
 
 class AcceptedReply(Message, frozen=True, tag="accepted"):
@@ -222,6 +229,7 @@ UploadRequest = (
     | SignalsLookupRequest
     | PartialUploadsRequest
     | DescribeDaemonRequest
+    | GatewayReportRequest
 )
 UploadReply = (
     AcceptedReply

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hashwacht.core.gateway_report import FrontReport
 from hashwacht.core.types import Reason, Verdict
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.ipc.codec import MAX_BODY, ProtocolError
@@ -28,6 +29,7 @@ from hashwacht.uploads.protocol import (
     AcceptedReply,
     DescribeDaemonReply,
     DescribeDaemonRequest,
+    GatewayReportRequest,
     LookupContent,
     PartialUploadsRequest,
     PathCheckRequest,
@@ -104,9 +106,13 @@ class DaemonBackend:
         """Request that the daemon records uploads in parts.  Raises DaemonUnreachable."""
         self._request(PartialUploadsRequest(protocol))
 
-    def describe(self) -> DescribeDaemonReply:
-        """Return release and limit of the daemon.  Raises DaemonUnreachable."""
-        reply = self._request(DescribeDaemonRequest())
+    def describe(self, fronts: Sequence[FrontReport] | None = None) -> DescribeDaemonReply:
+        """Return release, limit and state of the daemon.  Raises DaemonUnreachable.
+
+        The gateway reports its *fronts* with it.
+        """
+        request = DescribeDaemonRequest() if fronts is None else GatewayReportRequest(tuple(fronts))
+        reply = self._request(request)
         if not isinstance(reply, DescribeDaemonReply):
             raise DaemonUnreachable("an unexpected reply of the daemon")
         return reply

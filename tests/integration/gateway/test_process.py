@@ -95,3 +95,22 @@ def test_a_reload_with_a_fault_is_reported(tmp_path: Path) -> None:
     )
     assert result.returncode != 0
     assert b"there is no group no-such-group" in result.stderr
+
+
+def test_status_and_metrics_show_the_gateway(daemon: GatewayDaemon) -> None:
+    daemon.instream(known())
+
+    def reported() -> bool:
+        scanner = json.loads(daemon.run("status", "--json").stdout)["scanner"]
+        fronts = {
+            front["name"]: front for front in (scanner["gateway"] or {"fronts": ()})["fronts"]
+        }
+        return "clamd" in fronts and fronts["clamd"]["matches"] > 0
+
+    wait_for(reported, PATIENCE)
+    assert "clamd: " in daemon.run("status").stdout.decode()
+    transport = httpx.HTTPTransport(uds=str(daemon.runtime / "metrics.sock"))
+    with httpx.Client(transport=transport, base_url="http://scanner", timeout=PATIENCE) as client:
+        text = client.get("/metrics").text
+    assert 'hashwacht_gateway_checks_total{front="clamd",outcome="match"}' in text
+    assert 'hashwacht_gateway_open{front="http"} 1.0' in text

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hashwacht.settings.gateway import GATEWAY_USER
 from hashwacht.watch.fanotify_handover import MAX_STREAMS
 
 CHECKOUT = Path(__file__).parents[3]
@@ -34,8 +35,8 @@ def words(unit: Path, key: str) -> set[str]:
     return {word for value in read(unit).get(key, []) for word in value.split()}
 
 
-SCANNER, COURIER, WATCHER = DAEMONS = tuple(
-    UNITS / f"hashwacht-{name}.service" for name in ("scanner", "courier", "watcher")
+SCANNER, COURIER, WATCHER, GATEWAY = DAEMONS = tuple(
+    UNITS / f"hashwacht-{name}.service" for name in ("scanner", "courier", "watcher", "gateway")
 )
 TASKS = [unit for unit in SERVICES if unit not in DAEMONS]
 
@@ -147,11 +148,22 @@ def test_the_courier_has_no_privilege_and_no_file_system() -> None:
     assert "BindPaths" not in keys
 
 
+def test_the_gateway_has_no_privilege_and_no_network() -> None:
+    keys = read(GATEWAY)
+    assert keys["CapabilityBoundingSet"] == keys["AmbientCapabilities"] == [""]
+    assert keys["User"] == [GATEWAY_USER]
+    assert GATEWAY_USER in (UNITS.parent / "sysusers.conf").read_text()
+    assert "PrivateUsers" not in keys  # would hide the users of its peers
+    assert (keys["PrivateNetwork"], keys["IPAddressDeny"]) == (["yes"], ["any"])
+    assert words(GATEWAY, "RestrictAddressFamilies") == {"AF_UNIX"}
+    assert {"-/var/lib/hashwacht", "-/run/hashwacht"} <= words(GATEWAY, "InaccessiblePaths")
+
+
 def test_passwords_are_given_to_the_courier_alone() -> None:
     for unit in SERVICES:
         keys = [key for key in read(unit) if "Credential" in key]
         assert keys == (["LoadCredential"] if unit == COURIER else [])
-    for unit in (SCANNER, WATCHER):
+    for unit in (SCANNER, WATCHER, GATEWAY):
         assert "-/etc/hashwacht/credentials" in words(unit, "InaccessiblePaths")
 
 

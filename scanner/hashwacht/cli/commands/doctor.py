@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from hashwacht import bootstrap
 from hashwacht.cli.case_session import existing_store
 from hashwacht.cli.click_ext import Example, command
+from hashwacht.cli.gateway_checks import check_gateway
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import print_diagnostic, print_text
 from hashwacht.cli.worker_checks import check_workers
@@ -71,6 +72,7 @@ def run_checks(
     yield from _credentials(settings, environment)
     yield from _matchers(settings, environment)
     yield from _uploads(settings)
+    yield from check_gateway(settings)
     yield from check_workers(settings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hashwacht import __version__
+from hashwacht.core.gateway_report import FrontReport
 from hashwacht.core.paths import escape_path
 from hashwacht.core.text import (
     count,
@@ -60,6 +61,8 @@ def _sections(status: Status) -> Iterator[tuple[str, Sequence[str]]]:
         yield "Matchers", [_matcher(matcher, now) for matcher in health.matchers] or ["none"]
         yield "Sandbox", [_sandbox(health)]
         yield "Uploads", [_uploads(health)]
+        if health.gateway is not None:
+            yield "Gateway", [_front(front) for front in health.gateway.fronts]
     if status.lists:
         yield "Hash lists", [_list(age, now) for age in status.lists]
     if storage is not None:
@@ -130,6 +133,14 @@ def _uploads(health: Health) -> str:
     uploads, refused = count(health.counts.uploads), count(health.counts.refused_connections)
     connections = plural(health.upload_connections, "connection")
     return f"{connections}, {uploads} checked, {refused} connections refused (over the limit)"
+
+
+def _front(front: FrontReport) -> str:
+    checks = ", ".join(f"{count(number)} {outcome}" for outcome, number in front.checks.items())
+    faults = f", {count(front.protocol_errors)} protocol errors" if front.protocol_errors else ""
+    faults += f", {count(front.cut_streams)} cut streams" if front.cut_streams else ""
+    state = plural(front.connections, "connection") if front.is_open else "closed"
+    return f"{front.name}: {state}, {checks}{faults}"
 
 
 def _storage(storage: StorageStatus, now: float) -> Iterator[tuple[str, Sequence[str]]]:

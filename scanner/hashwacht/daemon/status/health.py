@@ -14,6 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from hashwacht.core.gateway_report import GatewayReport
 from hashwacht.core.paths import from_json, to_json
 from hashwacht.core.text import json_line
 from hashwacht.daemon.scanner.counters import CounterValues, LatencyHistogram
@@ -66,7 +67,8 @@ class Health:
     journal yet.  *sandbox* maps
     the layers around the workers to the reason why each is inactive, "" if it is active.
     *upload_connections* counts the open connections of web applications to the upload socket;
-    None if there is no such socket.  *pid* counts in the namespace with the number *pid_namespace*.
+    None if there is no such socket; *gateway* is its last report, None if it has sent none.  *pid*
+    counts in the namespace with the number *pid_namespace*.
     """
 
     pid: int
@@ -83,6 +85,7 @@ class Health:
     counts: CounterValues = field(default_factory=CounterValues)
     upload_connections: int | None = None
     pid_namespace: int = 0
+    gateway: GatewayReport | None = None
 
     @property
     def is_gone(self) -> bool:
@@ -144,12 +147,14 @@ def decode_health(text: bytes) -> Health | None:
             return None
         counts = fields.pop("counts")
         latency = counts.pop("verdict_latency")
+        gateway = fields.pop("gateway", None)
         histogram = LatencyHistogram(tuple(latency["buckets"]), latency["total"])
         return Health(
             stage=Stage(fields.pop("stage")),
             roots=tuple(_decode_root(root) for root in fields.pop("roots")),
             matchers=tuple(MatcherHealth(**matcher) for matcher in fields.pop("matchers")),
             counts=CounterValues(verdict_latency=histogram, **counts),
+            gateway=None if gateway is None else GatewayReport.from_json(gateway),
             **fields,
         )
     except (KeyError, TypeError, ValueError, AttributeError):

@@ -22,6 +22,7 @@ from hashwacht.audit.chain import PREFIX_LENGTH
 from hashwacht.core.types import Action, Outcome
 from hashwacht.daemon.scanner.counters import BOUNDS, CounterValues
 from hashwacht.daemon.status.assess import Protection, StorageStatus
+from hashwacht.daemon.status.gateway_metrics import gateway_metrics
 from hashwacht.daemon.status.health import Health
 from hashwacht.daemon.status.status import Status, lane_name
 from hashwacht.storage.cases import CaseState
@@ -54,6 +55,8 @@ class _StatusCollector(Collector):
         if status.health is not None:
             yield from _process_metrics(status.health, alive=status.is_alive)
             yield from _counter_metrics(status.health.counts)
+            if status.health.gateway is not None:
+                yield from gateway_metrics(status.health.gateway)
         if status.storage is not None:
             yield from _queue_metrics(status.storage, status.at)
             yield from _root_metrics(status, status.storage)

@@ -21,6 +21,7 @@ from hashwacht.audit.chain import JSON
 from hashwacht.audit.log import AuditEvent, AuditLog
 from hashwacht.core.errors import ListError, StorageError
 from hashwacht.core.events import Event, event_fields
+from hashwacht.core.gateway_report import GatewayReport
 from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.watch_events import Cause
@@ -71,6 +72,7 @@ class HealthReporter:
         self._measured = float("-inf")
         self.sandbox: Mapping[str, str] = {}
         self.upload_connections: Callable[[], int | None] = lambda: None
+        self.gateway: Callable[[], GatewayReport | None] = lambda: None
 
     def run_once(self) -> None:
         """Feed systemd's watchdog, and write the health if that is due."""
@@ -97,6 +99,7 @@ class HealthReporter:
             sandbox=self.sandbox,
             counts=counts,
             upload_connections=self.upload_connections(),
+            gateway=self.gateway(),
         )
         try:
             self._file.write(self._health)

@@ -19,7 +19,7 @@ from hashwacht.daemon.status.assess import (
     list_problems,
     read_storage_status,
 )
-from hashwacht.daemon.status.health import Health, HealthFile, Stage
+from hashwacht.daemon.status.health import STALE_AFTER, Health, HealthFile, Stage
 from hashwacht.ipc.client import CourierUnreachable, IpcClient
 from hashwacht.ipc.messages import DescribeReply, DescribeRequest
 from hashwacht.matching.hashlists.update_state import ListAge, list_ages
@@ -70,7 +70,7 @@ def read_status(settings: Settings, now: float, store: Store | None = None) -> S
     storage = _read_storage(settings, store, problems)
     courier = _check_courier(settings, problems)
     problems += assess([root.name for root in settings.roots], health, storage, now)
-    problems += _upload_problems(settings, health)
+    problems += [*_upload_problems(settings, health), *_gateway_problems(settings, health)]
     lists = _read_lists(settings, problems)
     problems += list_problems(lists, now)
     problems.sort(key=lambda problem: not problem.critical)
@@ -103,6 +103,21 @@ def _upload_problems(settings: Settings, health: Health | None) -> Iterator[Heal
         detail = "the running daemon accepts none from web applications"
         advice = "Restart it; under systemd run `hashwacht units --write` first."
         yield HealthProblem("uploads", detail, advice)
+
+
+def _gateway_problems(settings: Settings, health: Health | None) -> Iterator[HealthProblem]:
+    """Report that the configured gateway does not run, or that its sockets are closed."""
+    if not settings.gateway.enabled or health is None or health.stage is not Stage.WATCHING:
+        return
+    report = health.gateway
+    if report is None or health.at - report.at > STALE_AFTER:
+        advice = "See `journalctl -u hashwacht-gateway`; the programs that ask it are refused."
+        yield HealthProblem("gateway", "it has not reported to the scanner lately", advice)
+        return
+    for front in report.fronts:
+        if not front.is_open:
+            detail = f"{front.name} refuses connections, as nothing can be checked"
+            yield HealthProblem("gateway", detail, "See the problems of matchers.")
 
 
 def _check_courier(settings: Settings, problems: list[HealthProblem]) -> str | None:
