@@ -37,7 +37,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "alerts": "Send a test alert; list recent deliveries.",
         "lists": "Import, update, show, change, remove and verify local hash lists.",
         "credentials": "Store, check and remove the credentials of matching services.",
-        "gateway": "Create tokens for the HTTP API; `hashwacht daemon gateway` runs the gateway.",
+        "gateway": "Create tokens for the HTTP API, and test the clamd socket.",
         "config": "Show, check and explain the configuration.",
         "roots": "Show the roots, and find those of a hosting panel.",
         "units": "Show the systemd drop-ins that the configuration needs, and write them.",

@@ -1,10 +1,14 @@
-"""``hashwacht gateway token``: what it prints is a valid configuration."""
+"""``hashwacht gateway``: tokens with their configuration, and ping."""
 
 from __future__ import annotations
 
+import threading
 import tomllib
 from hashlib import sha256
+from pathlib import Path
 
+from support.gateway.clamd import served
+from support.gateway.fake_checks import FakeChecks
 from support.program import Program, objects
 
 
@@ -30,3 +34,29 @@ def test_name_that_the_configuration_refuses_is_refused(program: Program) -> Non
     result = program.run("gateway", "token", "My Shop")
     assert result.returncode == 2
     assert b"lower-case" in result.stderr
+
+
+def configure_socket(program: Program, socket: Path) -> None:
+    with program.configuration.open("a") as file:
+        file.write(f'\n[gateway.clamd]\nsocket = "{socket}"\n')
+
+
+def test_ping_reports_a_socket_that_does_not_answer(program: Program, tmp_path: Path) -> None:
+    configure_socket(program, tmp_path / "clamd.sock")
+    result = program.run("gateway", "ping", "--json")
+    assert result.returncode == 4
+    (answer,) = objects(result.stdout)
+    assert answer["ok"] is False
+    assert answer["problem"] == "No such file or directory"
+
+
+def test_ping_waits_for_the_socket(program: Program, tmp_path: Path) -> None:
+    with served(FakeChecks(), tmp_path) as front:
+        configure_socket(program, front.path)
+        assert program.run("gateway", "ping").returncode == 0
+        front.close()
+        front.path.unlink(missing_ok=True)
+        later = threading.Timer(0.5, front.listen)
+        later.start()
+        assert program.run("gateway", "ping", "--wait", "60").returncode == 0
+        later.join()

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import pytest
 
@@ -16,7 +15,8 @@ from hashwacht.gateway.checks import Answer, ContentChecks
 from hashwacht.gateway.forms.form_readers import MAIL_PREFIX
 from hashwacht.gateway.forms.part_checks import MAX_FILES
 from hashwacht.gateway.unwrap import MAX_EXPANSION, UnwrappingChecks
-from support.gateway.fake_checks import DAMAGED, LISTED, FakeChecks, FakeStream
+from support.gateway.exact_checks import ExactChecks
+from support.gateway.fake_checks import DAMAGED, LISTED, FakeStream
 from support.plugins.upload_forms import BOUNDARY, MULTIPART, field_part, file_part, form
 
 OTHER = b"GIF89a\0another picture"
@@ -44,26 +44,6 @@ async def over_descriptor(checks: ContentChecks, content: bytes, context: Upload
         os.close(fd)
 
 
-@dataclass
-class ExactChecks(FakeChecks):
-    """Matches only contents that equal a listed one, as a list of digests does."""
-
-    def judge(self, content: bytes) -> Answer:
-        listed = content in self.listed or content in self.undetermined
-        return super().judge(content if listed else b"x" * len(content))
-
-
-@dataclass
-class Counting(ExactChecks):
-    """Counts the bytes of all contents, in *total*."""
-
-    total: int = 0
-
-    def judge(self, content: bytes) -> Answer:
-        self.total += len(content)
-        return super().judge(content)
-
-
 @pytest.fixture(params=[over_stream, over_descriptor])
 def check(request: pytest.FixtureRequest) -> Check:
     """Return a way to have a content checked."""
@@ -72,8 +52,8 @@ def check(request: pytest.FixtureRequest) -> Check:
 
 
 def checked(
-    check: Check, content: bytes, declared_type: str = "", scanner: FakeChecks | None = None
-) -> tuple[Answer, FakeChecks]:
+    check: Check, content: bytes, declared_type: str = "", scanner: ExactChecks | None = None
+) -> tuple[Answer, ExactChecks]:
     """Return the answer for *content*, and the scanner that was asked."""
     scanner = scanner or ExactChecks()
     context = UploadContext(CONTEXT.received_at, address="192.0.2.7", declared_type=declared_type)
@@ -212,9 +192,8 @@ def test_parts_of_many_times_the_bytes_are_undetermined(
     content = b"\xff" * 50_000
     for boundary in (b"edge4", b"edge3", b"edge2", b"edge1"):
         content = form(field_part(content), boundary=boundary)
-    answer, scanner = checked(check, content, scanner=Counting())
+    answer, scanner = checked(check, content, scanner=ExactChecks())
     assert answer.result.outcome is Outcome.UNDETERMINED
-    assert isinstance(scanner, Counting)
     assert scanner.total <= (MAX_EXPANSION + 1) * len(content)
     assert "many times its own bytes" in caplog.text
 
