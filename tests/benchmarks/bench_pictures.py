@@ -13,6 +13,7 @@ from PIL import Image
 
 from benchmarks.measuring import Table, Times, at_least, at_most, installed, named
 from demo.pictures import encode, grainy, photo
+from hashwacht.core.views import ViewKind
 from hashwacht.hashing import Plan
 from hashwacht.hashing.in_process import InProcessFingerprinter
 
@@ -60,9 +61,9 @@ def threatexchange(*, with_imagehash: bool) -> Peer:
     return fingerprint
 
 
-def ours(types: tuple[str, ...]) -> Peer:
+def ours(types: tuple[str, ...], views: tuple[ViewKind, ...] = ()) -> Peer:
     """Return the product's path from an open file to a fingerprint, without a worker."""
-    hasher = InProcessFingerprinter(Plan(types, quick=True))
+    hasher = InProcessFingerprinter(Plan(types, quick=True, views=views))
 
     def fingerprint(path: Path) -> None:
         with path.open("rb", buffering=0) as file:
@@ -115,6 +116,13 @@ def bench_jpeg_floor(table: Table, files: dict[str, Path]) -> None:
     table.add(
         "12 MP JPEG, all signals / floor", times, against=against, target=target, inverse=True
     )
+
+
+@pytest.mark.parametrize(("size", "factor"), [("12 MP", 1.15), ("640x480", 1.25)])
+def bench_views(size: str, factor: float, table: Table, files: dict[str, Path]) -> None:
+    times = race(table, files[size], ours(ALL, tuple(ViewKind)), ours(ALL), ROUNDS[size])
+    name, against = f"{size} JPEG, all signals with views / without", "the same without views"
+    table.add(name, times, against=against, target=at_most(factor, "x"), inverse=True)
 
 
 def bench_pdq_exact(table: Table, files: dict[str, Path]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from hashwacht.hashing.views.layout import largest_gap
 from hashwacht.hashing.views.lines import TOLERANCE, Box, FlatRun, Page, Shades, flat_runs
@@ -43,7 +44,8 @@ def trim_soft(page: Page) -> Box:
     box = page.whole
     for columns in (False, True):
         rows = page.inside(box, columns=columns)
-        above, below = _soft(rows), _soft(rows[::-1])
+        above = _soft(rows)
+        below = _soft(rows[::-1]) if above else 0
         if above and abs(above - below) <= _MAX_ASYMMETRY:
             box = _part(box, above, len(rows) - below, columns=columns)
     return box
@@ -54,12 +56,19 @@ def _soft(rows: Shades) -> int:
     half = rows[: len(rows) // 2]
     if len(half) < _MIN_SOFT_ROWS:
         return 0
-    steps = np.minimum(np.abs(np.diff(half, axis=0)), _MAX_COUNTED).mean(axis=1)
+    steps = _mean_steps(half)
     edge = int(np.argmax(steps)) + 1
     if edge < _MIN_SOFT_ROWS:
         return 0
     outer = steps[: edge - 2].max()
     return edge if steps[edge - 1] >= _MIN_EDGE + _MIN_CONTRAST * outer else 0
+
+
+def _mean_steps(rows: Shades) -> npt.NDArray[np.float64]:
+    """Return the mean difference of each row and the next; the sums are exact, as products."""
+    steps = np.minimum(np.abs(np.diff(rows, axis=0)), _MAX_COUNTED).astype(np.float32)
+    sums: npt.NDArray[np.float64] = (steps @ np.ones(steps.shape[1], np.float32)).astype(np.float64)
+    return sums / steps.shape[1]
 
 
 def symmetric(part: Box, whole: Box) -> Box:

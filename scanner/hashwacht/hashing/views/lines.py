@@ -11,6 +11,7 @@ Columns are the rows of the transposed picture, so that everything is written on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,9 @@ _MAX_STRAY = 0.015
 
 _SAMPLES = 9
 """Pixels that are read to find the colour of a line, as the median of three medians of three."""
+
+_SCREENED = 48
+"""Pixels of a line that are compared first, at least."""
 
 _MAX_STEP = 3
 """Grey levels between neighbours in a smooth line."""
@@ -102,13 +106,37 @@ class Page:
 
 def _classify(rows: Shades) -> Lines:
     length = rows.shape[1]
-    samples = rows.T[np.linspace(0, length - 1, _SAMPLES).astype(int)]
-    shade = _median(*(_median(*three) for three in np.split(samples, 3)))
+    samples = rows.T[_places(length)]
+    shade = _median(*(_median(*samples[first : first + 3]) for first in (0, 3, 6)))
     most = _MAX_STRAY * length
-    flat = np.count_nonzero(np.abs(rows - shade[:, None]) > TOLERANCE, axis=1) <= most
+    flat = _alike(rows, np.broadcast_to(shade[:, None], rows.shape), most)
     if not flat[0] and not flat[-1]:
         flat |= _repeats(rows, int(most))
     return Lines(flat, shade)
+
+
+@lru_cache(maxsize=64)
+def _places(length: int) -> list[int]:
+    return [int(place) for place in np.linspace(0, length - 1, _SAMPLES)]
+
+
+def _alike(rows: Shades, shades: Shades, most: float) -> Flags:
+    """Return which rows have at most *most* pixels that are off *shades*.
+
+    If some of the pixels of a row are more, all of them are: so of a photograph, few rows are
+    compared whole.
+    """
+    step = max(1, rows.shape[1] // _SCREENED)
+    alike = _are_near(rows[:, ::step], shades[:, ::step], most)
+    candidates = np.flatnonzero(alike)
+    if step > 1 and len(candidates):
+        alike[candidates] = _are_near(rows[candidates], shades[candidates], most)
+    return alike
+
+
+def _are_near(rows: Shades, shades: Shades, most: float) -> Flags:
+    near: Flags = np.count_nonzero(np.abs(rows - shades) > TOLERANCE, axis=1) <= most
+    return near
 
 
 def _median(one: Shades, two: Shades, three: Shades) -> Shades:
@@ -121,12 +149,13 @@ def _repeats(rows: Shades, most: int) -> Flags:
     for steps, limit in ((np.diff(side), _MAX_STEP), (rows[-1] - side, TOLERANCE)):
         if np.count_nonzero(np.abs(steps) > limit) > most:
             return np.zeros(len(rows), np.bool_)
-    same: Flags = np.count_nonzero(np.abs(rows - side) > TOLERANCE, axis=1) <= most
-    return same
+    return _alike(rows, np.broadcast_to(side, rows.shape), most)
 
 
 def flat_runs(rows: Lines) -> list[FlatRun]:
     """Return the longest runs of flat lines of one slowly changing shade."""
+    if not rows.flat.any():
+        return []
     joined = np.zeros(len(rows) + 1, np.bool_)
     steps = np.abs(np.diff(rows.shade))
     joined[1:-1] = rows.flat[1:] & rows.flat[:-1] & (steps <= TOLERANCE)

@@ -88,6 +88,8 @@ class _Copy:
 
     def exact(self, box: Box) -> Box:
         """Return a box of the copy in the picture, with its sides at the edges there."""
+        if box == self.page.whole:
+            return self._part
         enlarged = Box(*(self._step * side for side in box))
         part = self._part
         if min(box.bottom - box.top, box.right - box.left) * self._step < _MIN_SIDE:
