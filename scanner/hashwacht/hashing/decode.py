@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
     from PIL.JpegImagePlugin import JpegImageFile
 
+    from hashwacht.hashing.decoders.jpeg_xl import JpegXlImageFile
     from hashwacht.hashing.grey import GreyImage
 
 Clock = Callable[[], float]
@@ -232,6 +233,9 @@ class FrameIterator:
         image = self._format.opener(original.open())
         if not isinstance(image, JpegImageFile):
             _check_size(image.size, self._limits)
+            if self._format.name == "JXL":
+                packing = cast("JpegXlImageFile", image)
+                packing.check_jpeg = partial(_check_scans, limits=self._limits)
             return image
         in_bitmap = self._format.name != "JPEG" and isinstance(image.fp, io.BytesIO)
         content = cast("io.BytesIO", image.fp).getvalue() if in_bitmap else original.read()

@@ -69,7 +69,8 @@ _QUALITY_NOISE = 3
 """Nearly twice the largest difference that grey was seen to make to the quality."""
 
 _MAX_SIDE = 16_384
-"""Operators of longer axes would take too much memory; such pictures are hashed Meta's way."""
+"""Operators of longer axes would take too much memory; such pictures are hashed Meta's way, and
+views of them after a reduction."""
 
 _STRIP_SAMPLES, _MIN_STRIP_ROWS, _MIN_STRIPS = 1 << 16, 24, 10
 """Samples, and at least rows, converted to floating point at a time, to stay in the processor's
@@ -184,11 +185,23 @@ def view_pdq(grey: GreyImage, *, all_orientations: bool = False) -> PdqResult:
     """Hash a part of a grey picture; a few bits off Meta's, which computes none of parts."""
     if min(grey.height, grey.width) < MIN_SIDE:
         return pdq(np.zeros((1, 1), np.uint8), all_orientations=all_orientations)
+    grey = _bounded(grey)
     # Parts have any size: their operators would displace those of whole pictures in the caches.
     down, across = _operator(grey.height, grey.step), _operator(grey.width, grey.step)
     square = down @ np.asarray(grey.pixels).astype(np.float32) @ across.T
     frequencies, quality = _grey_frequencies(grey, square)
     return PdqResult(frequencies.hashes(all_orientations), quality)
+
+
+def _bounded(grey: GreyImage) -> GreyImage:
+    """Return a grey picture with no axis above _MAX_SIDE: of a longer one, the means of samples."""
+    down, across = (-(-length // _MAX_SIDE) for length in (grey.height, grey.width))
+    if down == across == 1:
+        return grey
+    from PIL import Image
+
+    part = Image.fromarray(np.ascontiguousarray(grey.pixels)).reduce((across, down))
+    return GreyImage(np.asarray(part), part.height * grey.step, part.width * grey.step, grey.step)
 
 
 def _grey_frequencies(grey: GreyImage, square: Floats) -> tuple[_Frequencies, int]:

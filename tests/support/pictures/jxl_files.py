@@ -29,11 +29,11 @@ def jxl(picture: Image, **options: object) -> bytes:
     return file.getvalue()
 
 
-def packed_jpeg(picture: Image) -> bytes:
-    """Return a JPEG that is packed without loss."""
+def packed_jpeg(picture: Image, form: str = "jpeg") -> bytes:
+    """Return a JPEG, of a form of ``encode``, that is packed without loss."""
     options: dict[str, Any] = {"mode": picture.mode, "quality": 90, "num_threads": 0}
     encoder = pillow_jxl.Encoder(**options)
-    return bytes(encoder(encode(picture, "jpeg"), *picture.size, jpeg_encode=True))
+    return bytes(encoder(encode(picture, form), *picture.size, jpeg_encode=True))
 
 
 def jxl_variants(picture: Image) -> Iterator[tuple[str, bytes]]:

@@ -14,6 +14,7 @@ from demo.pictures import encode, photo
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.decoders.jpeg_xl import JpegXlImageFile, read_header
+from hashwacht.hashing.jpeg_budget import count_scans
 from support.pictures.jxl_files import ANIMATION, jxl, packed_jpeg
 
 Hash = Callable[..., Fingerprint]
@@ -36,6 +37,16 @@ def test_a_packed_jpeg_is_decoded_as_that_jpeg(fingerprint: Hash) -> None:
     assert {(s.type, s.value) for s in packed.signals if s.type in PERCEPTUAL} >= {
         (s.type, s.value) for s in plain.signals if s.type in PERCEPTUAL and not s.variant
     }
+
+
+@pytest.mark.parametrize("form", ["jpeg", "jpeg-progressive"])
+def test_scans_of_a_packed_jpeg_are_limited(form: str, fingerprint: Hash) -> None:
+    scans, pixels = count_scans(encode(PICTURE, form)), PICTURE.width * PICTURE.height
+    packed = packed_jpeg(PICTURE, form)
+    assert scans == (1 if form == "jpeg" else 10)
+    for most, reasons in ((scans, set()), (scans - 1, {Reason.OVER_LIMIT})):
+        plan = Plan(("pdq",), Limits(max_decoded_pixels=pixels * most))
+        assert {skip.reason for skip in fingerprint(packed, plan).skipped} == reasons
 
 
 def test_an_animation_is_hashed_in_part_and_undetermined(fingerprint: Hash) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import numpy.typing as npt
 import pdqhash
@@ -11,7 +13,8 @@ from PIL import Image
 from demo.pictures import flat, grainy, photo, resized
 from hashwacht.core.types import MIN_QUALITY
 from hashwacht.hashing import pdq_reference
-from hashwacht.hashing.pdq import pdq
+from hashwacht.hashing.grey import GreyImage
+from hashwacht.hashing.pdq import pdq, view_pdq
 from hashwacht.hashing.pdq_reference import to_hex
 
 Pixels = npt.NDArray[np.uint8]
@@ -143,3 +146,16 @@ def test_each_turned_hash_is_that_of_the_picture_turned_that_way(
 def test_half_of_the_bits_are_set() -> None:
     block = np.random.default_rng(2).normal(size=(16, 16)).astype(np.float32)
     assert int(to_hex(block), 16).bit_count() == 128
+
+
+@pytest.mark.parametrize("size", [(40_000, 70), (70, 40_000)])
+def test_a_long_narrow_view_is_hashed_in_little_memory(size: tuple[int, int]) -> None:
+    """Reduced first, its hash is that of all samples, within a few bits."""
+    pixels = np.asarray(photo(5).resize(size).convert("L"))
+    tracemalloc.start()
+    result = view_pdq(GreyImage(pixels, *pixels.shape), all_orientations=True)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40 << 20
+    expected = pdq(pixels).hashes[""]
+    assert (int(result.hashes[""], 16) ^ int(expected, 16)).bit_count() <= 10

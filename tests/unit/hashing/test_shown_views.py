@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
+from demo.pictures import photo
 from hashwacht.hashing.views.colours import conversions
 from hashwacht.hashing.views.shown import needs_full_decode, orientation, shown_views
 
@@ -68,6 +70,19 @@ def test_any_gamma_and_primaries_yield_colours(gamma: float, points: list[float]
     image.info |= {"gamma": gamma, "chromaticity": tuple(points)}
     for convert in conversions(image):
         assert convert(image).size == image.size
+
+
+def test_colours_are_converted_in_little_memory() -> None:
+    image = photo(4).resize((1500, 1200))
+    image.info["gamma"] = 1.0
+    (convert,) = conversions(image)
+    small = convert(image.crop((0, 700, 1500, 720)))
+    tracemalloc.start()
+    converted = convert(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * image.width * image.height
+    assert converted.crop((0, 700, 1500, 720)).tobytes() == small.tobytes()
 
 
 @settings(max_examples=50, deadline=None)

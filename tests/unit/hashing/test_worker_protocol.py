@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Reason, Signal, Skip
-from hashwacht.core.views import ViewKind
+from hashwacht.core.views import TURNS, ViewKind, join_variant
 from hashwacht.hashing import Limits, Plan
 from hashwacht.hashing.workers.forkserver.forkserver_protocol import (
     ForkServerConfig,
@@ -245,14 +247,34 @@ def test_a_detail_is_made_printable_and_short() -> None:
     assert len(reply.detail) == MAX_DETAIL
 
 
-def test_a_reply_that_is_too_long_becomes_a_failure() -> None:
-    many = tuple(Signal("pdq", f"{n:064x}", 100) for n in range(5000))
+def _frames(count: int) -> Iterator[Signal]:
+    """Yield the signals of an animation: all orientations of each frame, of 16 all views."""
+    numbers, views = itertools.count(), ("", "shown", "white", "black", *["screen"] * 8)
+    for frame in range(count):
+        for view in views if frame % 16 == 0 else views[:1]:
+            for turn in ("", *TURNS):
+                variant = join_variant(f"frame:{frame}", view, turn)
+                yield Signal("pdq", f"{next(numbers):064x}", 100, variant)
+
+
+def test_all_views_of_256_frames_fit_into_a_reply() -> None:
+    fingerprint = dataclasses.replace(HONEST, signals=(*HONEST.signals, *_frames(256)))
+    body = encode([fingerprint])
+    assert 300 << 10 < len(body) <= MAX_REPLY
+    assert decoder.decode(body, 1) == [fingerprint]
+
+
+def test_of_a_reply_that_is_too_long_the_first_signals_are_kept() -> None:
+    many = (*HONEST.signals, *_frames(2000))
     body = encode([dataclasses.replace(HONEST, signals=many), HONEST])
-    assert len(body) <= MAX_REPLY
-    failure, fingerprint = decoder.decode(body, 2)
-    assert isinstance(failure, TaskFailure)
-    assert failure.reason is Reason.OVER_LIMIT
+    shortened, fingerprint = decoder.decode(body, 2)
     assert fingerprint == HONEST
+    assert isinstance(shortened, Fingerprint)
+    assert 0.95 * MAX_REPLY < len(encode([shortened])) <= max_answer(1)
+    assert shortened.signals == many[: len(shortened.signals)]
+    (reason,) = set(shortened.skipped) - set(HONEST.skipped)
+    assert (reason.type, reason.reason) == ("pdq", Reason.OVER_LIMIT)
+    assert str(len(many)) in reason.detail
 
 
 CONFIG = ForkServerConfig(

@@ -9,6 +9,7 @@ Source: ISO 18181-1, 9.2 and annex D (headers); 18181-2, clause 9 (boxes).
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from importlib import import_module
 
 from PIL import Image as Pillow
@@ -34,6 +35,8 @@ class JpegXlImageFile(OwnImageFile):
     """A JPEG XL picture, or the last frame of an animation."""
 
     format = "JXL"
+    check_jpeg: Callable[[bytes, JpegImageFile], None] | None = None
+    """Raises if a packed JPEG is not to be decoded: it may have thousands of scans."""
 
     def _read_header(self, content: bytes) -> tuple[tuple[int, int], str]:
         self._content = content
@@ -50,14 +53,15 @@ class JpegXlImageFile(OwnImageFile):
         decoder = import_module("pillow_jxl").Decoder(num_threads=0)
         is_jpeg, info, pixels, profile, _ = decoder(self._content)
         if is_jpeg:  # packed without loss; the decoder returns the original
-            image: Image = JpegImageFile(io.BytesIO(pixels))
+            image = JpegImageFile(io.BytesIO(pixels))
+            if self.check_jpeg is not None:
+                self.check_jpeg(pixels, image)
             image.load()
             return image, True
         mode = "F" if info.mode == _HALF_FLOATS else info.mode
-        image = Pillow.frombytes(mode, (info.width, info.height), pixels)
         if profile:
             self.info["icc_profile"] = profile
-        return image, True
+        return Pillow.frombytes(mode, (info.width, info.height), pixels), True
 
 
 def read_header(content: bytes) -> tuple[tuple[int, int], bool]:

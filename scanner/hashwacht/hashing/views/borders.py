@@ -67,8 +67,9 @@ def _soft(rows: Shades) -> int:
 def _mean_steps(rows: Shades) -> npt.NDArray[np.float64]:
     """Return the mean difference of each row and the next; the sums are exact, as products."""
     steps = np.minimum(np.abs(np.diff(rows, axis=0)), _MAX_COUNTED).astype(np.float32)
-    sums: npt.NDArray[np.float64] = (steps @ np.ones(steps.shape[1], np.float32)).astype(np.float64)
-    return sums / steps.shape[1]
+    sums = (steps @ np.ones(steps.shape[1], np.float32)).astype(np.float64)
+    means: npt.NDArray[np.float64] = sums / steps.shape[1]
+    return means
 
 
 def symmetric(part: Box, whole: Box) -> Box:

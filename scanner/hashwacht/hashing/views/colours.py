@@ -127,10 +127,8 @@ def _gamma_conversion(gamma: float, chromaticity: object) -> Conversion | None:
         return None
 
     def convert(image: Image) -> Image:
-        from PIL import Image as Pillow
-
         light = ((np.arange(256) / 255) ** (1 / gamma)).astype(np.float32)
-        mixed = light[np.asarray(image.convert("RGB"))] @ matrix.T.astype(np.float32)
-        return Pillow.fromarray(encoded(mixed))
+        mixed = matrix.T.astype(np.float32)
+        return encoded(image, lambda levels: light[levels] @ mixed)
 
     return convert

@@ -87,10 +87,7 @@ def _converting(
     table, matrix = levels.astype(np.float32), mix(primaries).T.astype(np.float32)
 
     def convert(image: Image) -> Image:
-        from PIL import Image as Pillow
-
-        light: Light = change(table[np.asarray(image.convert("RGB"))])
-        return Pillow.fromarray(encoded(light @ matrix))
+        return encoded(image, lambda levels: change(table[levels]) @ matrix)
 
     return convert
 

@@ -5,8 +5,16 @@ Source: IEC 61966-2-1 (sRGB); PNG 3, 11.3.2.1 (cHRM).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 import numpy.typing as npt
+
+from hashwacht.hashing.grey import Array, PixelRows
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Matrix = npt.NDArray[np.float64]
 Light = npt.NDArray[np.float32]
@@ -15,6 +23,7 @@ Light = npt.NDArray[np.float32]
 Chromaticities = tuple[float, ...]
 """x and y of white, red, green and blue."""
 
+_STRIP_PIXELS = 1 << 16
 _MOST = 1e6
 """More of one primary in another is no more visible, and fits into 32 bits."""
 
@@ -45,9 +54,25 @@ def xyz(chromaticities: Chromaticities) -> Matrix:
     return matrix * np.linalg.solve(matrix, white / white[1])
 
 
-def encoded(light: Light) -> npt.NDArray[np.uint8]:
-    """Return light of the primaries of sRGB as its levels, clipped to 0 to 255."""
+def encoded(image: Image, light: Callable[[Array], Light]) -> Image:
+    """Return what is shown of an image: the light of its levels, of the primaries of sRGB.
+
+    The light is computed a few rows at a time: that of a whole picture would take a hundred bytes
+    for each pixel.
+    """
+    from PIL import Image as Pillow
+
+    source = PixelRows(image, "RGB")
+    shown = np.empty(source.shape, np.uint8)
+    rows = max(1, _STRIP_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        shown[top : top + rows] = _levels(light(source[top : top + rows]))
+    return Pillow.fromarray(shown)
+
+
+def _levels(light: Light) -> Array:
+    """Return light as levels, clipped to 0 to 255."""
     clipped = np.clip(light, 0, 1)
     curve = np.where(clipped <= 0.0031308, 12.92 * clipped, 1.055 * clipped ** (1 / 2.4) - 0.055)  # noqa: PLR2004 - as in the standard
-    levels: npt.NDArray[np.uint8] = np.rint(255 * curve).astype(np.uint8)
+    levels: Array = np.rint(255 * curve).astype(np.uint8)
     return levels

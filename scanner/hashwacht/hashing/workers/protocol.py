@@ -26,8 +26,9 @@ import json
 import re
 import struct
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import accumulate
 from typing import NoReturn
 
 from hashwacht.core.errors import SignalError
@@ -50,8 +51,9 @@ MAX_BATCH = 8
 """Contents in one request.  Every change from one process to the other refills the caches: 0.2 to
 0.3 ms each time, compared with 4 ms for a picture of 640x480."""
 
-MAX_REPLY = 256 << 10
-"""Bytes of one reply.  64 frames with all eight orientations of PDQ are about 70 KiB."""
+MAX_REPLY = 512 << 10
+"""Bytes of one reply.  256 frames with all orientations, 16 of them with all views, are 370 KiB; of
+more frames than fit the first ones are reported."""
 
 MAX_DETAIL = 200
 """Characters of an explanation."""
@@ -105,7 +107,7 @@ def max_answer(count: int) -> int:
 
 
 def encode(replies: Sequence[Reply]) -> bytes:
-    """Return the body of an answer; a reply that is too long becomes a TaskFailure."""
+    """Return the body of an answer; of a reply that is too long the first signals are kept."""
     return ("[" + ",".join(map(_encode_reply, replies)) + "]").encode("ascii")
 
 
@@ -116,7 +118,7 @@ def _encode_reply(reply: Reply) -> str:
         case TaskFailure(reason=reason, detail=detail):
             fields = ["failed", reason, _fit(detail)]
         case Fingerprint() | PictureResult():
-            signals = [(s.type, s.value, s.quality, s.variant) for s in reply.signals]
+            signals = [_signal_fields(signal) for signal in reply.signals]
             skipped = [(s.type, s.reason, _fit(s.detail)) for s in reply.skipped]
             fields = ["picture", signals, skipped, reply.damaged]
             if isinstance(reply, Fingerprint):
@@ -124,7 +126,26 @@ def _encode_reply(reply: Reply) -> str:
     encoded = _ENCODER.encode(fields)
     if len(encoded) <= MAX_REPLY:
         return encoded
+    if isinstance(reply, Fingerprint | PictureResult) and reply.signals:
+        return _encode_reply(_shortened(reply, len(encoded)))
     return _encode_reply(TaskFailure(Reason.OVER_LIMIT, f"its signals take {len(encoded)} bytes"))
+
+
+def _signal_fields(signal: Signal) -> tuple[str, str, int | None, str]:
+    return signal.type, signal.value, signal.quality, signal.variant
+
+
+def _shortened(reply: Fingerprint | PictureResult, length: int) -> Fingerprint | PictureResult:
+    """Return a reply of this *length* with as many signals as fit, and why there are not more."""
+    sizes = [len(_ENCODER.encode(_signal_fields(signal))) + 1 for signal in reply.signals]
+    types = dict.fromkeys(signal.type for signal in reply.signals)
+    detail = f"its {len(sizes)} signals take {length} bytes"
+    reasons = tuple(Skip(name, Reason.OVER_LIMIT, detail) for name in types)
+    room = MAX_REPLY - (length - sum(sizes)) - MAX_DETAIL * len(types)
+    fitting = sum(1 for end in accumulate(sizes) if end <= room)
+    left_out = {signal.type for signal in reply.signals[fitting:]}
+    skipped = *reply.skipped, *(reason for reason in reasons if reason.type in left_out)
+    return replace(reply, signals=reply.signals[:fitting], skipped=skipped)
 
 
 def _fit(detail: str) -> str:
