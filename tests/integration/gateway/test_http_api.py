@@ -146,6 +146,16 @@ def test_body_that_breaks_off_is_not_checked(gateway: HttpGateway) -> None:
     assert len(gateway.checks.contexts) == before
 
 
+def test_request_without_a_body_is_no_empty_file(
+    gateway: HttpGateway, client: httpx.Client
+) -> None:
+    assert client.post("/v1/check", content=b"").json()["outcome"] == "no-match"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(gateway.socket))
+        connection.sendall(b"POST /v1/check HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 400 ")
+
+
 def test_tcp_requires_a_token(gateway: HttpGateway) -> None:
     for token in (None, "wrong"):
         with gateway.tcp(token) as client:

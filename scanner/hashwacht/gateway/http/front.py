@@ -19,7 +19,8 @@ from hashwacht.gateway.http.problems import (
 )
 from hashwacht.settings import HttpSettings
 
-_log = logging.getLogger(__name__)
+_protocol_log = logging.getLogger(f"{__name__}.protocol")
+_protocol_log.setLevel(logging.CRITICAL)  # aiohttp writes a traceback for each invalid request
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for requests under way when the gateway stops."""
@@ -54,6 +55,7 @@ class HttpFront:
             self._application(),
             handle_signals=False,
             access_log=None,
+            logger=_protocol_log,
             keepalive_timeout=_IDLE_TIMEOUT,
             shutdown_timeout=CLOSE_TIMEOUT,
             auto_decompress=False,

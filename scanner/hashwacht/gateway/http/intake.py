@@ -85,6 +85,8 @@ class RequestFiles:
 
     async def read_raw(self, request: web.BaseRequest) -> None:
         """Read the body as one file, whatever type it has."""
+        if request.content_length is None and "Transfer-Encoding" not in request.headers:
+            raise bad_request("The request has no body; an empty file has Content-Length: 0.")
         stream = self._open_stream()
         while chunk := await self._chunk(request):
             _write(stream, chunk)
