@@ -92,6 +92,15 @@ class QuickHashMatcher(Protocol):
         """Return whether any quick signal may be near an entry, so that its error matters."""
 
 
+@runtime_checkable
+class ListMatcher(Protocol):
+    """A matcher whose answers rest on lists, which need not contain every type it accepts."""
+
+    @property
+    def listed_types(self) -> frozenset[str]:
+        """The signal types of which it has entries that match."""
+
+
 @dataclass(frozen=True, slots=True)
 class UploadTurn:
     """How an upload waits for the workers.

@@ -19,7 +19,7 @@ from hashwacht.daemon.revision import RevisionCounter
 from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.scanner import Scanner
 from hashwacht.daemon.upload_handler import UploadHandler
-from hashwacht.matching.matcher_set import LookupRequest
+from hashwacht.matching.matcher_set import LookupRequest, MatcherSet
 from hashwacht.settings import Settings
 from hashwacht.uploads.backend import CheckResult
 from hashwacht.uploads.protocol import (
@@ -92,14 +92,13 @@ class GatewayRequests:
         if not self._handler.is_gateway(uid):
             return _NOT_PERMITTED
         with self._scanner.runtime.borrow() as runtime:
-            accepts = runtime.pipeline.matcher_set.accepts
-            verdicts = [
-                self._scanner.verdicts.judge_digests(
-                    runtime, LookupRequest(_fingerprint(content, accepts))
-                ).verdict
-                for content in request.contents
+            matchers = runtime.pipeline.matcher_set
+            requests = [
+                LookupRequest(_fingerprint(content, matchers)) for content in request.contents
             ]
-        return SignalsLookupReply(tuple(map(LookupVerdict.from_verdict, verdicts)))
+            judgements = self._scanner.verdicts.judge_signals(runtime, requests)
+        verdicts = (LookupVerdict.from_verdict(judgement.verdict) for judgement in judgements)
+        return SignalsLookupReply(tuple(verdicts))
 
     def check_path(
         self, request: PathCheckRequest, uid: int, send: Callable[[PathFileReply], None]
@@ -154,18 +153,18 @@ def _file_reply(file: PathResult, event: str, asked: bytes) -> PathFileReply | N
     return PathFileReply(file.path, event, UploadCheckReply.from_result(file.result))
 
 
-def _fingerprint(content: LookupContent, accepts: frozenset[str]) -> Fingerprint:
-    """Return the fingerprint that a client computed; what it lacks is skipped.
+def _fingerprint(content: LookupContent, matcher_set: MatcherSet) -> Fingerprint:
+    """Return the fingerprint that a client computed.
 
-    A content without a media type may be a picture.
+    What it lacks is skipped, unless no list and no service knows contents by it.  A content without
+    a media type may be a picture.
     """
     signals = tuple(Signal(*signal) for signal in content.signals)
     kind = content.kind or "image/unknown"
-    present = {signal.type for signal in signals}
     is_picture = kind.startswith("image/")
     skipped = tuple(
         Skip(name, Reason.NOT_COMPUTED, "the client sent none")
-        for name in sorted(accepts - present)
+        for name in sorted(matcher_set.listed_types - {signal.type for signal in signals})
         if is_picture or name not in BUILT_IN or not BUILT_IN[name].perceptual
     )
-    return Fingerprint("", 0, kind, (), signals, skipped)
+    return Fingerprint("", 0, kind, tuple(sorted(matcher_set.accepts)), signals, skipped)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Self
 
-from hashwacht.core.ports import Matcher, Query, QuickHashMatcher
+from hashwacht.core.ports import ListMatcher, Matcher, Query, QuickHashMatcher
 from hashwacht.core.types import QUICK_ERROR_BITS, Answer, Fingerprint, Outcome, Reason, Signal
 from hashwacht.core.verdict import effective_answer
 from hashwacht.core.views import VIEWED_TYPE, ViewKind, view_kinds
@@ -128,6 +128,16 @@ class MatcherSet:
     def accepts(self) -> frozenset[str]:
         """All signal types that at least one matcher accepts."""
         return frozenset().union(*(configured.matcher.accepts for configured in self.matchers))
+
+    @property
+    def listed_types(self) -> frozenset[str]:
+        """All signal types by which a content can match: those of services, and of entries."""
+        return frozenset().union(
+            *(
+                matcher.listed_types if isinstance(matcher, ListMatcher) else matcher.accepts
+                for matcher in (configured.matcher for configured in self.matchers)
+            )
+        )
 
     def not_before(self, now: float) -> float:
         """Return the date before which the answers of some matcher have expired."""

@@ -190,13 +190,17 @@ def test_a_client_can_look_up_what_it_hashed(daemon: UploadDaemon) -> None:
         HashedContent((picture,)),
         HashedContent(digests, "application/pdf"),
         HashedContent(digests),
-    ] * 30
+        HashedContent(digests[:1], "application/pdf"),
+        HashedContent(digests[2:], "application/pdf"),
+    ] * 20
     verdicts = ask(daemon, lambda checks: checks.lookup(contents))
     assert len(verdicts) == len(contents)
-    listed, document, unknown = verdicts[:3]
+    listed, document, unknown, with_md5, with_sha256 = verdicts[:5]
     assert listed.outcome is Outcome.MATCH
     assert document.outcome is Outcome.NO_MATCH
     assert (unknown.outcome, unknown.reason) == (Outcome.UNDETERMINED, Reason.NOT_COMPUTED)
+    assert with_md5.outcome is Outcome.NO_MATCH  # the list has no other digests
+    assert (with_sha256.outcome, with_sha256.reason) == (Outcome.UNDETERMINED, Reason.NOT_JUDGED)
 
 
 def test_a_new_list_increases_the_revision(daemon: UploadDaemon) -> None:

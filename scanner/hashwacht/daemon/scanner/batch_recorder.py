@@ -89,11 +89,15 @@ class VerdictProcessor:
 
     def judge_digests(self, runtime: Runtime, request: LookupRequest) -> Judgement:
         """Judge a content by its digests, without a long wait; writes nothing."""
+        return self.judge_signals(runtime, [request])[0]
+
+    def judge_signals(self, runtime: Runtime, requests: Sequence[LookupRequest]) -> list[Judgement]:
+        """Judge contents by the signals in *requests*, without a long wait; writes nothing."""
         with self._lookup_turn(runtime) as unavailable:
             matchers, now = runtime.pipeline.matcher_set, self._clock()
-            (judgement,) = judge_all(matchers, [request], now, unavailable)
-        self._record_health(judgement.new_answers)
-        return judgement
+            judgements = judge_all(matchers, requests, now, unavailable)
+        self._record_health(answer for judged in judgements for answer in judged.new_answers)
+        return judgements
 
     def judge_now(
         self,

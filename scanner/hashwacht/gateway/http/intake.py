@@ -38,6 +38,9 @@ MAX_PENDING_FILES = 8
 SILENCE_TIMEOUT = 60.0
 """Seconds without a byte of the body after which a request ends."""
 
+_GRACE = 1.0
+"""Seconds after the time limit of a check for its answer "undetermined" to arrive."""
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedFile:
@@ -158,7 +161,8 @@ class RequestFiles:
     async def results(self) -> list[CheckedFile]:
         """Return the answers in the order of the body.  Raises ApiProblem if one is late."""
         tasks = [task for _, task in self._running]
-        _, late = await asyncio.wait(tasks, timeout=self._limits.timeout) if tasks else ((), ())
+        timeout = self._limits.timeout + _GRACE
+        _, late = await asyncio.wait(tasks, timeout=timeout) if tasks else ((), ())
         files = [CheckedFile(part, task.result()) for part, task in self._running if task.done()]
         if any(file.outcome is Outcome.MATCH for file in files):
             return files

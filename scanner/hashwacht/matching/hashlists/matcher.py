@@ -88,6 +88,11 @@ class HashListMatcher:
         return _DIGEST_NAMES | self._reloader.lists().types
 
     @property
+    def listed_types(self) -> frozenset[str]:
+        """The types of all lists but known-good ones."""
+        return self._reloader.lists().judging_types
+
+    @property
     def revision(self) -> str:
         """16 hexadecimal digits over the properties and contents of all lists, and the radii."""
         return self._revision(self._reloader.lists())
