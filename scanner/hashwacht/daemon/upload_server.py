@@ -1,9 +1,10 @@
 """The upload socket: web applications send open files and wait for the verdict.
 
 The kernel decides who may connect, by the socket's owner, group and mode.  A connection carries
-one request and has a thread of its own, which mostly waits for a worker.  An invalid message ends
-its connection and nothing else, and one user cannot occupy all connections.  When the daemon stops
-it closes the connections without a partial reply, and the applications ask the next daemon.
+one request, and until its reply it has a thread of its own, which mostly waits for a worker.  An
+invalid message ends its connection and nothing else, and one user cannot occupy all connections.
+When the daemon stops it closes the connections without a partial reply, and the applications ask
+the next daemon.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import selectors
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
@@ -22,6 +22,7 @@ from typing import Self
 from hashwacht.core.errors import HashwachtError, Interrupted
 from hashwacht.daemon.gateway_requests import GatewayRequests
 from hashwacht.daemon.upload_handler import UploadHandler
+from hashwacht.daemon.upload_threads import UploadThreads
 from hashwacht.ipc.codec import ProtocolError
 from hashwacht.ipc.sockets import peer_uid
 from hashwacht.uploads.channel import ConnectionClosed, UploadChannel
@@ -69,8 +70,9 @@ class UploadServer:
         self._listeners, self._handler, self._gateway = tuple(listeners), handler, gateway
         self._stop, self._stopped = socket.socketpair()
         self._accepting = threading.Thread(target=self._accept, name="upload-accept", daemon=True)
-        self._lock = threading.Lock()
-        self._open: dict[socket.socket, threading.Thread] = {}
+        self._changed = threading.Condition()
+        self._threads = UploadThreads()
+        self._open: set[socket.socket] = set()
         self._share = FairShare(MAX_CONNECTIONS)
 
     @property
@@ -95,14 +97,12 @@ class UploadServer:
         self._handler.closing.set()
         self._stop.close()
         self._accepting.join()
-        with self._lock:
-            threads = [*self._open.values()]
+        with self._changed:
             for connection in self._open:
                 with suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
-        deadline = time.monotonic() + _CLOSE_TIMEOUT
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
+            self._changed.wait_for(lambda: not self._open, _CLOSE_TIMEOUT)
+        self._threads.close()
 
     def _accept(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -129,14 +129,12 @@ class UploadServer:
             self._handler.closing.wait(_ACCEPT_RETRY)
             return
         uid = peer_uid(connection)
-        work = partial(self._serve, connection, uid)
-        thread = threading.Thread(target=work, name="upload", daemon=True)
-        with self._lock:
+        with self._changed:
             accepted = self._share.acquire(str(uid))
             if accepted:
-                self._open[connection] = thread
+                self._open.add(connection)
         if accepted:
-            thread.start()
+            self._threads.start(partial(self._serve, connection, uid))
         else:
             self._handler.count_refused(uid)
             _refuse(connection)
@@ -156,10 +154,11 @@ class UploadServer:
         finally:
             for fd in fds:
                 os.close(fd)
-            with self._lock:
-                del self._open[connection]
+            with self._changed:
+                self._open.remove(connection)
                 self._share.release(str(uid))
                 connection.close()
+                self._changed.notify_all()
 
     def _answer(
         self, channel: UploadChannel, request: UploadRequest, fds: list[int], uid: int

@@ -61,6 +61,22 @@ def test_many_uploads_at_once_all_get_their_verdict(checker: Checker) -> None:
     assert outcomes == [Outcome.MATCH, *[Outcome.NO_MATCH] * 60]
 
 
+def test_uploads_leave_no_descriptor_open_in_the_daemon(tmp_path: Path) -> None:
+    daemon = UploadDaemon(tmp_path / "home")
+    with daemon.scanner() as process:
+        backend = DaemonBackend(daemon.socket)
+        descriptors = Path(f"/proc/{process.pid}/fd")
+        for number in range(80):
+            with (tmp_path / "upload").open("w+b") as file:
+                file.write(b"text %d" % number)
+                file.flush()
+                result = backend.check(file.fileno(), CONTEXT, private=True)
+                assert result.outcome is Outcome.NO_MATCH
+            if number == 9:
+                after_some = len(list(descriptors.iterdir()))
+        assert len(list(descriptors.iterdir())) < after_some + 20
+
+
 def test_a_missing_daemon_is_undetermined_until_it_starts(
     tmp_path: Path,
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 import stat
 import threading
@@ -246,3 +247,16 @@ def test_only_a_durable_transaction_is_flushed_to_the_disk(database: Database) -
 def test_a_durable_transaction_cannot_be_nested_in_another(database: Database) -> None:
     with pytest.raises(AssertionError), database.transaction(), database.transaction(durable=True):
         pytest.fail("never inside")
+
+
+def test_the_connection_of_a_thread_is_closed_when_it_ends(database: Database) -> None:
+    def open_files() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    before = open_files()
+    for _ in range(10):
+        thread = threading.Thread(target=database.thread_connection)
+        thread.start()
+        thread.join()
+    gc.collect()
+    assert open_files() <= before + 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -53,7 +54,7 @@ class Database:
         self._durable = False
         self._broken = False
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: weakref.WeakSet[_ThreadReader] = weakref.WeakSet()
         self._closed = False
 
     @classmethod
@@ -132,13 +133,13 @@ class Database:
         """
         if self._owner == threading.get_ident():
             return self._writer
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
+        reader: _ThreadReader | None = getattr(self._local, "reader", None)
+        if reader is None:
             with translated_errors(self.path):
-                connection = self._local.connection = self._open_reader()
-        return connection
+                reader = self._local.reader = self._open_reader()
+        return reader.connection
 
-    def _open_reader(self) -> sqlite3.Connection:
+    def _open_reader(self) -> _ThreadReader:
         if self._closed:
             raise StorageError(f"the database {self.path} is closed")
         connection = _connect(self.path, self._busy_timeout)
@@ -146,8 +147,9 @@ class Database:
             _tune(connection, _READER_CACHE_KIB)
             connection.execute("PRAGMA query_only = ON")
             connection.execute("SELECT count(*) FROM runs").fetchone()  # opens the log
-        self._readers.append(connection)
-        return connection
+        reader = _ThreadReader(connection)
+        self._readers.add(reader)
+        return reader
 
     @contextmanager
     def read_connection(self) -> Iterator[sqlite3.Connection]:
@@ -216,9 +218,21 @@ class Database:
         """Close all connections, once no other thread reads any more."""
         with self._lock:
             self._closed = True
-            for connection in (*self._readers, self._writer):
-                connection.close()
-            self._readers.clear()
+            for reader in [*self._readers]:
+                reader.connection.close()
+            self._writer.close()
+
+
+class _ThreadReader:
+    """The reading connection of one thread, closed when the thread has ended."""
+
+    __slots__ = ("__weakref__", "connection")
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def __del__(self) -> None:
+        self.connection.close()
 
 
 class DatabaseTable:
