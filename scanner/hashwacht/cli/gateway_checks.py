@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from hashwacht.cli.c_icap_checks import check_c_icap
 from hashwacht.core.gateway_report import FrontReport
 from hashwacht.core.types import Diagnostic
 from hashwacht.daemon.status.health import HealthFile
@@ -38,6 +39,7 @@ def check_gateway(settings: Settings) -> Iterator[Diagnostic]:
     yield from _check_server("http", gateway.http)
     yield from _check_clamd_replies(gateway.clamd)
     yield from _check_paths(gateway.clamd)
+    yield from check_c_icap(gateway.clamd)
     with suppress(OSError):
         health = HealthFile(settings.daemon.runtime_path).read()
         if health is not None and health.gateway is not None:
