@@ -18,6 +18,7 @@ from hashwacht.cli.click_ext import Example, command
 from hashwacht.cli.gateway_checks import check_gateway
 from hashwacht.cli.options import global_options
 from hashwacht.cli.output import print_diagnostic, print_text
+from hashwacht.cli.upload_program_checks import check_upload_programs
 from hashwacht.cli.worker_checks import check_workers
 from hashwacht.core.errors import ExitCode, HashwachtError
 from hashwacht.core.paths import escape_path
@@ -73,6 +74,7 @@ def run_checks(
     yield from _matchers(settings, environment)
     yield from _uploads(settings)
     yield from check_gateway(settings)
+    yield from check_upload_programs()
     yield from check_workers(settings)
 
 
