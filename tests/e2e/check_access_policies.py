@@ -14,7 +14,7 @@ import pytest
 
 PACKAGING = Path(__file__).parents[2] / "packaging"
 PROFILES = PACKAGING / "apparmor" / "hashwacht"
-PROCESSES = ("scanner", "courier", "watcher")
+PROCESSES = ("scanner", "courier", "watcher", "gateway")
 SELINUX_MAKEFILE = Path("/usr/share/selinux/devel/Makefile")
 
 

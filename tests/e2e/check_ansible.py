@@ -82,15 +82,6 @@ class Connection(ConnectionBase):
 """A connection plugin: Ansible imports it in its own process, the host is a machine's process 1."""
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("packages")
-    program = CHECKOUT / "packaging/packages/build.py"
-    subprocess.run([sys.executable, program, directory, "debian12:amd64"], check=True)
-    (package,) = directory.glob("*_amd64.deb")
-    return package
-
-
 @pytest.fixture
 def machine(package: Path, tmp_path: Path) -> Iterator[Machine]:
     with booted_machine(CHECKOUT, tmp_path) as machine:

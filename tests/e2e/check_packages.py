@@ -10,8 +10,6 @@ import logging
 import re
 import shutil
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from typing import Any
 import pytest
 
 from demo.pictures import encode, photo
+from support.built_packages import build_packages, debian_package
 from support.machine import Machine, booted_machine, tree
 from support.repositories import serve, sign_repository, throw_away_key
 
@@ -30,15 +29,6 @@ MAX_INSTALLED = 120_000_000
 """Bytes of all files of the package."""
 
 
-def build(directory: Path) -> Path:
-    program = CHECKOUT / "packaging/packages/build.py"
-    began = time.monotonic()
-    subprocess.run([sys.executable, program, directory, "debian12:amd64"], check=True)
-    _log.info("building one package takes %.0f s", time.monotonic() - began)
-    (package,) = directory.glob("*_amd64.deb")
-    return package
-
-
 @pytest.fixture(scope="module")
 def contents(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the file tree of the package."""
@@ -47,13 +37,9 @@ def contents(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("packages"))
-
-
 def test_two_builds_have_the_same_bytes(package: Path, tmp_path: Path) -> None:
-    assert build(tmp_path).read_bytes() == package.read_bytes()
+    build_packages(tmp_path, "debian12:amd64")
+    assert debian_package(tmp_path).read_bytes() == package.read_bytes()
 
 
 def test_lintian_finds_nothing(package: Path) -> None:
@@ -187,6 +173,16 @@ def test_install_watch_upgrade_remove_and_purge(
     assert left == ""
 
 
+ASK = """
+import pathlib, socket, struct, sys
+content = pathlib.Path(sys.argv[1]).read_bytes()
+with socket.socket(socket.AF_UNIX) as link:
+    link.connect("/run/hashwacht-gateway/clamd.sock")
+    link.sendall(b"zINSTREAM\\0" + struct.pack("!I", len(content)) + content + bytes(4))
+    print(link.makefile("rb").read().rstrip(b"\\0").decode())
+"""
+"""Has a file checked by clamd's protocol; prints the reply."""
+
 WRITE = """
 import itertools, pathlib, sys, time
 for number in itertools.count():
@@ -212,6 +208,50 @@ with Store.open(Path("/var/lib/hashwacht")) as store:
                         default=0.0),
     }))
 """
+
+
+def test_purging_asks_before_it_destroys_evidence(machine: Machine) -> None:
+    """Debconf asks on a terminal; everything that is not the answer yes keeps the evidence."""
+    purge = "script --quiet --return --command 'dpkg --purge hashwacht' /dev/null"
+    kept = "/var/lib/hashwacht/quarantine/record"
+    for answer, is_kept in (("no", True), ("", True), ("yes", False)):
+        machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
+        machine.run(f"mkdir -p {Path(kept).parent} && touch {kept}")
+        output = machine.run(f"echo {answer} | {purge}")
+        assert "Destroy the evidence in /var/lib/hashwacht? [yes/no]" in output
+        assert machine.run("test ! -e /etc/hashwacht && test ! -e /usr/lib/hashwacht") == ""
+        assert (machine.run(f"ls {kept}", ok=False) == kept) == is_kept
+    assert "purge destroyed /var/lib/hashwacht" in machine.run("journalctl --no-pager -t hashwacht")
+    assert machine.run("grep -l hashwacht /var/cache/debconf/*.dat", ok=False) == ""
+    assert machine.run("getent passwd hashwacht-gateway", ok=False) == ""
+
+
+def test_the_gateway_runs_as_its_own_user(machine: Machine) -> None:
+    """The package creates the user; the socket answers a program that speaks clamd's protocol."""
+    machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
+    assert machine.run("getent passwd hashwacht-gateway")
+    configuration = b'[roots.www]\npath = "/srv"\n[gateway]\nenabled = true\n'
+    machine.write("/etc/hashwacht/hashwacht.toml", configuration)
+    machine.write("/root/known", hashlib.sha256(KNOWN).hexdigest().encode())
+    machine.run("hashwacht lists import police --type sha256 /root/known")
+    machine.run("hashwacht units --write && systemctl daemon-reload")
+    machine.run("systemctl enable --now hashwacht.target")
+    machine.write("/root/ask.py", ASK.encode())
+    machine.write("/root/known.jpg", KNOWN)
+    machine.write("/root/other", b"text")
+
+    def answer(path: str) -> str:
+        return machine.run(f"python3 /root/ask.py {path}", ok=False)
+
+    machine.wait_for(lambda: answer("/root/other") == "stream: OK", what="the gateway")
+    assert answer("/root/known.jpg").endswith(" FOUND")
+    before = machine.property("hashwacht-gateway.service", "MainPID")
+    machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
+    assert machine.property("hashwacht-gateway.service", "MainPID") not in {before, "0"}
+    machine.wait_for(lambda: answer("/root/other") == "stream: OK", what="the new gateway")
+    machine.run("systemctl stop hashwacht.target")
+    assert machine.property("hashwacht-gateway.service", "ActiveState") == "inactive"
+    assert machine.property("hashwacht-gateway.service", "Result") == "success"
 
 
 @pytest.mark.parametrize("method", ["fanotify", "inotify"])
