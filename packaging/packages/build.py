@@ -32,7 +32,6 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 PREFIX = Path("usr/lib/hashwacht")
 UNITS = Path("usr/lib/systemd/system")
-SYSTEM_USERS = Path("usr/lib/sysusers.d")
 DOCUMENTS = Path("usr/share/doc/hashwacht")
 SHARED = Path("usr/share/hashwacht")
 
@@ -212,9 +211,9 @@ def _lay_out_system(root: Path, target: Target, epoch: int) -> None:
         text = unit.read_text().replace("/opt/hashwacht/bin/hashwacht", "/usr/bin/hashwacht")
         if target.name in OLD_SYSTEMD:
             text = text.replace("StopPropagatedFrom=", "PartOf=")
-        directory = SYSTEM_USERS if unit.suffix == ".sysusers" else UNITS
-        name = "hashwacht.conf" if unit.suffix == ".sysusers" else unit.name
-        _write(root / directory / name, text.replace(" -/opt/hashwacht", ""))
+        _write(root / UNITS / unit.name, text.replace(" -/opt/hashwacht", ""))
+    users = (PACKAGING / "sysusers.conf").read_text()
+    _write(root / "usr/lib/sysusers.d/hashwacht.conf", users)
     _write(
         root / "usr/lib/tmpfiles.d/hashwacht.conf",
         "# The empty directory that is the courier's root.\n"
