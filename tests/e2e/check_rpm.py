@@ -78,11 +78,11 @@ def test_rpm_installs_upgrades_and_removes_it(machine: Machine) -> None:
 
 def python312() -> Path:
     """Return a Python 3.12 of this machine; skip the test without one."""
-    installed = (shutil.which("python3.12"), *Path.home().glob(".pyenv/versions/3.12.*/bin/python"))
-    for path in filter(None, installed):
+    installed = sorted(Path.home().glob(".pyenv/versions/3.12.*/bin/python"))
+    for path in (*map(Path, filter(None, [shutil.which("python3.12")])), *installed):
         run = subprocess.run([path, "--version"], capture_output=True, check=False)
         if run.stdout.startswith(b"Python 3.12"):
-            return Path(path)
+            return path
     pytest.skip("there is no Python 3.12, as EL 9 has, on this machine")
 
 
