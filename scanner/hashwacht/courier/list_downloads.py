@@ -25,7 +25,7 @@ from hashwacht.ipc.messages import (
     ListPartReply,
     ListPartRequest,
 )
-from hashwacht.matching.hashlists.updates import suffix_of
+from hashwacht.matching.hashlists.update_state import suffix_of
 from hashwacht.matching.services.http import context_trusting, fault_from_error
 from hashwacht.secrets import SecretSources, load_credential
 from hashwacht.settings import ListSourceSettings

@@ -24,18 +24,15 @@ from functools import partial
 from pathlib import Path
 
 from hashwacht import bootstrap
+from hashwacht.courier.assignment import services
 from hashwacht.courier.channels import LazyChannel, LazyMatcher, build_channel
 from hashwacht.courier.list_downloads import ListDownloads
 from hashwacht.courier.server import CourierServer, RequestHandler
-from hashwacht.matching.services.service_matchers import (
-    AnyService,
-    build_protocol,
-    build_service_matcher,
-)
+from hashwacht.matching.services.service_matchers import build_protocol, build_service_matcher
 from hashwacht.platform import landlock
 from hashwacht.platform.process import forbid_dumps, forbid_new_privileges, layer_status
 from hashwacht.platform.systemd import SystemdNotifier
-from hashwacht.settings import HashlistSettings, Settings
+from hashwacht.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +43,6 @@ SYSTEM_PATHS = (
     *("/run/resolvconf", "/run/nscd", "/dev/null", "/dev/urandom", "/proc/sys"),
 )
 """Libraries, certificates, name resolution; directories, as files are replaced by rename."""
-
-
-def is_needed(settings: Settings) -> bool:
-    """Return whether the settings need a courier."""
-    return bool(service_names(settings) or list_names(settings))
-
-
-def service_names(settings: Settings) -> list[str]:
-    """Return the names of its services and channels."""
-    return [*(service.name for service in _services(settings)), *settings.alerts.channels]
-
-
-def list_names(settings: Settings) -> list[str]:
-    """Return the names of the lists that it fetches."""
-    return [source.name for source in settings.lists if source.url]
 
 
 def courier_process(
@@ -101,7 +83,7 @@ def build_handler(
             protocol.revision(service.base_url),
             partial(build_service_matcher, service, sources),
         )
-        for service in _services(settings)
+        for service in services(settings)
         for protocol in [build_protocol(service)]
     }
     channels = {
@@ -144,15 +126,11 @@ def _certificates() -> Iterable[Path]:
     return [Path(path) for path in (paths.cafile, paths.capath) if path]
 
 
-def _services(settings: Settings) -> list[AnyService]:
-    return [matcher for matcher in settings.matchers if not isinstance(matcher, HashlistSettings)]
-
-
 def _own(settings: Settings, environ: Mapping[str, str]) -> list[Path]:
     """Return the courier's files that may be read later: credentials and certificates."""
     alerts = settings.alerts
     paths = [settings.credentials.directory, alerts.mail.ca_file, alerts.webhook.ca_file]
-    for service in _services(settings):
+    for service in services(settings):
         paths += (service.ca_file, service.client_cert, service.client_key)
     paths += [source.ca_file for source in settings.lists]
     if directory := environ.get("CREDENTIALS_DIRECTORY"):

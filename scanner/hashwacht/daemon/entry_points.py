@@ -15,7 +15,7 @@ from types import FrameType
 
 from hashwacht import bootstrap
 from hashwacht.core.errors import ConfigurationError, ExitCode, StorageBusy
-from hashwacht.courier.process import courier_process, is_needed
+from hashwacht.courier.assignment import is_needed
 from hashwacht.daemon.logs import configure_logging
 from hashwacht.daemon.supervisor import ChildSpec, RestartBackoff, Supervisor
 from hashwacht.ipc.sockets import listen
@@ -71,6 +71,8 @@ class DaemonRunner:
     def run_courier(self, listen_fd: int | None) -> ExitCode:
         """Run the courier.  It exits for a reload, and is restarted."""
         self._configure_logging("courier")
+        from hashwacht.courier.process import courier_process
+
         settings = self._load().settings
         listener = self._listener("courier", listen_fd, bootstrap.courier_socket(settings))
         with listener, _signal_events(reload_is_stop=True) as (stop, _):

@@ -10,7 +10,7 @@ from hashwacht import bootstrap
 from hashwacht.core.errors import ListError, StorageError
 from hashwacht.core.paths import to_json
 from hashwacht.core.watch_events import Lane
-from hashwacht.courier.process import is_needed, list_names, service_names
+from hashwacht.courier.assignment import is_needed, list_names, service_names
 from hashwacht.daemon.status.assess import (
     HealthProblem,
     Protection,

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from hashwacht.core.errors import ListError
 from hashwacht.core.text import format_age
+from hashwacht.ipc.messages import FileRole
 from hashwacht.matching.hashlists.manifest import MANIFEST
 from hashwacht.matching.hashlists.manifest import load as load_manifest
 from hashwacht.platform.private_directory import PrivateDirectory
 from hashwacht.settings import ListSourceSettings
 
+CHECKSUM_SUFFIX = ".sha256"
 FILE_NAME = "updates.json"
 _VERSION = 1
 
@@ -114,3 +116,8 @@ class ImportTimes:
                 }
                 self._read_as = version
         return self._times
+
+
+def suffix_of(source: ListSourceSettings, role: FileRole) -> str:
+    """Return what is added to the name or address of the list for a file of its source."""
+    return {FileRole.CHECKSUM: CHECKSUM_SUFFIX, FileRole.SIGNATURE: source.signature}.get(role, "")

@@ -25,7 +25,13 @@ from hashwacht.matching.hashlists.import_result import ImportResult
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import HashList, ListMetadata
 from hashwacht.matching.hashlists.parser import ParseOptions
-from hashwacht.matching.hashlists.update_state import UpdateRecord, load_records, store_record
+from hashwacht.matching.hashlists.update_state import (
+    CHECKSUM_SUFFIX,
+    UpdateRecord,
+    load_records,
+    store_record,
+    suffix_of,
+)
 from hashwacht.platform.private_directory import PrivateDirectory
 from hashwacht.platform.subprocess import run_program
 from hashwacht.settings import ListSourceSettings
@@ -36,8 +42,6 @@ MAX_SMALL_FILE = 1 << 20
 
 PROGRAM_TIME, VERIFY_TIME = 3600.0, 300.0
 """Seconds for a program that fetches a list, and for one that checks its signature."""
-
-CHECKSUM_SUFFIX = ".sha256"
 
 _PIECE = 1 << 20
 _DIGEST = re.compile(r"\\?([0-9a-fA-F]{64})(?:[ \t]+\*?(.+))?")
@@ -175,11 +179,6 @@ class ListUpdater:
                 advice="The file is damaged or was replaced while it was read: try again later,"
                 " then ask its owner.",
             )
-
-
-def suffix_of(source: ListSourceSettings, role: FileRole) -> str:
-    """Return what is added to the name or address of the list for a file of its source."""
-    return {FileRole.CHECKSUM: CHECKSUM_SUFFIX, FileRole.SIGNATURE: source.signature}.get(role, "")
 
 
 def parse_checksum(text: str, name: str) -> str | None:
