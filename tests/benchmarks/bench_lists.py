@@ -24,12 +24,14 @@ import pytest
 from benchmarks.measuring import Table, at_least, at_most, duration, installed, named
 from benchmarks.random_hashes import Hashes, flipped, of_pictures, random_hashes
 from hashwacht.core.types import Signal
+from hashwacht.core.views import REGION_KINDS, TURNS, ViewKind
 from hashwacht.matching.hashlists.index_file import ExactIndex, IndexFile, write_records
 from hashwacht.matching.hashlists.manager import HashLists
 from hashwacht.matching.hashlists.manifest import ListMetadata
 from hashwacht.matching.hashlists.matcher import HashListMatcher
 from hashwacht.matching.hashlists.parser import ParseOptions
 from hashwacht.matching.hashlists.radius_index import RadiusIndex, build_bands
+from hashwacht.settings.matchers import HashlistSettings
 
 FULL = os.environ.get("HASHWACHT_BENCH") == "full"
 INSTALL = "`make bench` installs the peer"
@@ -210,6 +212,33 @@ def bench_pdq_list(kind: str, factor: float, table: Table, tmp_path: Path) -> No
     else:
         slowest(table, what, matcher, queries)
     matcher.close()
+
+
+VARIANTS = ("", *TURNS, "white", "black", *sorted(REGION_KINDS))
+"""As many views as most pictures have at most: the eight orientations, two pages, three regions."""
+
+
+@pytest.mark.parametrize("amount", [100_000, 1_000_000])
+def bench_views_of_a_picture(amount: int, table: Table, tmp_path: Path) -> None:
+    entries, count = table.amount(amount, 20_000), table.amount(100, 4)
+    matcher, _ = matcher_of(random_hashes(entries, 32), tmp_path / "lists")
+    radii = {ViewKind(kind): radius for kind, radius in HashlistSettings("lists").views}
+    viewed = HashListMatcher(tmp_path / "lists", view_radii=radii)
+    values = random_hashes(count * len(VARIANTS), 32, seed=9).reshape(count, len(VARIANTS), 32)
+    questions = [
+        tuple(
+            Signal("pdq", value.tobytes().hex(), 100, variant)
+            for value, variant in zip(picture, VARIANTS, strict=True)
+        )
+        for picture in values
+    ]
+    one = 1e6 / per_second(lambda: [matcher.lookup([q[:1]]) for q in questions], count)
+    all_views = 1e6 / per_second(lambda: [viewed.lookup([q]) for q in questions], count)
+    name = f"PDQ list, {entries:,} random: a picture of {len(VARIANTS)} views at their radii"
+    remark = f"{one:,.0f} us as stored, {all_views:,.0f} us with all views, processor time"
+    table.note(name, all_views / one, remark, target=at_most(13, "x as stored"))
+    for opened in (matcher, viewed):
+        opened.close()
 
 
 def missed_none(ours: Sequence[int], theirs: Sequence[int]) -> None:
