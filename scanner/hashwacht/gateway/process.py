@@ -130,9 +130,9 @@ def build_clamd(checks: ContentChecks, gateway: GatewaySettings) -> ClamdFront:
 
 def build_http(checks: ContentChecks, gateway: GatewaySettings) -> Front:
     """Return the server of the HTTP API."""
-    from hashwacht.gateway.http.front import HttpFront
+    from hashwacht.gateway.http.http_server import HttpFront
 
-    return HttpFront(checks, gateway.http)
+    return HttpFront(checks, gateway.http, gateway.max_connections)
 
 
 def spool_directory(settings: Settings, environ: Mapping[str, str]) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hashwacht.gateway.http.front import HttpFront
+from hashwacht.gateway.http.http_server import HttpFront
 from hashwacht.settings import HttpSettings
 from support.gateway.fake_checks import DAMAGED, LISTED, FakeChecks
 from support.gateway.http_gateway import (
@@ -291,6 +291,18 @@ def test_client_over_its_share_is_refused_and_others_are_not(tmp_path: Path) -> 
             assert other.get("/v1/about").status_code == 200
         gateway.release()
         assert {future.result().status_code for future in waiting} == {200}
+
+
+def test_connection_over_the_limit_is_refused(tmp_path: Path) -> None:
+    with http_gateway(tmp_path, HttpSettings(), max_connections=2) as gateway:
+        with gateway.unix() as client, socket.socket(socket.AF_UNIX) as idle:
+            idle.connect(str(gateway.socket))
+            assert client.get("/v1/live").status_code == 204
+            with gateway.unix() as other:
+                response = other.post("/v1/check", content=LISTED)
+            assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+        with gateway.unix() as client:
+            wait_for(lambda: client.get("/v1/live").status_code == 204)
 
 
 def test_probes_need_no_token_and_show_an_outage(gateway: HttpGateway) -> None:

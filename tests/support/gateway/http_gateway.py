@@ -10,8 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from hashwacht.gateway.http.admission import MAX_REQUESTS
-from hashwacht.gateway.http.front import HttpFront
+from hashwacht.gateway.http.http_server import HttpFront
 from hashwacht.settings import HttpSettings
 from support.gateway.fake_checks import FakeChecks
 from support.gateway.running_front import FrontLoop, running_front, tcp_listener, unix_listener
@@ -56,14 +55,14 @@ def http_gateway(
     directory: Path,
     settings: HttpSettings | None = None,
     checks: FakeChecks | None = None,
-    max_requests: int = MAX_REQUESTS,
+    **limits: int,
 ) -> Iterator[HttpGateway]:
-    """Run the server with a Unix socket in *directory* and a TCP port."""
+    """Run the server, with *limits*, on a Unix socket in *directory* and a TCP port."""
     checks = checks or FakeChecks()
     settings = settings or HttpSettings(tokens=TOKENS, lookup=("import",))
     tcp, url = tcp_listener()
     path = directory / "http.sock"
-    front = HttpFront(checks, settings, max_requests)
+    front = HttpFront(checks, settings, **limits)
     with running_front(front, tcp, unix_listener(path)) as loop:
         yield HttpGateway(checks, url, path, loop)
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from hashwacht import __version__
 from hashwacht.gateway.checks import ContentChecks
 from hashwacht.gateway.http.admission import ApiClient, ClientRegistry
-from hashwacht.gateway.http.answers import (
+from hashwacht.gateway.http.api_answers import (
     answer_fields,
     decisive_event,
     json_response,

@@ -14,8 +14,8 @@ from aiohttp import web
 from hashwacht import __version__
 from hashwacht.core.types import Outcome
 from hashwacht.gateway.http.admission import ApiClient, ClientHandler
-from hashwacht.gateway.http.answers import is_near, json_response, worst_outcome
 from hashwacht.gateway.http.api import CheckApi
+from hashwacht.gateway.http.api_answers import is_near, json_response, worst_outcome
 from hashwacht.gateway.http.intake import CheckedFile
 from hashwacht.gateway.http.problems import bad_request
 from hashwacht.gateway.http.tusd import add_tusd

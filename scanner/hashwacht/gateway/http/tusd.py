@@ -22,8 +22,8 @@ from msgspec import Meta
 from hashwacht.core.types import Outcome
 from hashwacht.gateway.checks import PathAnswer
 from hashwacht.gateway.http.admission import ApiClient, ClientHandler
-from hashwacht.gateway.http.answers import REFUSED, json_response
 from hashwacht.gateway.http.api import CheckApi
+from hashwacht.gateway.http.api_answers import REFUSED, json_response
 from hashwacht.gateway.http.problems import ApiProblem, bad_request
 from hashwacht.gateway.peers import Peer
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from hashwacht.gateway.http.admission import MAX_REQUESTS, ApiClient, ClientHand
 from hashwacht.gateway.http.api import CheckApi
 from hashwacht.gateway.http.dialects import add_dialects
 from hashwacht.gateway.http.problems import (
+    RETRY_AFTER,
     ApiProblem,
     problem_middleware,
     unavailable,
@@ -21,6 +23,9 @@ from hashwacht.settings import HttpSettings
 
 _protocol_log = logging.getLogger(f"{__name__}.protocol")
 _protocol_log.setLevel(logging.CRITICAL)  # aiohttp writes a traceback for each invalid request
+
+MAX_CONNECTIONS = 1024
+"""Connections at a time, unless the settings have another number."""
 
 CLOSE_TIMEOUT = 5.0
 """Seconds for requests under way when the gateway stops."""
@@ -33,9 +38,18 @@ class HttpFront:
     """Serves the API on the listeners of ``start`` until ``close``."""
 
     def __init__(
-        self, checks: ContentChecks, settings: HttpSettings, max_requests: int = MAX_REQUESTS
+        self,
+        checks: ContentChecks,
+        settings: HttpSettings,
+        max_connections: int = MAX_CONNECTIONS,
+        max_requests: int = MAX_REQUESTS,
     ) -> None:
-        """Answer at most *max_requests* at a time, half of them of one client."""
+        """Answer at most *max_requests* at a time, half of them of one client.
+
+        A connection beyond *max_connections* is refused with a 503.
+        """
+        self._max_connections = max_connections
+        self._servers: list[asyncio.Server] = []
         self._registry = ClientRegistry(settings, max_requests)
         self._api = CheckApi(checks, settings, self._registry)
         self._settings = settings
@@ -61,16 +75,28 @@ class HttpFront:
             auto_decompress=False,
         )
         await self._runner.setup()
+        loop = asyncio.get_running_loop()
         for listener in listeners:
-            await web.SockSite(self._runner, listener).start()
+            self._servers.append(await loop.create_server(self._protocol, sock=listener))
 
     async def close(self) -> None:
         """Stop accepting, answer the requests under way, and end."""
         self._draining = True
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
         await self._api.close()
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        """Return what serves a new connection."""
+        assert self._runner is not None
+        assert self._runner.server is not None
+        if self.connection_count >= self._max_connections:
+            return _RefusedConnection()
+        return self._runner.server()
 
     def _application(self) -> web.Application:
         application = web.Application(middlewares=[problem_middleware])
@@ -128,6 +154,18 @@ class HttpFront:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0  # the response itself has not begun
         return None
+
+
+class _RefusedConnection(asyncio.Protocol):
+    """Refuses a connection over the limit with a response, and closes it."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.write(
+            b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: %s\r\nConnection: close\r\n"
+            b"Content-Length: 0\r\n\r\n" % RETRY_AFTER.encode()
+        )
+        transport.close()
 
 
 async def _hide_server(_: web.Request, response: web.StreamResponse) -> None:
