@@ -32,7 +32,10 @@ _LEAST_LENGTHS = {0xE0: 16, 0xEE: 14}
 _BETWEEN_SCANS = re.compile(rb"\xff[\xc4\xda\xdb\xdd]")
 """Tables (DHT, DQT, DRI) and the headers of scans (SOS)."""
 
-_BLOCK, _KEPT_BACK, _UPSAMPLED = 8, (5, 4, 2), 2
+_LATER_SCAN = re.compile(rb"\xff\xda.{9}", re.DOTALL)
+"""A complete header, and data."""
+
+_BLOCK, _KEPT_BACK, _UPSAMPLED = 8, (5, 6, 4, 3, 2), 2
 """Rows of a block, the rows of blocks that are kept back, and rows if colours are half as high."""
 
 _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD8)})
@@ -69,12 +72,13 @@ def _shown_rows(image: ImageFile, end: int, scans: bytes) -> Iterator[int]:
     """Yield how many of *end* decoded rows are shown; most likely first.
 
     The first scan of a progressive picture is smoothed across blocks, so a browser keeps rows of
-    blocks back: five, and two to four in the last bytes of the scan; other viewers keep none.
+    blocks back: five or six, and fewer in the last bytes of the scan; other viewers keep none.
     """
-    if "progressive" in image.info and _BETWEEN_SCANS.search(scans) is None:
+    if "progressive" in image.info and _LATER_SCAN.search(scans) is None:
         high = _BLOCK * max(down for _, _, down, _ in cast("JpegImageFile", image).layer)
+        decoded = -(-end // high) if end == image.height else end // high
         for count in _KEPT_BACK:
-            shown = end // high * high - count * high - (_UPSAMPLED if high > _BLOCK else 0)
+            shown = (decoded - count) * high - (_UPSAMPLED if high > _BLOCK else 0)
             if shown > 0:
                 yield shown
     yield end
