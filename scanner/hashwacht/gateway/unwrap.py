@@ -40,8 +40,8 @@ MAX_SEARCHED = 64 << 20
 MAX_EXPANSION = 8
 """How many times the bytes of a content its parts may have, in all readings together."""
 
-_BLOCK = 1 << 20
-_INLINE = 64 << 10
+_BLOCK = 256 << 10
+_INLINE = 256 << 10
 """Bytes read at a time; contents up to the second size are not worth a thread."""
 
 _SEVERITY = {Outcome.MATCH: 0, Outcome.UNDETERMINED: 1, Outcome.NO_MATCH: 2}
@@ -89,9 +89,17 @@ class UnwrappingChecks:
         self, checking: Coroutine[Any, Any, Answer], fd: int, context: UploadContext
     ) -> Answer:
         """Return the worst answer of *checking*, for the content in *fd*, and for files in it."""
+        size = os.fstat(fd).st_size
+        find_reader = partial(_reader_for, fd, size, context.declared_type)
+        if size <= _INLINE and (reader := find_reader()) is None:
+            return await checking
         whole = asyncio.ensure_future(checking)
         try:
-            parts, faults = await self._check_parts(fd, context)
+            if size > _INLINE:
+                reader = await asyncio.to_thread(find_reader)
+            if reader is None:
+                return await whole
+            parts, faults = await self._check_parts(reader, fd, size, context)
             answer = await whole
         finally:
             whole.cancel()
@@ -101,15 +109,11 @@ class UnwrappingChecks:
         return min(candidates, key=lambda one: _SEVERITY[one.result.outcome])
 
     async def _check_parts(
-        self, fd: int, context: UploadContext
+        self, reader: BodyReader, fd: int, size: int, context: UploadContext
     ) -> tuple[list[Answer], list[CheckResult]]:
         """Return the answers for the files in a form, and why others may not have been found."""
-        size = os.fstat(fd).st_size
         parts = self._part_checks(size, context)
         try:
-            reader = await _run(size, partial(_reader_for, fd, size, context.declared_type))
-            if reader is None:
-                return [], []
             async with asyncio.timeout(self._timeout):
                 await _feed(parts, reader, fd, size)
                 return await parts.answers(), parts.faults
@@ -168,14 +172,17 @@ def _reader_for(fd: int, size: int, declared_type: str) -> BodyReader | None:
     """Return a reader for the content of *fd* if it is a form; None otherwise."""
     if (reader := declared_reader(declared_type)) is not None:
         return reader
-    block = os.pread(fd, _BLOCK, 0)
-    if (reader := mail_reader(block)) is not None:
-        return reader
-    search = FormSearch()
-    search.receive(block)
-    for offset in range(_BLOCK, min(size, MAX_SEARCHED), _BLOCK):
-        search.receive(os.pread(fd, _BLOCK, offset))
-    if size > MAX_SEARCHED:
-        search.receive(os.pread(fd, LAST_BYTES, size - LAST_BYTES))
+    try:
+        block = os.pread(fd, min(size, _BLOCK), 0)
+        if (reader := mail_reader(block)) is not None:
+            return reader
+        search = FormSearch()
+        search.receive(block)
+        for offset in range(_BLOCK, min(size, MAX_SEARCHED), _BLOCK):
+            search.receive(os.pread(fd, _BLOCK, offset))
+        if size > MAX_SEARCHED:
+            search.receive(os.pread(fd, LAST_BYTES, size - LAST_BYTES))
+    except OSError:
+        return None  # it cannot be read, which is the answer for the whole as well
     found = search.finish()
     return found_reader(found) if found else None

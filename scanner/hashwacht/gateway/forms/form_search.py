@@ -86,10 +86,10 @@ class FormSearch:
     def _search(self, content: bytes, *, end: bool) -> None:
         """Examine every header in *content* that is there with all that decides about it."""
         limit = len(content) if end else max(self._examined, len(content) - _AFTER)
-        lowered = content[self._examined : limit + len(_NEEDLE)].lower()
-        at = lowered.find(_NEEDLE)
-        while at >= 0 and self._examined + at < limit and not self._problem:
-            self._examine(content, self._examined + at - _PREFIX)
+        lowered = content.lower()
+        at = lowered.find(_NEEDLE, max(self._examined, _PREFIX))
+        while 0 <= at < limit and not self._problem:
+            self._examine(content, at - _PREFIX)
             at = lowered.find(_NEEDLE, at + 1)
         cut = max(0, limit - _BEFORE)
         self._kept, self._examined = content[cut:], limit - cut
