@@ -156,6 +156,9 @@ def gateway_process(
             "the gateway is not enabled", advice="Set gateway.enabled = true in the configuration."
         )
 
+    # A client decides what it logs; what follows from a damaged form is logged by the checks.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+
     async def run() -> None:
         await GatewayProcess(settings, environ, notifier).run()
 

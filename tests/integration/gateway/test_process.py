@@ -14,6 +14,7 @@ import pytest
 
 from support.daemon.upload_daemon import known
 from support.gateway.gateway_daemon import PATIENCE, GatewayDaemon
+from support.plugins.upload_forms import field_part, file_part, form
 from support.processes import wait_for
 from support.program import PROGRAM
 
@@ -53,6 +54,17 @@ def test_a_path_below_a_root_is_checked(daemon: GatewayDaemon) -> None:
     assert reply.startswith(b"%s: Hashwacht.Refused." % bytes(path))
     assert reply.endswith(b" FOUND\0")
     assert daemon.path_reply(daemon.configuration).endswith(b": Access denied. ERROR\0")
+
+
+def test_a_listed_picture_in_a_form_has_a_case_with_its_name(daemon: GatewayDaemon) -> None:
+    body = form(field_part(b"a title"), file_part(known(), b"holiday.png"))
+    event = event_in(daemon.instream(body))
+    wait_for(lambda: daemon.run("cases", "show", event).returncode == 0, PATIENCE)
+    case = json.loads(daemon.run("cases", "show", event, "--json").stdout)
+    names = {upload["file_name"] for upload in case["uploads"] if upload["event"] == event}
+    assert names == {"holiday.png"}
+    assert daemon.instream(form(field_part(b"a title"))) == b"stream: OK\0"
+    assert daemon.instream(form(file_part(b"harmless"))[:-30]) in REFUSED_OR_ERROR
 
 
 def test_the_http_api_answers_from_the_same_scanner(daemon: GatewayDaemon) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 from collections.abc import Awaitable, Callable
 
@@ -12,12 +11,12 @@ import pytest
 from hashwacht.core.types import Outcome, Reason
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.gateway.checks import Answer, ContentChecks
-from hashwacht.gateway.forms.form_readers import MAIL_PREFIX
 from hashwacht.gateway.forms.part_checks import MAX_FILES
 from hashwacht.gateway.unwrap import MAX_EXPANSION, UnwrappingChecks
 from support.gateway.exact_checks import ExactChecks
 from support.gateway.fake_checks import DAMAGED, LISTED, FakeStream
-from support.plugins.upload_forms import BOUNDARY, MULTIPART, field_part, file_part, form
+from support.gateway.squidclamav import squidclamav_mail
+from support.plugins.upload_forms import MULTIPART, field_part, file_part, form
 
 OTHER = b"GIF89a\0another picture"
 CONTEXT = UploadContext("2026-12-01T00:00:00+00:00")
@@ -64,17 +63,6 @@ def checked(
     answer = asyncio.run(run())
     assert scanner.open_streams == 0
     return answer, scanner
-
-
-def squidclamav_mail(*parts: tuple[bytes, bytes]) -> bytes:
-    """Return the mail that squidclamav 7.5 makes of a form."""
-    pieces = [MAIL_PREFIX + MULTIPART.encode() + b"\r\n\r\n"]
-    for head, content in parts:
-        pieces += [b"--", BOUNDARY, b"\r\n", head, b"\r\n"]
-        pieces.append(b"Content-Transfer-Encoding: base64\r\n\r\n")
-        encoded = base64.b64encode(content)
-        pieces += [encoded[at : at + 76] + b"\r\n" for at in range(0, len(encoded), 76)]
-    return b"".join([*pieces, b"--", BOUNDARY, b"--\r\n"])
 
 
 FORM = form(field_part(b"a title"), file_part(OTHER), file_part(LISTED, b"a.png"))
