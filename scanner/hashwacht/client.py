@@ -6,14 +6,12 @@
         answer = gateway.check(file)
     if answer.outcome is Outcome.MATCH: ...
 
-An application on another machine, or in another container, needs nothing else of Hashwacht.  A
-request that fails, for whatever reason, has the outcome UNDETERMINED: it is never an exception, and
-never NO_MATCH.
+A request that fails has the outcome UNDETERMINED: it is no exception, and never NO_MATCH.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import suppress
 from typing import IO, Any, Self
 
@@ -36,11 +34,8 @@ __all__ = [
 
 SOCKET = "/run/hashwacht-gateway/http.sock"
 
-TIMEOUT = 60.0
-"""Seconds without progress after which a request has failed; the gateway answers earlier."""
-
-_PIECE = 256 << 10
-_OK = 200
+TIMEOUT, _PIECE = 60.0, 256 << 10
+"""Seconds without progress after which a request has failed; bytes that are sent at a time."""
 
 Content = bytes | IO[bytes] | Iterable[bytes]
 
@@ -56,10 +51,9 @@ class MatchSummary(msgspec.Struct, frozen=True):
 
 
 class CheckAnswer(msgspec.Struct, frozen=True):
-    """The answer for one content.
+    """The answer for one content; *reason* and *detail* are why it is undetermined.
 
-    *reason* is why it is undetermined, *detail* the same for a person; *key* is its SHA-256;
-    *event* is what ``hashwacht cases show`` knows it by.  After a lookup there is no event.
+    *key* is its SHA-256; ``hashwacht cases show`` accepts the *event*, which a lookup has not.
     """
 
     outcome: Outcome
@@ -74,10 +68,7 @@ class CheckAnswer(msgspec.Struct, frozen=True):
 
 
 class HashedItem(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A content of which only hashes are known, each as ``type:value``.
-
-    *quality* is that of its perceptual hashes, *kind* its media type if it is known.
-    """
+    """A content by hashes ``type:value``; *quality* is of the perceptual ones, *kind* its type."""
 
     signals: tuple[str, ...]
     quality: int | None = None
@@ -93,33 +84,29 @@ class GatewayClient:
 
     def __init__(self, address: str = SOCKET, token: str = "", timeout: float = TIMEOUT) -> None:
         """Use the Unix socket at the path *address*, or a URL such as http://127.0.0.1:9758."""
-        transport = httpx.HTTPTransport(uds=_socket(address), verify=_verifies(address))
+        transport = httpx.HTTPTransport(**_transport(address))
         self._http = httpx.Client(transport=transport, **_options(address, token, timeout))
 
     def check(self, content: Content, context: UploadContext | None = None) -> CheckAnswer:
         """Check the bytes of one file; *context* is recorded if they match."""
         body = content if isinstance(content, bytes) else _pieces(content)
-        return _answer(self._send("POST", "/v1/check", body, _headers(context)))
+        headers = headers_of(context) if context else None
+        return _answer(self._send("POST", "/v1/check", content=body, headers=headers))
 
     def lookup(self, items: Sequence[HashedItem]) -> list[CheckAnswer]:
         """Look up hashes, in order; the token needs the permission for it."""
-        return _answers(self._send("POST", "/v1/lookup", _body(items)), len(items))
+        body = msgspec.json.encode({"items": items})
+        return _answers(self._send("POST", "/v1/lookup", content=body), len(items))
 
     def is_ready(self) -> bool:
         """Return whether the gateway can check files now."""
         return self._send("GET", "/v1/ready").is_success
 
-    def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | Iterable[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            return self._http.request(method, path, content=body, headers=headers)
+            return self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            return _no_response(error)
+            return httpx.Response(503, text=repr(error))
 
     def close(self) -> None:
         """Close all connections."""
@@ -137,33 +124,29 @@ class AsyncGatewayClient:
 
     def __init__(self, address: str = SOCKET, token: str = "", timeout: float = TIMEOUT) -> None:
         """Use the Unix socket at the path *address*, or a URL such as http://127.0.0.1:9758."""
-        transport = httpx.AsyncHTTPTransport(uds=_socket(address), verify=_verifies(address))
+        transport = httpx.AsyncHTTPTransport(**_transport(address))
         self._http = httpx.AsyncClient(transport=transport, **_options(address, token, timeout))
 
     async def check(self, content: Content, context: UploadContext | None = None) -> CheckAnswer:
         """Check the bytes of one file; *context* is recorded if they match."""
         body = content if isinstance(content, bytes) else _async_pieces(content)
-        return _answer(await self._send("POST", "/v1/check", body, _headers(context)))
+        headers = headers_of(context) if context else None
+        return _answer(await self._send("POST", "/v1/check", content=body, headers=headers))
 
     async def lookup(self, items: Sequence[HashedItem]) -> list[CheckAnswer]:
         """Look up hashes, in order; the token needs the permission for it."""
-        return _answers(await self._send("POST", "/v1/lookup", _body(items)), len(items))
+        body = msgspec.json.encode({"items": items})
+        return _answers(await self._send("POST", "/v1/lookup", content=body), len(items))
 
     async def is_ready(self) -> bool:
         """Return whether the gateway can check files now."""
         return (await self._send("GET", "/v1/ready")).is_success
 
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        body: bytes | AsyncIterator[bytes] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+    async def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
-            return await self._http.request(method, path, content=body, headers=headers)
+            return await self._http.request(method, path, **options)
         except httpx.HTTPError as error:
-            return _no_response(error)
+            return httpx.Response(503, text=repr(error))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -176,22 +159,16 @@ class AsyncGatewayClient:
         await self.close()
 
 
-def _socket(address: str) -> str | None:
-    return address if address.startswith("/") else None
-
-
-def _verifies(address: str) -> bool:
-    return address.startswith("https:")  # otherwise no certificates are loaded, which takes 0.1 s
+def _transport(address: str) -> dict[str, Any]:
+    """Return the options of a transport; without TLS no certificates are loaded, which is slow."""
+    uds = address if address.startswith("/") else None
+    return {"uds": uds, "verify": address.startswith("https:")}
 
 
 def _options(address: str, token: str, timeout: float) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    base_url = "http://hashwacht" if _socket(address) else address
+    base_url = "http://hashwacht" if address.startswith("/") else address
     return {"base_url": base_url, "headers": headers, "timeout": timeout, "trust_env": False}
-
-
-def _headers(context: UploadContext | None) -> dict[str, str]:
-    return {} if context is None else headers_of(context)
 
 
 def _pieces(content: IO[bytes] | Iterable[bytes]) -> Iterable[bytes]:
@@ -203,16 +180,8 @@ async def _async_pieces(content: IO[bytes] | Iterable[bytes]) -> AsyncIterator[b
         yield piece
 
 
-def _body(items: Sequence[HashedItem]) -> bytes:
-    return msgspec.json.encode({"items": items})
-
-
-def _no_response(error: httpx.HTTPError) -> httpx.Response:
-    return httpx.Response(503, text=str(error) or type(error).__name__)
-
-
 def _answer(response: httpx.Response) -> CheckAnswer:
-    if response.status_code != _OK:
+    if not response.is_success:
         reason = Reason.UNANSWERED if response.is_server_error else Reason.REFUSED
         detail = f"{response.status_code}: {response.text[:400]}"
         return CheckAnswer(Outcome.UNDETERMINED, reason, detail=detail)
@@ -224,8 +193,7 @@ def _answer(response: httpx.Response) -> CheckAnswer:
 
 def _answers(response: httpx.Response, count: int) -> list[CheckAnswer]:
     with suppress(msgspec.DecodeError):
-        if response.status_code == _OK:
-            answers = msgspec.json.decode(response.content, type=_LookupAnswers).items
-            if len(answers) == count:
-                return [*answers]
+        answers = msgspec.json.decode(response.content, type=_LookupAnswers).items
+        if response.is_success and len(answers) == count:
+            return [*answers]
     return [_answer(response)] * count
