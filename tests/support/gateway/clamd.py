@@ -179,6 +179,7 @@ class RealClamd:
     path: Path
     port: int
     configuration: Path
+    pid: int
 
 
 @contextmanager
@@ -215,6 +216,6 @@ def real_clamd(directory: Path, listed: Sequence[bytes]) -> Iterator[RealClamd]:
                     assert process.poll() is None
                     assert time.monotonic() < deadline
                     time.sleep(0.05)
-            yield RealClamd(path, port, configuration)
+            yield RealClamd(path, port, configuration, process.pid)
         finally:
             process.terminate()

@@ -182,16 +182,18 @@ class InstalledLists:
     unusable: str = ""
     advice: str = ""
 
-    @property
-    def types(self) -> frozenset[str]:
-        """The signal types of all lists."""
-        return frozenset().union(*(info.types for info in self.known.values()))
+    types: frozenset[str] = field(init=False, compare=False)
+    """The signal types of all lists."""
+    judging_types: frozenset[str] = field(init=False, compare=False)
+    """The signal types of all lists that are not known-good."""
 
-    @property
-    def judging_types(self) -> frozenset[str]:
-        """The signal types of all lists that are not known-good."""
-        types = (info.types for info in self.known.values() if not info.known_good)
-        return frozenset().union(*types)
+    def __post_init__(self) -> None:
+        """Join the types once: every lookup needs them."""
+        lists = self.known.values()
+        types = frozenset[str]().union(*(info.types for info in lists))
+        judging = (info.types for info in lists if not info.known_good)
+        object.__setattr__(self, "types", types)
+        object.__setattr__(self, "judging_types", frozenset[str]().union(*judging))
 
 
 class ListReloader:
