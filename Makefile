@@ -14,8 +14,9 @@ test: .venv/dev.stamp ## Run all tests
 	@$(BIN)/pytest -q -n 2 --dist worksteal
 
 test-clients: .venv/clients.stamp ## Test with many more servers and clients, and bodies for 14 parsers
-	@HASHWACHT_PARSER_EXAMPLES=5000 HASHWACHT_CLIENTS=1 $(BIN)/pytest -q tests/clients \
-	  tests/unit/plugins/test_parsers.py tests/integration/plugins/test_entries.py
+	@HASHWACHT_PARSER_EXAMPLES=5000 HASHWACHT_CLAMD_EXAMPLES=1000 HASHWACHT_CLIENTS=1 $(BIN)/pytest -q tests/clients \
+	  tests/unit/plugins/test_parsers.py tests/integration/plugins/test_entries.py \
+	  tests/integration/gateway/clamd/test_differential.py
 
 test-packages: .venv/dev.stamp .venv/package-tests.stamp ## Build packages twice, boot a machine with them
 	@HASHWACHT_BOOT=1 $(BIN)/pytest -q tests/e2e -o python_files='check_*.py' \

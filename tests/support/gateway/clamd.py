@@ -183,7 +183,9 @@ class RealClamd:
 
 
 @contextmanager
-def real_clamd(directory: Path, listed: Sequence[bytes]) -> Iterator[RealClamd]:
+def real_clamd(
+    directory: Path, listed: Sequence[bytes], max_stream: int = MAX_STREAM
+) -> Iterator[RealClamd]:
     """Run clamd with the SHA-256 of *listed* as its only signatures."""
     program = shutil.which("clamd")
     if program is None:
@@ -196,13 +198,11 @@ def real_clamd(directory: Path, listed: Sequence[bytes]) -> Iterator[RealClamd]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     path, configuration = directory / "real.sock", directory / "clamd.conf"
+    user = "User root\n" if os.geteuid() == 0 else ""
     configuration.write_text(
         f"DatabaseDirectory {database}\nLocalSocket {path}\nTCPSocket {port}\nTCPAddr 127.0.0.1\n"
-        f"TemporaryDirectory {directory}\nForeground yes\nStreamMaxLength {MAX_STREAM}\n"
-        "User root\nSelfCheck 0\n"
-        if os.geteuid() == 0
-        else f"DatabaseDirectory {database}\nLocalSocket {path}\nTCPSocket {port}\n"
-        f"TCPAddr 127.0.0.1\nForeground yes\nStreamMaxLength {MAX_STREAM}\nSelfCheck 0\n"
+        f"TemporaryDirectory {directory}\nForeground yes\nStreamMaxLength {max_stream}\n"
+        f"SelfCheck 0\n{user}"
     )
     command = [program, f"--config-file={configuration}"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
