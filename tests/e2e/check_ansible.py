@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from support.machine import Machine, booted_machine
+from support.repositories import serve, sign_repository, throw_away_key
 
 CHECKOUT = Path(__file__).parents[2]
 ROLES = CHECKOUT / "packaging/ansible/roles"
@@ -143,6 +146,58 @@ def play(machine: Machine, tmp_path: Path) -> Play:
         "hashwacht_update_lists": True,
     }
     return play
+
+
+def test_the_package_comes_from_a_signed_repository(
+    machine: Machine, play: Play, package: Path, tmp_path: Path
+) -> None:
+    """The role adds the repository of loopback, and starts the gateway for a web server."""
+    home, out, debs = tmp_path / "gnupg", tmp_path / "repository", tmp_path / "debs"
+    debs.mkdir()
+    shutil.copy(package, debs)
+    with throw_away_key(home) as fingerprint:
+        sign_repository(debs, out, fingerprint, home)
+    del play.variables["hashwacht_package"]
+    with serve(out) as address:
+        play.variables |= {
+            "hashwacht_repository": f"{address}/apt",
+            "hashwacht_repository_key": str(out / "hashwacht-archive-keyring.gpg"),
+            "hashwacht_gateway": True,
+            "hashwacht_gateway_users": ["www-data"],
+        }
+        recap, output = play.run()
+        assert (recap["failed"], recap["unreachable"]) == (0, 0), output
+        assert f"{address}/apt bookworm/main" in machine.run("apt-cache policy hashwacht")
+        assert "hashwacht-gateway" in machine.run("id -nG www-data").split()
+        assert machine.run("systemctl is-active hashwacht-gateway.service") == "active"
+        assert machine.run("test -S /run/hashwacht-gateway/clamd.sock") == ""
+        recap, output = play.run()
+        assert (recap["failed"], recap["changed"]) == (0, 0), output
+
+
+def modules_of(tasks: list[dict[str, Any]]) -> Iterator[tuple[str, set[str]]]:
+    """Yield the module of each task, also of those in blocks, and the names of its arguments."""
+    for task in tasks:
+        yield from modules_of(task.get("block", []))
+        for name, arguments in task.items():
+            if name.startswith("ansible.builtin.") and isinstance(arguments, dict):
+                yield name, set(arguments)
+
+
+def test_each_task_has_only_arguments_that_its_module_knows() -> None:
+    """Also the tasks for dnf, which run on EL systems only."""
+    files = [*ROLES.glob("*/tasks/*.yml"), *ROLES.glob("*/handlers/*.yml")]
+    used = [call for file in files for call in modules_of(yaml.safe_load(file.read_text()))]
+    names = sorted({name for name, _ in used})
+    assert {"ansible.builtin.dnf", "ansible.builtin.yum_repository"} <= set(names)
+    documented = subprocess.run(
+        [SCRIPTS / "ansible-doc", "-t", "module", "-j", *names], capture_output=True, check=True
+    )
+    modules = json.loads(documented.stdout)
+    for name, arguments in used:
+        options = modules[name]["doc"]["options"]
+        aliases = {alias for option in options.values() for alias in option.get("aliases", [])}
+        assert arguments <= {*options, *aliases}, name
 
 
 def test_the_second_run_changes_nothing(machine: Machine, play: Play) -> None:

@@ -60,7 +60,7 @@ def test_the_installed_size_is_bounded(package: Path) -> None:
 
 def test_every_library_of_the_package_finds_what_it_needs(contents: Path) -> None:
     """Libraries that only unused modules need are not packaged."""
-    libraries = [path for path in contents.rglob("*.so*") if path.is_file()]
+    libraries = [*contents.rglob("*.so"), *contents.rglob("*.so.*")]
     assert libraries
     run = subprocess.run(["ldd", *libraries], capture_output=True, text=True, check=True)
     assert "not found" not in run.stdout
@@ -156,7 +156,7 @@ def test_install_watch_upgrade_remove_and_purge(
         machine.run("dpkg --install /root/hashwacht.deb", timeout=300)
         machine.run(f"mkdir -p /var/lib/hashwacht/{kept} && touch /var/lib/hashwacht/{kept}/record")
         output = machine.run("dpkg --purge hashwacht 2>&1")
-        assert "rm -r /var/lib/hashwacht" in output
+        assert "/var/lib/hashwacht is kept" in output
         machine.run(f"test -e /var/lib/hashwacht/{kept}/record && test ! -e /etc/hashwacht")
         machine.run("rm -r /var/lib/hashwacht")
 
@@ -208,6 +208,25 @@ with Store.open(Path("/var/lib/hashwacht")) as store:
                         default=0.0),
     }))
 """
+
+
+def test_the_commands_of_the_readme_lead_to_protection(machine: Machine, package: Path) -> None:
+    """Five commands, as the README has them, on a server that has only the package and a list."""
+    text = (CHECKOUT / "README.md").read_text()
+    (block,) = re.findall(r"```console\n(# apt-get install \./hashwacht.*?)```", text, re.DOTALL)
+    commands = re.findall("^# (.+)$", block, re.MULTILINE)
+    *steps, status = commands[: commands.index("hashwacht status") + 1]
+    assert len(steps) == 4
+    (name,) = re.findall(r"\./(\S+\.deb)", steps[0])
+    machine.write(f"/root/{name}", package.read_bytes())
+    machine.write("/root/known.csv", f"sha256\n{hashlib.sha256(KNOWN).hexdigest()}\n".encode())
+    machine.run("mkdir -p /srv/www")
+    for command in steps:
+        machine.run(f"cd /root && {command}", timeout=300)
+    (expected,) = re.findall("^PROTECTED", block, re.MULTILINE)
+    machine.wait_for(lambda: machine.run(status, ok=False).startswith(expected), what="protection")
+    machine.write("/srv/www/known.jpg", KNOWN)
+    machine.wait_for(lambda: "mylist" in machine.run("hashwacht cases list"), what="a case")
 
 
 def test_purging_asks_before_it_destroys_evidence(machine: Machine) -> None:

@@ -109,7 +109,7 @@ def test_the_package_for_el9_runs_with_python_3_12(packages: Path, tmp_path: Pat
     (tmp_path / "list").write_text(hashlib.sha256(KNOWN).hexdigest())
     run("lists", "import", "police", "--type", "sha256", tmp_path / "list")
     (line, *_) = run("check", "--json", picture).splitlines()
-    assert json.loads(line)["verdict"] == "match"
+    assert json.loads(line)["outcome"] == "match"
     assert "pdq:" in run("hash", picture)
     report = run("doctor")
     assert "ok    decoder heic" in report
