@@ -220,7 +220,7 @@ VARIANTS = ("", *TURNS, "white", "black", *sorted(REGION_KINDS))
 
 @pytest.mark.parametrize("amount", [100_000, 1_000_000])
 def bench_views_of_a_picture(amount: int, table: Table, tmp_path: Path) -> None:
-    entries, count = table.amount(amount, 20_000), table.amount(100, 4)
+    entries, count = table.amount(amount, amount // 50), table.amount(100, 4)
     matcher, _ = matcher_of(random_hashes(entries, 32), tmp_path / "lists")
     radii = {ViewKind(kind): radius for kind, radius in HashlistSettings("lists").views}
     viewed = HashListMatcher(tmp_path / "lists", view_radii=radii)
