@@ -27,6 +27,9 @@ from hashwacht.storage.sqlite.database import DatabaseTable
 PER_CONTENT = 10
 """Records of one content by one client: more of the same say nothing new."""
 
+PER_CONTENT_WITH_EVENT = 200
+"""As many if uploaders were shown the event of each, by which a support desk finds the case."""
+
 CLIENT_SHARE = 20
 """One client has at most this part of all records, one in so many."""
 
@@ -95,7 +98,8 @@ class UploadRecords(DatabaseTable):
                 (raw, client, now, rank, text),
             ).lastrowid
             assert number is not None
-            self._bound_content(writer, raw, client, PER_CONTENT if rank else 1)
+            most = PER_CONTENT_WITH_EVENT if context and context.event else PER_CONTENT
+            self._bound_content(writer, raw, client, most if rank else 1)
             self._bound_client(writer, client, quota.per_client)
             if number % _PRUNE_EVERY == 0:
                 self.prune(now, quota)

@@ -77,15 +77,16 @@ class CheckExecutor:
         self._lock = threading.Lock()
         self._closed = False
         self._backend: CheckBackend | None = None
-        self._warm_backend: CheckBackend | None = None
+        self._is_warm = False
+        self._streaming_backend: StreamingBackend | None = None
 
     def open_stream(self) -> StreamHasher | None:
         """Return a hasher for an upload that is still arriving; None if it must be spooled.
 
         Never waits: the backend streams once a first task has warmed it up.
         """
-        backend = self._warm_backend
-        if not isinstance(backend, StreamingBackend):
+        backend = self._streaming_backend
+        if backend is None:
             return None
         try:
             return backend.open_stream()
@@ -140,10 +141,11 @@ class CheckExecutor:
 
     def _warm_up(self, backend: CheckBackend) -> None:
         """Start what the first stream needs here, where waiting does no harm."""
-        if self._warm_backend is None:
+        if not self._is_warm:
             if isinstance(backend, StreamingBackend):
                 backend.open_stream()
-            self._warm_backend = backend
+                self._streaming_backend = backend
+            self._is_warm = True
 
     def _open_backend(self) -> CheckBackend:
         with self._lock:

@@ -172,3 +172,11 @@ def test_an_upload_is_found_by_its_event(store: Store) -> None:
     assert store.uploads.key_of_event("00000001") == key_of(1)
     assert store.uploads.key_of_event("7f3a91c2") == key_of(0)
     assert store.uploads.key_of_event("7f3a91c3") is None
+
+
+def test_events_of_one_content_are_found_beyond_its_other_records(store: Store) -> None:
+    events = [f"{number:08x}" for number in range(3 * PER_CONTENT)]
+    for event in events:
+        store.uploads.record(key_of(1), UploadContext(NOW, event=event), Outcome.MATCH, 5.0)
+    assert store.uploads.key_of_event(events[0]) == key_of(1)
+    assert store.uploads.count() == len(events)

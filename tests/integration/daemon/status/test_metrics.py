@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from hashwacht.core.gateway_report import FrontReport, GatewayReport
 from hashwacht.core.types import Outcome
 from hashwacht.core.watch_events import Announcement, Cause, Lane, MissedEvents
 from hashwacht.daemon.scanner.counters import Counters
@@ -72,6 +73,7 @@ def happened(settings: Settings) -> None:
         matchers=(MatcherHealth("hashlist", now - 2), MatcherHealth("eokm", None, now, "down")),
         counts=counting.snapshot(),
         upload_connections=3,
+        gateway=GatewayReport(now, (FrontReport("clamd", True, connections=2, matches=1),)),
     )
     HealthFile(settings.daemon.runtime_path).write(health)
     with Store.open(settings.state.path) as store:
@@ -122,7 +124,18 @@ def test_a_dead_daemon_has_metrics_of_its_storage(settings: Settings) -> None:
 def test_no_label_holds_what_an_uploader_could_choose(settings: Settings) -> None:
     happened(settings)
     labels = {name for _, pairs in read(drawn(settings)) for name, _ in pairs}
-    permitted = {"action", "channel", "layer", "lane", "le", "matcher", "outcome", "part", "root"}
+    permitted = {
+        "action",
+        "channel",
+        "front",
+        "layer",
+        "lane",
+        "le",
+        "matcher",
+        "outcome",
+        "part",
+        "root",
+    }
     assert labels <= permitted | {"state", "version"}
 
 
