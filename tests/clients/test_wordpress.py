@@ -46,7 +46,7 @@ def test_a_listed_picture_is_refused_before_it_is_stored(
         stored = upload(address, HARMLESS)
         refused = upload(address, LISTED)
     assert Path(stored["file"]).read_bytes() == HARMLESS
-    context = next(c for c in machine.contexts() if c.event in refused["error"])
+    context = machine.shown(refused["error"])
     assert refused == {"error": f"This upload cannot be accepted. (reference {context.event})"}
     assert (context.user, context.address) == ("wanda", "127.0.0.1")
     assert (context.file_name, context.declared_type) == ("ä b.png", "image/png")

@@ -48,6 +48,12 @@ class HostingMachine:
         """Return what is recorded of the uploads of a content."""
         return self.daemon.upload_contexts(sha256(content).hexdigest())
 
+    def shown(self, text: str) -> UploadContext:
+        """Return what is recorded of the upload of LISTED whose event *text* contains."""
+        contexts = [c for c in self.contexts() if c.event and c.event in text]
+        assert contexts, text
+        return contexts[0]
+
 
 @contextmanager
 def hosting_machine() -> Iterator[HostingMachine]:
