@@ -66,7 +66,8 @@ class Server:
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Server | None]]:
     """Run the scanner with its gateway, and clamd if it is installed."""
-    daemon = GatewayDaemon(tmp_path_factory.mktemp("gateway"))
+    # Sixteen pictures at a time take longer than the default on a busy machine.
+    daemon = GatewayDaemon(tmp_path_factory.mktemp("gateway"), 'timeout = "29s"')
     with daemon.scanner() as scanner, daemon.gateway() as gateway:
         daemon.wait_for(lambda: daemon.instream(b"warm").endswith(b"OK\0"), "answers")
         ours = Server(daemon.clamd, (psutil.Process(scanner.pid), psutil.Process(gateway.pid)))
