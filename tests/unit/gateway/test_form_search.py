@@ -28,6 +28,9 @@ HIDDEN = {
     "a form without its end": FORM[:-20],
     "a form with bytes behind its end": FORM + b"x",
     "a delimiter in the middle of a line": b"x" + FORM,
+    "an indented example of a form": b"An example:\n\n   --AaB03x\n"
+    b'   Content-Disposition: form-data; name="a"\n\n   x\n   --AaB03x--\n',
+    "a delimiter behind a header": b"X: y" + FORM,
     "a form behind an empty line": FORM.replace(BOUNDARY, BOUNDARY + b"\r\n", 1),
     "a form whose dispositions are folded": FORM.replace(b": form-data", b":\r\n form-data"),
     "lines that end with LF": FORM.replace(b"\r\n", b"\n"),
@@ -47,8 +50,6 @@ FILES = {
     "a mail with an attachment": b"From: a@example.com\r\nContent-Type: multipart/mixed\r\n\r\n"
     b"--b\r\nContent-Type: image/gif; name=a.gif\r\n"
     b"Content-Disposition: attachment; filename=a.gif\r\n\r\n" + PICTURE + b"\r\n--b--\r\n",
-    "an indented example of a form": b"An example:\n\n   --AaB03x\n"
-    b'   Content-Disposition: form-data; name="a"\n\n   x\n   --AaB03x--\n',
     "a header of a form in a text": b'\n```\nContent-Disposition: form-data; name="a"\n```\n',
     "headers at the beginning": b'Content-Disposition: form-data; name="a"\r\n\r\nx',
     "source with a form in a string": b'BODY = "--b\\r\\nContent-Disposition: form-data; name=a"',

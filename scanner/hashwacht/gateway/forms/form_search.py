@@ -108,7 +108,7 @@ class FormSearch:
             self._boundaries[delimiter[2:]] = None
             if len(self._boundaries) > MAX_BOUNDARIES:
                 self._problem = "more delimiters than any form has"
-        elif b"--" in delimiter and begin == at:
+        elif b"--" in delimiter:
             self._problem = "a delimiter that parsers find in different places"
 
     def _line_before(self, content: bytes, at: int) -> bytes | None:
@@ -117,7 +117,7 @@ class FormSearch:
         It is empty if the headers follow an empty line, or are the first lines of the content.
         """
         lowest = max(0, at - _BEFORE)
-        is_after_empty_line = False
+        is_after_empty_line, with_hyphens = False, b""
         for _ in range(MAX_HEADERS + 1):
             end = at - (2 if content[at - 2 : at] == b"\r\n" else 1)
             breaks = content.rfind(b"\n", lowest, end), content.rfind(b"\r", lowest, end)
@@ -129,11 +129,13 @@ class FormSearch:
             is_after_empty_line = is_after_empty_line or is_empty
             if line.lstrip().startswith(b"--") or not (is_empty or _HEADER_LINE.match(line)):
                 is_delimiter = line.startswith(b"--") and is_boundary(line[2:])
-                return b"" if is_after_empty_line and not is_delimiter else line
+                return with_hyphens if is_after_empty_line and not is_delimiter else line
+            if b"--" in line:
+                with_hyphens = line  # some parsers find a delimiter behind a header
             if begin == 0:
-                return b""
+                return with_hyphens
             at = begin
-        return b"" if is_after_empty_line else None
+        return with_hyphens if is_after_empty_line else None
 
 
 class _FrameSearch:
