@@ -269,7 +269,11 @@ def test_the_gateway_runs_as_its_own_user(machine: Machine) -> None:
     assert machine.property("hashwacht-gateway.service", "MainPID") not in {before, "0"}
     machine.wait_for(lambda: answer("/root/other") == "stream: OK", what="the new gateway")
     machine.run("systemctl stop hashwacht.target")
-    assert machine.property("hashwacht-gateway.service", "ActiveState") == "inactive"
+
+    def is_stopped() -> bool:
+        return machine.property("hashwacht-gateway.service", "ActiveState") == "inactive"
+
+    machine.wait_for(is_stopped, what="the end of the gateway")
     assert machine.property("hashwacht-gateway.service", "Result") == "success"
 
 
