@@ -182,7 +182,7 @@ def test_directories_come_and_go_under_the_lock(
     assert (updates.update().error is not None) is bool(damage)
     with (updates.directory / "police.txt").open("rb") as file, suppress(ListError):
         updates.lists.import_list(
-            file, ListMetadata("police"), handling=ImportHandling(dry_run=True)
+            file, ListMetadata("police", "other"), handling=ImportHandling(dry_run=True)
         )
     assert len(names) >= 6
 
