@@ -67,7 +67,7 @@ def python(*argv: str, site: Path | None = None) -> subprocess.CompletedProcess[
 def test_the_installed_package_computes_its_signals(installed: Path, picture: Path) -> None:
     question = json.dumps([["mean_colour", "pdq", "adler32"], [], str(picture)])
     signals = json.loads(python("-c", FINGERPRINT, question, site=installed).stdout)
-    assert signals["recipe"] == ["mean_colour/1", "pdq/1", "adler32/1"]
+    assert signals["recipe"][:3] == ["mean_colour/1", "pdq/1", "adler32/1"]
     assert set(signals["signals"]) == {"mean_colour", "pdq", "adler32"}
     assert signals["skipped"] == {}
 
