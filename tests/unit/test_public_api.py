@@ -42,9 +42,19 @@ SIGNAL_TYPES = {
     "SignalError",
     "SignalType",
 }
+CLIENT = {
+    "AsyncGatewayClient",
+    "CheckAnswer",
+    "GatewayClient",
+    "HashedItem",
+    "MatchSummary",
+    "Outcome",
+    "UploadContext",
+}
 PUBLIC = {
     "hashwacht": CHECKER | {"__version__"},
     "hashwacht.checker": CHECKER,
+    "hashwacht.client": CLIENT,
     "hashwacht.signal_types": SIGNAL_TYPES,
 }
 PUBLIC_MODULES = {*PUBLIC, "hashwacht.testing"}
