@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from importlib.metadata import entry_points
@@ -36,11 +38,13 @@ from hashwacht.walk.rules import ExclusionRules, literal_rule, parse_rules
 
 if TYPE_CHECKING:
     from hashwacht.cases.evidence_check import EvidenceCheck
+    from hashwacht.cases.ledger import Ledger
     from hashwacht.cases.service import CaseServices
     from hashwacht.hashing.workers.pool import WorkerPool
     from hashwacht.matching.hashlists.manager import HashLists
     from hashwacht.quarantine.hold import FileHolder
     from hashwacht.quarantine.vault import Vault
+    from hashwacht.reports.service import ReportService
 
 
 def jobs(settings: Settings) -> int:
@@ -104,6 +108,21 @@ def case_services(
         sites=SiteMap(settings.state.path),
         lists_imported_at=_import_times(settings),
     )
+
+
+def report_service(settings: Settings, ledger: Ledger) -> ReportService:
+    """Build what drafts reports about cases and records what happens to them."""
+    from hashwacht.reports.drafting import ReportDrafter
+    from hashwacht.reports.service import ReportService
+
+    drafter = ReportDrafter(
+        ledger=ledger,
+        settings=settings.reports,
+        roots={root.name: root for root in settings.roots},
+        host=socket.gethostname(),
+        new_identifier=lambda: str(uuid.uuid4()),
+    )
+    return ReportService(ledger, drafter)
 
 
 def _import_times(settings: Settings) -> Callable[[], Mapping[str, float]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from support.formats import find_official_formats
 from support.kernel import may_use_fanotify
 
 CONDITIONS: Mapping[str, Callable[[], bool]] = {
@@ -22,6 +23,7 @@ CONDITIONS: Mapping[str, Callable[[], bool]] = {
     "no-boot": lambda: not os.environ.get("HASHWACHT_BOOT"),
     "no-clients": lambda: not os.environ.get("HASHWACHT_CLIENTS"),
     "no-debian": lambda: shutil.which("dpkg-query") is None,
+    "no-formats": lambda: find_official_formats() is None,
 }
 """Where a skip may be expected; ``make test`` installs missing programs on Debian only."""
 

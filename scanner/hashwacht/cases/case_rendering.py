@@ -19,6 +19,7 @@ from hashwacht.core.paths import escape_path, to_json
 from hashwacht.core.upload_context import UploadContext
 from hashwacht.quarantine.failures import ActionFailure
 from hashwacht.storage.action_limits import LimitScope, ReachedLimit
+from hashwacht.storage.case_reports import CaseReport
 from hashwacht.storage.cases import Case, Note
 from hashwacht.storage.locations import FileLocation, LocationState
 
@@ -37,6 +38,7 @@ class CaseFile:
     counts: dict[LocationState, int] | None = None
     notes: Sequence[Note] = ()
     uploads: Sequence[UploadContext] = ()
+    reports: Sequence[CaseReport] = ()
 
     @property
     def is_cut(self) -> bool:
@@ -61,6 +63,7 @@ class CaseFile:
             "files_by_state": {str(state): number for state, number in counts.items()},
             "files": [location_to_json(location) for location in self.locations[:limit]],
             "uploads": [upload_to_json(upload) for upload in self.uploads[:limit]],
+            "reports": [report_to_json(report) for report in self.reports[:limit]],
             "notes": [{"at": n.at, "who": n.author, "text": n.text} for n in self.notes[:limit]],
         }
 
@@ -89,6 +92,26 @@ def location_to_json(location: FileLocation) -> dict[str, Any]:
         "acted_at": location.acted_at,
         "vault": location.vault,
         "detail": location.detail,
+    }
+
+
+def report_to_json(report: CaseReport) -> dict[str, Any]:
+    """Return the JSON object of a report, without its text."""
+    return {
+        "report": report.id,
+        "case": report.case,
+        "kind": report.kind,
+        "language": report.language,
+        "scope": report.scope,
+        "state": report.state,
+        "created_at": report.created_at,
+        "created_by": report.created_by,
+        "text_sha256": report.digest,
+        "approved_at": report.approved_at,
+        "approved_by": report.approved_by,
+        "ended_at": report.ended_at,
+        "ended_by": report.ended_by,
+        "remark": report.remark,
     }
 
 

@@ -174,7 +174,9 @@ class Ledger:
             uploads = []
         newest = self.store.locations.load_by_content(case.key, limit)
         counts = self.store.locations.count_by_state(case.key)
-        return CaseFile(case, newest, counts, self.store.cases.load_notes(case.id, limit), uploads)
+        notes = self.store.cases.load_notes(case.id, limit)
+        reports = self.store.case_reports.load_latest(limit, case=case.id)
+        return CaseFile(case, newest, counts, notes, uploads, reports)
 
     def location_facts(self, location: FileLocation) -> dict[str, JSON]:
         """Return the facts that identify a location in the audit log."""

@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "compare": "Show how near two pictures are, and which hash decides whether they match.",
         "explain": "Show whether paths would be scanned, and which rule decides.",
         "cases": "List and show cases; restore, release or destroy their files; add notes.",
+        "reports": "Draft, approve and export reports about cases; record what was sent.",
         "undetermined": "List undetermined contents; accept what cannot be judged.",
         "limits": "List actions paused by the action limit; approve or discard them.",
         "quarantine": "Generate the key pair for quarantine; list and verify sealed files.",

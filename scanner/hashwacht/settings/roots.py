@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from hashwacht.settings.kinds import AbsolutePath, Choice, String, StringList, Table, setting
+from hashwacht.settings.kinds import (
+    AbsolutePath,
+    Choice,
+    String,
+    StringList,
+    Table,
+    Url,
+    setting,
+)
 from hashwacht.settings.matchers import CATEGORY
 
 EXCLUDE = StringList(String("[^\\x00]+", "a pattern as in .gitignore"))
@@ -59,6 +67,11 @@ class RootSettings:
     )
     exclude: tuple[str, ...] = setting(
         EXCLUDE, (), "Files to skip here, in addition to scan.exclude and in the same syntax."
+    )
+    url: str = setting(
+        Url(optional=True),
+        "",
+        "Address under which the directory is served, for reports. Empty: not known.",
     )
 
     @property

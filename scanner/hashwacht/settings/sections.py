@@ -33,6 +33,7 @@ from hashwacht.settings.kinds import (
 )
 from hashwacht.settings.lists import ListSourceSettings
 from hashwacht.settings.matchers import SIGNAL_TYPE, VIEW, HashlistSettings, MatcherSettings
+from hashwacht.settings.reports import ReportSettings
 from hashwacht.settings.roots import EXCLUDE, PanelSettings, RootSettings
 from hashwacht.settings.units import RateLimit
 
@@ -282,6 +283,7 @@ class Settings:
     uploads: UploadSettings = section(UploadSettings)
     gateway: GatewaySettings = section(GatewaySettings)
     panel: PanelSettings = section(PanelSettings)
+    reports: ReportSettings = section(ReportSettings)
     roots: tuple[RootSettings, ...] = ()
     matchers: tuple[MatcherSettings, ...] = DEFAULT_MATCHERS
     lists: tuple[ListSourceSettings, ...] = ()

@@ -11,6 +11,7 @@ from typing import Self
 from hashwacht.storage.accepted import AcceptedContents
 from hashwacht.storage.action_limits import ReachedLimits
 from hashwacht.storage.answers import KnowledgeIds, StoredAnswers
+from hashwacht.storage.case_reports import CaseReports
 from hashwacht.storage.cases import Cases
 from hashwacht.storage.contents import Contents, StoredCrashLog
 from hashwacht.storage.files import Files
@@ -43,6 +44,7 @@ class Store:
         self.crash_log = StoredCrashLog(database)
         self.outbox = Outbox(database)
         self.cases = Cases(database)
+        self.case_reports = CaseReports(database)
         self.locations = FileLocations(database)
         self.action_limits = ReachedLimits(database)
         self.journal = EventJournal(database)

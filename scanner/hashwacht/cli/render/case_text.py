@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from hashwacht.cases.decisions import DecisionResult
     from hashwacht.cases.service import CaseServices
     from hashwacht.core.types import Match
+    from hashwacht.storage.case_reports import CaseReport
     from hashwacht.storage.cases import Case
     from hashwacht.storage.locations import FileLocation, LocationState
 
@@ -76,8 +77,22 @@ def case_details(file: CaseFile) -> Iterator[str]:
         yield from file_lines(location)
     if (left := sum(counts.values()) - len(file.locations)) > 0:
         yield _line("", f"and {plural(left, 'older file')}")
+    for report in reversed(file.reports):
+        yield _line("report", report_summary(report))
     for note in file.notes:
         yield _line("note", f"{format_time(note.at)} {note.author}: {note.text}")
+
+
+def report_summary(report: CaseReport) -> str:
+    """Return number, kind, state and remark of a report in one line."""
+    ended = f" {format_time(report.ended_at)}" if report.ended_at else ""
+    by = report.ended_by or report.approved_by or report.created_by
+    scope = f" ({report.scope})" if report.scope else ""
+    remark = f": {report.remark}" if report.remark else ""
+    return (
+        f"{report.id:>5}  {report.kind} {report.language}{scope}  {report.state}{ended} by"
+        f" {by}{remark}"
+    )
 
 
 def file_lines(location: FileLocation) -> Iterator[str]:

@@ -293,5 +293,26 @@ _VERSION_4: Step = (
 )
 """Signals may also be stored as turns of others since then."""
 
-STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4)
+_VERSION_5: Step = (
+    # Reports about cases; the body is UTF-8.
+    """CREATE TABLE reports (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        "case" INTEGER NOT NULL REFERENCES cases (id),
+        kind TEXT NOT NULL,
+        language TEXT NOT NULL,
+        scope TEXT NOT NULL,
+        state TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        created_by TEXT NOT NULL,
+        body BLOB NOT NULL,
+        approved_at REAL,
+        approved_by TEXT NOT NULL,
+        ended_at REAL,
+        ended_by TEXT NOT NULL,
+        remark TEXT NOT NULL)""",
+    'CREATE INDEX reports_by_case ON reports ("case", id)',
+    "CREATE INDEX reports_unfinished ON reports (state, id) WHERE state IN ('draft', 'approved')",
+)
+
+STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)
 """All steps in order; the version of a database is the number of its steps."""
