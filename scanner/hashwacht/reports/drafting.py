@@ -105,7 +105,7 @@ class ReportDrafter:
         accounts = sorted({account_name(file.location) for file in files})
         if kind.one_account and len(accounts) > 1:
             raise UsageError(
-                f"{request.kind} goes to one customer, and the files belong to several accounts",
+                f"{request.kind} is about one customer, and the files belong to several accounts",
                 advice=f"Use --account with one of: {', '.join(accounts)}.",
             )
         return files

@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from hashwacht.reports.article18_json import render_article18_json
 from hashwacht.reports.facts import ReportFacts
+from hashwacht.reports.ncmec import render_ncmec
 from hashwacht.reports.templates import ReportTemplates
 from hashwacht.reports.xarf import render_xarf
-from hashwacht.settings.reports import ReportLanguage
 
 
 class ReportKind(StrEnum):
@@ -23,6 +23,8 @@ class ReportKind(StrEnum):
     """The same for programs."""
     ARTICLE_17 = "article-17"
     """A statement of reasons to the customer (Digital Services Act, article 17)."""
+    NCMEC = "ncmec"
+    """For NCMEC's CyberTipline."""
     XARF = "xarf"
     """For the abuse desks of resellers and upstream providers."""
     LIST_FEEDBACK = "list-feedback"
@@ -33,13 +35,12 @@ class ReportKind(StrEnum):
 class KindOfReport:
     """How a kind is rendered, and what it is about.
 
-    *one_account*: it goes to a customer, so that it must name the files of one account only.
-    *names_customer*: it contains what the operator's program knows of the customer.  *about_owner*
-    is False if it discloses neither files nor accounts.
+    *one_account*: it goes to a customer, or describes one, so that it must name the files of one
+    account only.  *names_customer*: it contains what the operator's program knows of the
+    customer.  *about_owner* is False if it discloses neither files nor accounts.
     """
 
     render: Callable[[ReportTemplates, ReportFacts], str]
-    suffix: str
     one_account: bool = False
     names_customer: bool = False
     about_owner: bool = True
@@ -51,18 +52,17 @@ def _template(name: str) -> Callable[[ReportTemplates, ReportFacts], str]:
 
 KINDS: Mapping[ReportKind, KindOfReport] = MappingProxyType(
     {
-        ReportKind.ARTICLE_18: KindOfReport(_template("article-18"), ".txt", names_customer=True),
+        ReportKind.ARTICLE_18: KindOfReport(_template("article-18"), names_customer=True),
         ReportKind.ARTICLE_18_JSON: KindOfReport(
-            lambda _, facts: render_article18_json(facts), ".json", names_customer=True
+            lambda _, facts: render_article18_json(facts), names_customer=True
         ),
         ReportKind.ARTICLE_17: KindOfReport(
-            _template("article-17"), ".txt", one_account=True, names_customer=True
+            _template("article-17"), one_account=True, names_customer=True
         ),
-        ReportKind.XARF: KindOfReport(lambda _, facts: render_xarf(facts), ".json"),
-        ReportKind.LIST_FEEDBACK: KindOfReport(
-            _template("list-feedback"), ".txt", about_owner=False
+        ReportKind.NCMEC: KindOfReport(
+            lambda _, facts: render_ncmec(facts), one_account=True, names_customer=True
         ),
+        ReportKind.XARF: KindOfReport(lambda _, facts: render_xarf(facts)),
+        ReportKind.LIST_FEEDBACK: KindOfReport(_template("list-feedback"), about_owner=False),
     }
 )
-
-LANGUAGES = tuple(language.value for language in ReportLanguage)

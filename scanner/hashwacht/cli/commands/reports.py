@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hashwacht.reports.service import ReportService
     from hashwacht.storage.case_reports import CaseReport
 
-KINDS = ("article-18", "article-18-json", "article-17", "xarf", "list-feedback")
+KINDS = ("article-18", "article-18-json", "article-17", "ncmec", "xarf", "list-feedback")
 LANGUAGES = ("en", "nl", "de")
 STATES = ("draft", "approved", "sent", "withdrawn")
 
@@ -116,6 +116,7 @@ def draft(
     article-18       to the police: suspected offence (Digital Services Act)
     article-18-json  the same as JSON
     article-17       to the customer: statement of reasons (Digital Services Act)
+    ncmec            to NCMEC's CyberTipline, as the XML of its API
     xarf             to an abuse desk of a reseller or upstream provider, for one file
     list-feedback    to the owner of a list: a false match
     """
