@@ -86,9 +86,16 @@ class Target:
     def libraries(self) -> tuple[str, ...]:
         """Further packages, or libraries of them, that the wheels need."""
         if self.packager == "deb":
-            return "libc6 (>= 2.28)", "libgcc-s1", "libstdc++6", "zlib1g"
+            return (
+                "libarchive13t64 | libarchive13",
+                "libc6 (>= 2.28)",
+                "libgcc-s1",
+                "libstdc++6",
+                "zlib1g",
+            )
         return tuple(
-            f"{name}()(64bit)" for name in ("libgcc_s.so.1", "libstdc++.so.6", "libz.so.1")
+            f"{name}()(64bit)"
+            for name in ("libarchive.so.13", "libgcc_s.so.1", "libstdc++.so.6", "libz.so.1")
         )
 
 

@@ -17,10 +17,12 @@ from hashwacht.audit.log import AuditLog
 from hashwacht.core.notice import Notice
 from hashwacht.core.ports import CrashLog, Fingerprinter, Matcher
 from hashwacht.core.signals import BUILT_IN, ENTRY_POINT_GROUP, signal_types
+from hashwacht.core.types import ArchiveMode
 from hashwacht.core.views import VIEWED_TYPE, ViewKind
-from hashwacht.hashing import Limits, Plan
+from hashwacht.hashing import ArchiveLimits, Limits, Plan
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.hashing.replanning import ReplanningFingerprinter
+from hashwacht.hashing.unpacking import UnpackingFingerprinter
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.matching.services.service_matchers import (
     AnyService,
@@ -223,6 +225,7 @@ def plan(settings: Settings, accepted: Collection[str], *, quick: bool = False) 
         views=tuple(map(ViewKind, chosen.views if VIEWED_TYPE in wanted else ())),
         commands=chosen.commands,
         quick=quick,
+        archives=chosen.archives,
     )
 
 
@@ -290,6 +293,16 @@ def fingerprinter(
     return pool
 
 
+def opening_archives(
+    settings: Settings, fingerprinter: Fingerprinter, pool: WorkerPool
+) -> Fingerprinter:
+    """Let *fingerprinter* open archives, with the workers of *pool*, as the settings say."""
+    if (mode := settings.fingerprint.archives) is ArchiveMode.OFF:
+        return fingerprinter
+    limits = ArchiveLimits()
+    return UnpackingFingerprinter(fingerprinter, pool.unpacker, mode, limits, jobs(settings))
+
+
 def pipeline(
     settings: Settings, environment: Mapping[str, str], crash_log: CrashLog | None = None
 ) -> Pipeline:
@@ -308,10 +321,8 @@ def _pipeline(settings: Settings, matchers: MatcherSet, crash_log: CrashLog | No
 
     def start(accepted: Collection[str]) -> Fingerprinter:
         exact = partial(fingerprinter, settings, accepted, crash_log)
-        return (
-            QuickThenExact(exact(quick=True), exact, matchers.needs_exact_hash)
-            if quick
-            else exact()
-        )
+        pool = exact(quick=quick)
+        both = QuickThenExact(pool, exact, matchers.needs_exact_hash) if quick else pool
+        return opening_archives(settings, both, pool)
 
     return Pipeline(ReplanningFingerprinter(lambda: matchers.accepts, start), matchers)

@@ -16,13 +16,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Self
 
 from hashwacht.core.ports import Fingerprinter, StreamHasher, UploadTurn
 from hashwacht.core.types import Answer, Fingerprint, Outcome, Verdict
-from hashwacht.core.verdict import judge
+from hashwacht.core.verdict import judge, judge_container
 from hashwacht.matching.matcher_set import EarlierAnswers, LookupRequest, MatcherSet
 from hashwacht.platform.safe_open import read_consistent
 
@@ -33,7 +33,8 @@ class Judgement:
 
     *answers* are all that count, *new_answers* those that were obtained just now and are not
     stored yet.  *asked_at* is the date (Unix time) of the oldest answer that expires, infinity if
-    none does.
+    none does.  *members* are the judgements of the contents in an archive, by name; the verdict
+    and *asked_at* include them, the answers do not.
     """
 
     fingerprint: Fingerprint
@@ -41,6 +42,7 @@ class Judgement:
     new_answers: tuple[Answer, ...]
     verdict: Verdict
     asked_at: float
+    members: tuple[tuple[str, Judgement], ...] = ()
 
 
 def judge_all(
@@ -54,17 +56,34 @@ def judge_all(
     Stored answers that are still valid are used; only what is missing is asked.  Matchers named
     in *unavailable* are not asked, which leaves their questions undetermined.
     """
-    replies = matcher_set.lookup(contents, now, unavailable)
-    return [
+    requests = [*contents, *(member for content in contents for _, member in content.members)]
+    replies = matcher_set.lookup(requests, now, unavailable)
+    judgements = [
         Judgement(
-            fingerprint=content.fingerprint,
+            fingerprint=request.fingerprint,
             answers=reply.answers,
             new_answers=reply.new_answers,
-            verdict=judge(content.fingerprint, reply.answers, matcher_set.accepts),
+            verdict=judge(request.fingerprint, reply.answers, matcher_set.accepts),
             asked_at=reply.asked_at,
         )
-        for content, reply in zip(contents, replies, strict=True)
+        for request, reply in zip(requests, replies, strict=True)
     ]
+    members = iter(judgements[len(contents) :])
+    return [
+        _with_members(judgement, [(name, next(members)) for name, _ in content.members])
+        for content, judgement in zip(contents, judgements, strict=False)
+    ]
+
+
+def _with_members(own: Judgement, members: Sequence[tuple[str, Judgement]]) -> Judgement:
+    if not members:
+        return own
+    return replace(
+        own,
+        verdict=judge_container(own.verdict, ((name, m.verdict) for name, m in members)),
+        asked_at=min(own.asked_at, *(member.asked_at for _, member in members)),
+        members=tuple(members),
+    )
 
 
 class DigestsFirst:
@@ -115,10 +134,12 @@ class Pipeline:
         attempts, WorkerError.
         """
         if client is None:  # every match is wanted
-            return self._judge(LookupRequest(read_consistent(fd, self.fingerprint)[1]))
+            return self._judge(
+                LookupRequest.from_fingerprint(read_consistent(fd, self.fingerprint)[1])
+            )
         first = DigestsFirst(self._judge, client)
         _, fingerprint = read_consistent(fd, partial(self.fingerprint, upload=first.turn))
-        return self._judge(LookupRequest(fingerprint, earlier=first.earlier))
+        return self._judge(LookupRequest.from_fingerprint(fingerprint, first.earlier))
 
     def check_private(self, fd: int, client: str = "") -> Judgement:
         """Return the judgement of an open file that no other process can write to.
@@ -129,7 +150,7 @@ class Pipeline:
         os.lseek(fd, 0, os.SEEK_SET)
         first = DigestsFirst(self._judge, client)
         fingerprint = self.fingerprint(fd, upload=first.turn)
-        return self._judge(LookupRequest(fingerprint, earlier=first.earlier))
+        return self._judge(LookupRequest.from_fingerprint(fingerprint, first.earlier))
 
     def open_stream(self) -> StreamHasher | None:
         """Return a hasher for a content that is still arriving, None if it must be complete."""
@@ -144,7 +165,7 @@ class Pipeline:
         """
         first = DigestsFirst(self._judge, client, decodes=decodes)
         fingerprint = stream.fingerprint(kept, upload=first.turn)
-        return self._judge(LookupRequest(fingerprint, earlier=first.earlier))
+        return self._judge(LookupRequest.from_fingerprint(fingerprint, first.earlier))
 
     def _judge(self, request: LookupRequest) -> Judgement:
         return judge_all(self.matcher_set, [request], self._clock())[0]

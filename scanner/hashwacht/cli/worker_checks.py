@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from hashwacht import bootstrap
 from hashwacht.core.errors import HashwachtError
 from hashwacht.core.ports import Fingerprinter
-from hashwacht.core.types import Diagnostic, Fingerprint, Skip
+from hashwacht.core.types import ArchiveMode, Diagnostic, Fingerprint, Skip
+from hashwacht.hashing.archives.reader import library_version
 from hashwacht.hashing.formats import EXTRAS
 from hashwacht.settings import Settings
 
@@ -40,6 +41,7 @@ def check_workers(settings: Settings) -> Iterator[Diagnostic]:
             yield _decoder(fingerprinter, name, _sample(name))
         for extra, module in EXTRAS.items():
             yield _extra(extra, installed=find_spec(module) is not None)
+        yield _archives(settings.fingerprint.archives)
     finally:
         fingerprinter.close()
 
@@ -51,6 +53,22 @@ def _extra(extra: str, *, installed: bool) -> Diagnostic:
         " and `hashwacht scan --full`"
     )
     return Diagnostic(f"decoder {extra}", ok=True, detail="installed" if installed else missing)
+
+
+def _archives(mode: ArchiveMode) -> Diagnostic:
+    """Report what is read of archives, and by which library."""
+    if mode is ArchiveMode.OFF:
+        detail = "not opened (fingerprint.archives is off): only their own bytes are compared"
+        return Diagnostic("archives", ok=True, detail=detail)
+    if version := library_version():
+        members = "all members" if mode is ArchiveMode.ALL else "pictures, videos and archives"
+        return Diagnostic("archives", ok=True, detail=f"libarchive {version}: {members} in them")
+    return Diagnostic(
+        "archives",
+        ok=False,
+        detail="libarchive is not installed: archives are undetermined",
+        advice='Install libarchive (Debian: libarchive13), or set fingerprint.archives to "off".',
+    )
 
 
 def _sample(name: str) -> bytes:

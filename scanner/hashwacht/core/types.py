@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -31,8 +31,21 @@ QUICK_ERROR_BITS: Mapping[str, int] = MappingProxyType({"pdq": 10, "phash64": 4,
 DECODERS = "decoders"
 """The recipe entry ``decoders/...`` names what could be decoded."""
 
+MEMBERS = "members"
+"""The type of a skip, and the recipe entry ``members/...``, for the members of an archive."""
+
 CSAM = "csam"
 """The category of a match whose matcher says: known child sexual abuse material."""
+
+
+class ArchiveMode(StrEnum):
+    """Which members of archives are hashed."""
+
+    ALL = "all"
+    PICTURES = "pictures"
+    """Those that may be pictures, videos or archives."""
+    OFF = "off"
+    """None: archives are not opened."""
 
 
 class Outcome(StrEnum):
@@ -56,6 +69,8 @@ class Reason(StrEnum):
     """Too damaged to decode: no browser would show a picture either."""
     OVER_LIMIT = "over-limit"
     """More pixels, frames, bytes or memory than the budget allows."""
+    ENCRYPTED = "encrypted"
+    """An archive with members that cannot be read without a password."""
     OVERLOADED = "overloaded"
     """An upload whose client has sent more than is looked at in time, or that has no room."""
     TIMED_OUT = "timed-out"
@@ -154,7 +169,8 @@ class Fingerprint:
 
     *key* is the SHA-256 of the bytes (64 hex digits), *kind* the sniffed MIME type, *recipe*
     the signal types that were attempted, each with its version (``pdq/1``), so that a later
-    run can distinguish "absent" from "not attempted".
+    run can distinguish "absent" from "not attempted".  *members* are the contents in an archive,
+    those of archives in it included; they are recorded as contents of their own.
     """
 
     key: str
@@ -164,6 +180,19 @@ class Fingerprint:
     signals: tuple[Signal, ...]
     skipped: tuple[Skip, ...] = ()
     damaged: bool = False
+    members: tuple[Member, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A content in an archive.
+
+    *name* is printable and shows the path in the archive, escaped as in
+    :mod:`hashwacht.core.paths`; below an archive in the archive, ``inner.zip!/a.jpg``.
+    """
+
+    name: str
+    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +202,8 @@ class Match:
     *distance* is in bits (0 = equal; None: the matcher does not return it, and only it knows its
     threshold); *category* is the matcher's own (``csam``, ...); *list* and *id* are its names for
     the entry, empty if it does not return them.  *known_good* marks an entry of a known-good list,
-    which suppresses matches.
+    which suppresses matches.  *member* names the content in an archive that matched, empty for the
+    content itself.
     """
 
     matcher: str
@@ -183,6 +213,7 @@ class Match:
     list: str = ""
     id: str = ""
     known_good: bool = False
+    member: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,18 @@ The order of the rules is the point of this file:
    not be computed although a matcher accepts it, a signal type that no matcher accepted yet when
    the content was read, or no matcher at all leave the content undetermined.
 5. Everything else is no match.
+
+An archive has the worst verdict of itself and its members.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 
 from hashwacht.core.signals import BUILT_IN, DIGESTS
-from hashwacht.core.types import Answer, Fingerprint, Match, Outcome, Reason, Verdict
+from hashwacht.core.text import truncate
+from hashwacht.core.types import MEMBERS, Answer, Fingerprint, Match, Outcome, Reason, Verdict
 
 _DIGEST_NAMES = frozenset(digest.name for digest in DIGESTS)
 
@@ -52,6 +56,41 @@ def judge(
     return Verdict(Outcome.NO_MATCH, suppressed=suppressed, suppressed_by=good)
 
 
+def judge_container(own: Verdict, members: Iterable[tuple[str, Verdict]]) -> Verdict:
+    """Return the verdict about an archive from its *own* and those of its *members*, by name.
+
+    A known-good entry for a member suppresses matches of that member only; one for the bytes of
+    the archive suppresses all.
+    """
+    named = [*members]
+    matches = [match for name, verdict in named for match in _named(name, verdict.matches)]
+    suppressed = [match for name, verdict in named for match in _named(name, verdict.suppressed)]
+    good = [match for name, verdict in named for match in _named(name, verdict.suppressed_by)]
+    if _same_bytes(own.suppressed_by):
+        suppressed, matches = [*suppressed, *matches], []
+    undetermined = next((n for n in named if n[1].outcome is Outcome.UNDETERMINED), None)
+    combined = replace(
+        own,
+        matches=(*own.matches, *matches),
+        suppressed=(*own.suppressed, *suppressed),
+        suppressed_by=(*own.suppressed_by, *good),
+    )
+    if combined.matches:
+        return replace(combined, outcome=Outcome.MATCH, reason=None, detail="")
+    is_decided = own.outcome is Outcome.UNDETERMINED or _same_bytes(own.suppressed_by)
+    if undetermined is None or is_decided:
+        return combined
+    name, verdict = undetermined
+    detail = f"{name}: {verdict.detail}" if verdict.detail else name
+    return replace(
+        combined, outcome=Outcome.UNDETERMINED, reason=verdict.reason, detail=truncate(detail, 200)
+    )
+
+
+def _named(name: str, matches: Iterable[Match]) -> Iterator[Match]:
+    return (replace(match, member=name) for match in matches)
+
+
 def _same_bytes(good: Collection[Match]) -> bool:
     """Rule 1: a known-good digest means known-good bytes."""
     return any(match.signal.type in _DIGEST_NAMES for match in good)
@@ -71,7 +110,7 @@ def _missing(
             detail = f"{answer.matcher}: {answer.detail}" if answer.detail else answer.matcher
             return answer.reason or Reason.UNANSWERED, detail
     for skip in fingerprint.skipped:
-        if skip.type in accepted and skip.reason.undetermined:
+        if (skip.type in accepted or skip.type == MEMBERS) and skip.reason.undetermined:
             return skip.reason, f"{skip.type}: {skip.detail}" if skip.detail else skip.type
     if (lacking := _not_attempted(fingerprint, accepted)) is not None:
         return Reason.NOT_COMPUTED, f"{lacking}: the content must be read again"

@@ -27,6 +27,7 @@ from hashwacht.core.upload_context import UploadContext, client_of
 from hashwacht.core.watch_events import Lane
 from hashwacht.daemon.scanner.runtime import Runtime
 from hashwacht.daemon.scanner.scanner import Scanner
+from hashwacht.engine.record import record_fingerprints
 from hashwacht.matching.matcher_set import EarlierAnswers, LookupRequest
 from hashwacht.pipeline import DigestsFirst, Judgement, judge_all
 from hashwacht.platform.safe_open import read_consistent, read_once, reopen_read_only
@@ -165,7 +166,7 @@ class UploadHandler:
         except StorageError as error:
             _log.error("cannot record an upload: %s", error.message)
         unavailable = self._scanner.verdicts.matcher_health.failing()
-        requests = [LookupRequest(upload.fingerprint, earlier=upload.earlier)]
+        requests = [LookupRequest.from_fingerprint(upload.fingerprint, upload.earlier)]
         (judgement,) = judge_all(runtime.pipeline.matcher_set, requests, self._clock(), unavailable)
         return judgement.verdict, False
 
@@ -177,11 +178,13 @@ class UploadHandler:
         store, verdicts, now = self._storage.store, self._scanner.verdicts, self._clock()
         key, context = upload.fingerprint.key, upload.context
         with store.transaction():  # no crash leaves a match without the data of its upload
-            content = store.contents.record([upload.fingerprint], now)[key]
+            stored = record_fingerprints(store, [upload.fingerprint], now)
+            content = stored[key]
             quota, unknown = self._storage.quota, Outcome.UNDETERMINED
             store.uploads.record(key, context, unknown, now, quota)
         earlier = {} if upload.earlier is None else {content.id: upload.earlier}
-        judged = verdicts.judge_now(runtime, [content.id], {content.id: content}, earlier)
+        loaded = {each.id: each for each in stored.values()}
+        judged = verdicts.judge_now(runtime, [content.id], loaded, earlier)
         if self.closing.is_set():  # the matchers are being closed
             raise Interrupted("the daemon was stopped while matchers were asked")
         verdict = judged[content.id].now.verdict

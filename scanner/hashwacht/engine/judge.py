@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from hashwacht.core.errors import Interrupted
 from hashwacht.core.types import Outcome, Reason
+from hashwacht.engine.record import record_fingerprints
 from hashwacht.matching.matcher_set import EarlierAnswers, LookupRequest, MatcherSet
 from hashwacht.pipeline import Judgement, judge_all
 from hashwacht.storage.accepted import ACCEPTABLE_REASONS
 from hashwacht.storage.answers import AnswerRequirement
 from hashwacht.storage.contents import StoredContent, StoredVerdict
 from hashwacht.storage.journal import PendingContent
+from hashwacht.storage.members import NamedContent
 from hashwacht.storage.store import Store
 
 UNAVAILABLE_REASONS = frozenset({Reason.UNANSWERED, Reason.REFUSED})
@@ -30,12 +32,14 @@ class JudgedContent:
 
     *knowledge_id* describes the matchers that were asked.  *first_match_at* is the Unix time at
     which the content was first found to match before this judgement, None if it was not.
+    *members* are the contents of an archive, by number, as far as they are stored.
     """
 
     now: Judgement
     before: Outcome | None
     knowledge_id: str
     first_match_at: float | None = None
+    members: Mapping[int, JudgedContent] = field(default_factory=dict)
 
     @property
     def outcome_changed(self) -> bool:
@@ -53,9 +57,11 @@ class JudgedContent:
     @property
     def is_pending(self) -> bool:
         """True if the content is undetermined because a matcher was not available."""
+        judgements = (self.now, *(member.now for member in self.members.values()))
         return self.now.verdict.outcome is Outcome.UNDETERMINED and any(
             answer.outcome is Outcome.UNDETERMINED and answer.reason in UNAVAILABLE_REASONS
-            for answer in self.now.answers
+            for judgement in judgements
+            for answer in judgement.answers
         )
 
     def matches_since(self, began: float) -> bool:
@@ -96,14 +102,21 @@ class ContentJudge:
         """
         if not contents:
             return {}
+        members = self._store.members.load(contents)
+        numbers = [*contents, *(number for named in members.values() for _, number in named)]
         stored = dict(loaded or {})
-        stored |= self._store.contents.load([number for number in contents if number not in stored])
+        stored |= self._store.contents.load([number for number in numbers if number not in stored])
         known = [stored[number] for number in contents if number in stored]
         # Taken before the lookup: answers from before a list arrives must count as outdated.
         knowledge_id = matcher_set.knowledge_id
         early = earlier or {}
         requests = [
-            LookupRequest(content.fingerprint, content.answers, early.get(content.id))
+            LookupRequest(
+                content.fingerprint,
+                content.answers,
+                early.get(content.id),
+                _member_requests(members.get(content.id, ()), stored),
+            )
             for content in known
         ]
         judgements = self._mark_accepted(
@@ -111,9 +124,13 @@ class ContentJudge:
         )
         if self._closing.is_set():
             raise Interrupted("stopped while matchers were asked")
-        return {
+        judged = {
             content.id: JudgedContent(now, content.outcome, knowledge_id, content.first_match_at)
             for content, now in zip(known, judgements, strict=True)
+        }
+        return {
+            number: _with_members(content, members.get(number, ()), stored)
+            for number, content in judged.items()
         }
 
     def _mark_accepted(self, judgements: list[Judgement]) -> list[Judgement]:
@@ -131,11 +148,21 @@ class ContentJudge:
             for judgement in judgements
         ]
 
+    def with_containers(self, contents: Iterable[int]) -> list[int]:
+        """Return *contents* and the archives that contain any of them, each once.
+
+        The verdict about an archive depends on those about its members.
+        """
+        numbers = dict.fromkeys(contents)
+        return [*(numbers | dict.fromkeys(self._store.members.load_containers(numbers)))]
+
     def record(
         self, judged: Mapping[int, JudgedContent], pending: Iterable[PendingContent] = ()
     ) -> None:
         """Record new answers, verdicts and *pending* contents in one transaction."""
         store = self._store
+        members = (content.members for content in judged.values())
+        judged = {number: c for each in members for number, c in each.items()} | {**judged}
         with store.transaction():
             removed = judged.keys() - store.contents.existing(judged)
             judged = {number: judged[number] for number in judged if number not in removed}
@@ -162,9 +189,41 @@ class ContentJudge:
         """Record a content that was judged without looking at the storage."""
         fingerprint = judgement.fingerprint
         with self._store.transaction():
-            content = self._store.contents.record([fingerprint], self._clock())[fingerprint.key]
-            judged = JudgedContent(judgement, content.outcome, knowledge_id)
-            self.record({content.id: judged})
+            stored = record_fingerprints(self._store, [fingerprint], self._clock())
+            judged = {
+                stored[now.fingerprint.key].id: JudgedContent(
+                    now, stored[now.fingerprint.key].outcome, knowledge_id
+                )
+                for now in (*(member for _, member in judgement.members), judgement)
+            }
+            self.record(judged)
+
+
+def _member_requests(
+    members: Sequence[NamedContent], stored: Mapping[int, StoredContent]
+) -> tuple[tuple[str, LookupRequest], ...]:
+    """Return the requests for the members of an archive that are stored."""
+    return tuple(
+        (name, LookupRequest(stored[number].fingerprint, stored[number].answers))
+        for name, number in members
+        if number in stored
+    )
+
+
+def _with_members(
+    content: JudgedContent, members: Sequence[NamedContent], stored: Mapping[int, StoredContent]
+) -> JudgedContent:
+    """Return a judged archive with its judged members, by number."""
+    if not members:
+        return content
+    numbers = [number for _, number in members if number in stored]
+    return replace(
+        content,
+        members={
+            number: JudgedContent(now, stored[number].outcome, content.knowledge_id)
+            for number, (_, now) in zip(numbers, content.now.members, strict=True)
+        },
+    )
 
 
 class StaleContents:

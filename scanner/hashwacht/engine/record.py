@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hashwacht.core.types import MEMBERS, Fingerprint
 from hashwacht.engine.read import FileContent, FileUnreadable, FileVanished, NamedFile
 from hashwacht.storage.contents import StoredContent
 from hashwacht.storage.files import FileRow
@@ -45,7 +46,7 @@ def record_files(
         result.fingerprint.key: result.fingerprint for result in contents if result.fingerprint
     }
     with store.transaction():
-        stored = store.contents.record(fingerprints.values(), now)
+        stored = record_fingerprints(store, fingerprints.values(), now)
         recorded = RecordedFiles(
             {content.id: content for content in stored.values()},
             {key: content.id for key, content in stored.items()},
@@ -60,6 +61,25 @@ def record_files(
         for directory, files in rows.items():
             store.files.record(directory, run, files)
     return recorded
+
+
+def record_fingerprints(
+    store: Store, fingerprints: Collection[Fingerprint], now: float
+) -> dict[str, StoredContent]:
+    """Record contents, and the members of those that are archives; return all of them by key.
+
+    Members that are known stay if not all of them could be read this time.
+    """
+    members = [member.fingerprint for archive in fingerprints for member in archive.members]
+    with store.transaction():
+        stored = store.contents.record([*fingerprints, *members], now)
+        for archive in fingerprints:
+            number = stored[archive.key].id
+            incomplete = any(skip.type == MEMBERS for skip in archive.skipped)
+            if archive.members and not (incomplete and store.members.load([number])):
+                named = ((m.name, stored[m.fingerprint.key].id) for m in archive.members)
+                store.members.record(number, named)
+    return stored
 
 
 def remove_vanished(store: Store, vanished: Sequence[FileVanished[NamedFile]]) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hashwacht.core.types import ArchiveMode
 from hashwacht.core.views import ViewKind
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,36 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveLimits:
+    """Limits for one archive: members of any kind, and bytes of one member and of all together.
+
+    All extracted bytes are limited to *max_growth* times the size of the archive, or *min_total*
+    if that is more, and to *max_total*.  There is no limit for a single ratio: text compresses by
+    any factor, and bytes and processor time are what an archive costs.  *max_depth* is how deep
+    archives in archives are opened.
+    """
+
+    max_members: int = 10_000
+    max_member_size: int = 256 * MIB
+    max_growth: int = 8
+    min_total: int = 1 * GIB
+    max_total: int = 16 * GIB
+    max_depth: int = 4
+
+    def total_for(self, size: int) -> int:
+        """Return the bytes that may be extracted from an archive of *size* bytes."""
+        return min(self.max_total, max(self.min_total, self.max_growth * size))
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """What to compute of every content.
 
     *types*: names of the signal types.  *views*: kinds of views that PDQ is computed of, beside the
     picture as stored.  *commands*: operators' hash programs, as (signal type, argument vector).
     *quick*: compute picture hashes from less than the whole picture where that is much faster;
-    such a signal is marked, and at most ``QUICK_ERROR_BITS`` bits off.
+    such a signal is marked, and at most ``QUICK_ERROR_BITS`` bits off.  *archives*: which members
+    of archives, up to *archive_limits*.
     """
 
     types: tuple[str, ...]
@@ -49,3 +73,5 @@ class Plan:
     views: tuple[ViewKind, ...] = ()
     commands: tuple[tuple[str, tuple[str, ...]], ...] = ()
     quick: bool = False
+    archives: ArchiveMode = ArchiveMode.OFF
+    archive_limits: ArchiveLimits = field(default_factory=ArchiveLimits)

@@ -15,6 +15,7 @@ from functools import cache
 from itertools import compress
 from operator import itemgetter
 
+from hashwacht.hashing.archives.kinds import detect_archive
 from hashwacht.hashing.formats import detect_format
 
 Signature = tuple[int, bytes]
@@ -65,8 +66,8 @@ def sniff(head: bytes, tail: bytes) -> str:
     for signature, kind in _UNDECODED_PICTURES:
         if head.startswith(signature):
             return kind
-    if head.startswith(b"PK\x03\x04"):
-        return "application/zip"  # puremagic reports one office's documents for every archive
+    if archive := detect_archive(head):
+        return archive.mime_type  # puremagic reports one office's documents for every ZIP archive
     return _puremagic(head, tail) or _text(head) or UNKNOWN
 
 

@@ -93,11 +93,23 @@ class EarlierAnswers:
 
 @dataclass(frozen=True, slots=True)
 class LookupRequest:
-    """A content to look up, with its stored answers, and those about some of its signals."""
+    """A content to look up, with its stored answers, and those about some of its signals.
+
+    *members* are those of an archive, each with its name.
+    """
 
     fingerprint: Fingerprint
     answers: tuple[Answer, ...] = ()
     earlier: EarlierAnswers | None = None
+    members: tuple[tuple[str, LookupRequest], ...] = ()
+
+    @classmethod
+    def from_fingerprint(
+        cls, fingerprint: Fingerprint, earlier: EarlierAnswers | None = None
+    ) -> LookupRequest:
+        """Return the request for a content of which nothing is stored, and for its members."""
+        members = ((member.name, cls(member.fingerprint)) for member in fingerprint.members)
+        return cls(fingerprint, earlier=earlier, members=tuple(members))
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,9 +86,12 @@ class Recheck:
         self._matcher_set.close()
 
     def _ask(self, run: Run, numbers: list[int]) -> None:
-        judged = self._judge.judge(self._matcher_set, numbers)
+        judged = self._judge.judge(self._matcher_set, self._judge.with_containers(numbers))
+        members = {number for content in judged.values() for number in content.members}
         for number, content in judged.items():
-            self._count(number, content)
+            # What is known as a member only is counted and reported with its archive.
+            if number not in members or self._store.files.load_paths(number, 1):
+                self._count(number, content)
         self._results.join()  # reported before it is recorded: a crash may repeat, never lose one
         with self._store.transaction():
             self._judge.record(judged)

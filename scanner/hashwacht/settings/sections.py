@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from hashwacht.core.types import ArchiveMode
 from hashwacht.core.views import ViewKind
 from hashwacht.platform.filesystems.mounts import FileSystemScope
 from hashwacht.settings.alerts import AlertSettings
@@ -233,6 +234,13 @@ class FingerprintSettings:
         (),
         "Hash programs of your own: signal type, absolute path, arguments. They read the picture"
         " from standard input and write the hash to standard output.",
+    )
+    archives: ArchiveMode = setting(
+        Choice(ArchiveMode),
+        ArchiveMode.PICTURES,
+        'Members of archives (zip, 7z, rar, tar, docx, ...) that are hashed: "pictures", videos and'
+        ' archives; "all" of them, for lists with digests of other files; "off": archives are not'
+        " opened, and only their own bytes are compared.",
     )
     require_sandbox: bool = setting(
         Boolean(),

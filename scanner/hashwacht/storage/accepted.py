@@ -15,7 +15,7 @@ from hashwacht.storage.sqlite.database import DatabaseTable
 ACCEPTABLE_REASONS = frozenset(
     {
         *(Reason.DAMAGED, Reason.OVER_LIMIT, Reason.TIMED_OUT, Reason.WORKER_DIED),
-        *(Reason.NO_DECODER, Reason.HASHER_FAILED, Reason.NOT_JUDGED),
+        *(Reason.NO_DECODER, Reason.HASHER_FAILED, Reason.NOT_JUDGED, Reason.ENCRYPTED),
     }
 )
 """Reasons that lie in the content or the configuration.  The others pass without a decision."""

@@ -84,6 +84,7 @@ def match_to_json(match: Match) -> dict[str, Any]:
         "category": match.category,
         "signal": signal,
         "distance": match.distance,
+        **({"member": match.member} if match.member else {}),
     }
 
 

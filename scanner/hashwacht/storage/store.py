@@ -18,6 +18,7 @@ from hashwacht.storage.files import Files
 from hashwacht.storage.gaps import Gaps
 from hashwacht.storage.journal import EventJournal, PendingContents
 from hashwacht.storage.locations import FileLocations
+from hashwacht.storage.members import Members
 from hashwacht.storage.outbox import Outbox
 from hashwacht.storage.reports import StorageReports
 from hashwacht.storage.runs import Runs
@@ -37,6 +38,7 @@ class Store:
         self._database = database
         self.files = Files(database)
         self.contents = Contents(database)
+        self.members = Members(database)
         self.answers = StoredAnswers(database)
         self.knowledge_ids = KnowledgeIds(database)
         self.runs = Runs(database)

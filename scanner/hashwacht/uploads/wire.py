@@ -51,9 +51,10 @@ class WireMatch(Message, frozen=True):
     list: str
     id: str
     known_good: bool
+    member: str
 
     def __post_init__(self) -> None:
-        self._fit(_MAX_NAME, "category", "list", "id")
+        self._fit(_MAX_NAME, "category", "list", "id", "member")
 
 
 class WireContext(Message, frozen=True):
@@ -126,14 +127,14 @@ def to_wire_matches(matches: Sequence[Match], most: int = MAX_MATCHES) -> tuple[
 def _to_wire_match(match: Match) -> WireMatch:
     signal = to_wire_signal(match.signal)
     names = match.category, match.list, match.id
-    return WireMatch(match.matcher, signal, match.distance, *names, match.known_good)
+    return WireMatch(match.matcher, signal, match.distance, *names, match.known_good, match.member)
 
 
 def from_wire_match(wire: WireMatch) -> Match:
     """Return the match."""
     signal = Signal(*wire.signal)
     names = (wire.category, wire.list, wire.id)
-    return Match(wire.matcher, signal, wire.distance, *names, wire.known_good)
+    return Match(wire.matcher, signal, wire.distance, *names, wire.known_good, wire.member)
 
 
 def to_wire_signal(signal: Signal) -> WireSignal:

@@ -67,7 +67,7 @@ def test_a_content_that_is_no_picture_needs_no_worker(start: Start) -> None:
     pool = start(PLAN, task_factory=TASK_FACTORY)
     for name in ("nothing", "long", "over the limit"):
         piecewise(pool, CONTENTS[name], ())
-    assert [workers(worker_kind) for worker_kind in WorkerKind] == [[], [], []]
+    assert [workers(worker_kind) for worker_kind in WorkerKind] == [[]] * len(WorkerKind)
     piecewise(pool, CONTENTS["jpeg"], ())
     assert [len(workers(kind)) for kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE)] == [0, 1]
 

@@ -23,6 +23,7 @@ from hashwacht.uploads.protocol import (
     decode_reply,
 )
 from hashwacht.uploads.remote import DaemonBackend
+from support.archives import tar_archive, zip_archive
 from support.daemon.upload_daemon import UploadDaemon, known
 
 CONTEXT = UploadContext(
@@ -43,6 +44,7 @@ def test_a_match_is_recorded_with_origin_and_submitter(
 def test_both_workplaces_give_the_same(checker: Checker, tmp_path: Path) -> None:
     program = UploadDaemon(tmp_path / "home")
     contents = [known(), b"some text", encode(photo(7), "jpeg"), encode(photo(8), "png")[:5000]]
+    contents += [zip_archive({"a.png": known()}), tar_archive({"b.png": known()})[:2000]]
     with program.in_environment(), Checker.configured(program.in_process()) as process:
         for content in contents:
             result, local = checker.scan_stream([content]), process.scan_stream([content])
@@ -52,6 +54,14 @@ def test_both_workplaces_give_the_same(checker: Checker, tmp_path: Path) -> None
                 local.kind,
                 local.size,
             )
+
+
+def test_a_known_picture_in_an_archive_is_a_match(checker: Checker, daemon: UploadDaemon) -> None:
+    archive = zip_archive({"a.txt": b"text", "pictures/b.png": known()})
+    checked = checker.scan_stream([archive[:100], archive[100:]], CONTEXT)
+    assert (checked.outcome, checked.kind) == (Outcome.MATCH, "application/zip")
+    assert {match.member for match in checked.verdict.matches} == {"pictures/b.png"}
+    assert daemon.upload_contexts(checked.key)
 
 
 def test_many_uploads_at_once_all_get_their_verdict(checker: Checker) -> None:

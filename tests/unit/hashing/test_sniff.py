@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from puremagic.main import multi_part_dict
 
+from hashwacht.hashing.archives.kinds import detect_archive
 from hashwacht.hashing.formats import detect_format
 from hashwacht.hashing.sniff import sniff
 
@@ -27,7 +28,8 @@ def name_by_puremagic(content: bytes) -> str:
 
 def assert_is_named_by_puremagic(content: bytes) -> None:
     kind = sniff(content, b"")
-    if detect_format(content) is None and not content.startswith((b"PK\3\4", b"\xff\x4f")):
+    named_here = detect_format(content) or detect_archive(content)
+    if not named_here and not content.startswith(b"\xff\x4f"):
         assert kind == name_by_puremagic(content) or (
             kind in NO_KIND and not name_by_puremagic(content)
         )

@@ -144,6 +144,12 @@ CREATE TABLE matches (
         FOREIGN KEY (content, matcher) REFERENCES answers (content, matcher) ON DELETE CASCADE
         ) WITHOUT ROWID;
 INSERT INTO "matches" VALUES(1,9,0,X'04034E8101BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB',3,11,12,'entry 7',0);
+CREATE TABLE members (
+        container INTEGER NOT NULL REFERENCES contents (id),
+        ordinal INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        content INTEGER NOT NULL REFERENCES contents (id),
+        PRIMARY KEY (container, ordinal)) WITHOUT ROWID;
 CREATE TABLE notes (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         "case" INTEGER NOT NULL REFERENCES cases (id),
@@ -275,5 +281,6 @@ CREATE INDEX uploads_by_age ON uploads (at);
 CREATE INDEX places_counted_by_list ON places (list, uid, counted) WHERE counted IS NOT NULL;
 CREATE INDEX reports_by_case ON reports ("case", id);
 CREATE INDEX reports_unfinished ON reports (state, id) WHERE state IN ('draft', 'approved');
+CREATE INDEX members_by_content ON members (content);
 DELETE FROM "sqlite_sequence";
 COMMIT;

@@ -106,7 +106,8 @@ def test_a_verdict_survives_encoding() -> None:
 
 
 def test_a_verdict_with_endless_matches_still_fits() -> None:
-    endless = Match("m", Signal("t", "~" * 1024), None, "\x80" * 999, "ü" * 999, "\U0001f600" * 999)
+    signal, longest = Signal("t", "~" * 1024), "\U0001f600" * 999
+    endless = Match("m", signal, None, "\x80" * 999, "ü" * 999, longest, member=longest)
     verdict = Verdict(Outcome.MATCH, (endless,) * 999, None, "", (endless,) * 999, (endless,) * 999)
     assert len(encode(UploadCheckReply.from_result(CheckResult(verdict)))) <= MAX_BODY
 
@@ -124,7 +125,7 @@ def test_overlong_client_texts_are_cut_to_fit_a_request() -> None:
 
 CONTEXT = ["2026-11-24T01:00:00Z", "", None, "", "", "", "", "", None, ""]
 SIGNAL = ["pdq", "0" * 64, 100, ""]
-WIRE_MATCH = ["list", SIGNAL, 4, "csam", "", "", False]
+WIRE_MATCH = ["list", SIGNAL, 4, "csam", "", "", False, ""]
 CHECKED = ["checked", "match", None, "", [WIRE_MATCH], [], [], "a" * 64, "image/png", 1, True]
 
 

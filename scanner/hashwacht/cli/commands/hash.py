@@ -35,9 +35,9 @@ from hashwacht.storage.cases import signal_to_json
 def hash_command(files: Sequence[bytes], *, views: bool) -> ExitCode:
     """Print the signals of files: digests, and picture hashes with their quality.
 
-    No matcher is queried.  Without --views pictures are hashed as they are stored.  - reads
-    standard input.  The exit code is 3 if a file could not be read or a hash that applies to it
-    could not be computed.
+    Those of the members of an archive follow.  No matcher is queried.  Without --views pictures
+    are hashed as they are stored.  - reads standard input.  The exit code is 3 if a file could not
+    be read or a hash that applies to it could not be computed.
     """
     from hashwacht import bootstrap
     from hashwacht.core.signals import BUILT_IN
@@ -46,7 +46,8 @@ def hash_command(files: Sequence[bytes], *, views: bool) -> ExitCode:
     settings = call.configuration().settings
     if not views:
         settings = replace(settings, fingerprint=replace(settings.fingerprint, views=()))
-    fingerprinter = bootstrap.fingerprinter(settings, BUILT_IN)
+    pool = bootstrap.fingerprinter(settings, BUILT_IN)
+    fingerprinter = bootstrap.opening_archives(settings, pool, pool)
     try:
         complete = [
             _print(name, fingerprint)
@@ -78,9 +79,17 @@ def _fingerprints(
 def _print(name: bytes, fingerprint: Fingerprint) -> bool:
     """Print one fingerprint; return whether it has every signal that applies to the file."""
     path = display_name(name)
-    lines = [f"{text}  {escape_path(path)}" for text in _lines(fingerprint)]
-    print_result("fingerprint", {**to_json(path), **_fields(fingerprint)}, *lines)
-    return not any(skip.reason.undetermined for skip in fingerprint.skipped)
+    shown = escape_path(path)
+    lines = [f"{text}  {shown}" for text in _lines(fingerprint)]
+    for member in fingerprint.members:
+        lines += [f"{text}  {shown}!/{member.name}" for text in _lines(member.fingerprint)]
+    members = [
+        {"name": member.name, **_fields(member.fingerprint)} for member in fingerprint.members
+    ]
+    fields = _fields(fingerprint) | ({"members": members} if members else {})
+    print_result("fingerprint", {**to_json(path), **fields}, *lines)
+    every = (fingerprint, *(member.fingerprint for member in fingerprint.members))
+    return not any(skip.reason.undetermined for content in every for skip in content.skipped)
 
 
 def _lines(fingerprint: Fingerprint) -> Iterator[str]:

@@ -22,6 +22,8 @@ MEANING: Mapping[Reason, str] = MappingProxyType(
         Reason.NEEDS_EXACT_HASH: "A new list has a similar entry; the next scan reads it again.",
         Reason.NOT_COMPUTED: "A matcher needs a hash that was not computed yet; scan again.",
         Reason.TIMED_OUT: "Decoding took longer than the limits allow; see [fingerprint.limits].",
+        Reason.ENCRYPTED: "An archive whose members cannot be read without a password; its digests"
+        " were looked up.",
         Reason.OVERLOADED: "Its client sent more uploads than are checked in time; its digests were"
         " looked up.",
         Reason.WORKER_DIED: "Decoding it crashed a worker process; it is not decoded again.",
@@ -74,14 +76,16 @@ def result_lines(result: ScanResult) -> Iterator[str]:
 
 def match_lines(matches: Iterable[Match]) -> Iterator[str]:
     """Yield a line for each entry: matcher, category and signal types, never a value of a list."""
-    match_lines: defaultdict[tuple[str, str, str, str], list[Match]] = defaultdict(list)
+    entries: defaultdict[tuple[str, str, str, str, str], list[Match]] = defaultdict(list)
     for match in matches:
-        match_lines[match.category, match.matcher, match.list, match.id].append(match)
-    for (category, matcher, list_, id_), found in match_lines.items():
+        entry = match.category, match.matcher, match.list, match.id, match.member
+        entries[entry].append(match)
+    for (category, matcher, list_, id_, member), found in entries.items():
         where = f"{matcher}/{list_}" if list_ else matcher
         number = f" #{id_}" if id_ else ""
         by = ", ".join(dict.fromkeys(map(describe_distance, found)))
-        yield escape_text(f"{category}  {where}{number}  {by}")
+        inside = f"  in {member}" if member else ""
+        yield escape_text(f"{category}  {where}{number}  {by}{inside}")
 
 
 def describe_distance(match: Match) -> str:

@@ -83,6 +83,10 @@ class VerdictProcessor:
         self._record_health(answer for c in judged.values() for answer in c.now.new_answers)
         return judged
 
+    def with_containers(self, contents: Iterable[int]) -> list[int]:
+        """Return *contents* and the archives that contain any of them."""
+        return self._judge.with_containers(contents)
+
     def _record_health(self, answers: Iterable[Answer]) -> None:
         if self.matcher_health.record(list(answers)):
             self.matcher_recovered.set()

@@ -106,11 +106,12 @@ class RecheckLoop:
         while self._after is not None and not (self._pending_due() or self._stop.is_set()):
             failing = self._verdicts.matcher_health.failing()
             stale = StaleContents(self._store, runtime.pipeline.matcher_set, self._clock)
-            numbers = stale.load(self._after, BATCH)
+            contents = stale.load(self._after, BATCH)
+            numbers = self._verdicts.with_containers(contents)
             pending = self._store.pending.load(numbers)
             asked = [number for number in numbers if failing or number not in pending]
             self._ask({number: pending.get(number) for number in asked}, runtime, failing)
-            self._after = max(numbers, default=None)
+            self._after = max(contents, default=None)
             self._backpressure.yield_to_uploads()
 
     def _ask(

@@ -43,6 +43,7 @@ from hashwacht.hashing.workers.requests import BatchFailed, WorkerRequests
 from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.hashing.workers.scheduler import ClientBusy, FairScheduler, SchedulerLane
 from hashwacht.hashing.workers.tasks import DigestTask, PoolStreamHasher
+from hashwacht.hashing.workers.unpacker import ArchiveUnpacker
 from hashwacht.hashing.workers.upload_turns import PATIENCE, UploadTurns, slow_jobs
 from hashwacht.hashing.workers.worker_registry import WorkerRegistry
 from hashwacht.platform.process import SandboxLayers
@@ -101,6 +102,7 @@ class WorkerPool:
         self._crash_log = crash_log or MemoryCrashLog()
         self._crash_log.set_decoder(decoder_id(plan))
         max_workers = len(WorkerKind) * (jobs * 2 + slow_jobs(jobs)) + MAX_LARGE + MAX_HUNG_WORKERS
+        max_workers += jobs * plan.archive_limits.max_depth
         limits = worker_limits
         config = ForkServerConfig(
             plan, task_factory, max_workers, background, limits or WorkerLimits()
@@ -113,6 +115,7 @@ class WorkerPool:
         self._large = LargeContents(
             self._registry, lambda worker, fd: self._requests.send(worker, [fd], limit)[0], limit
         )
+        self.unpacker = ArchiveUnpacker(self._registry, self._crash_log)
         self._turns = UploadTurns(self._scheduler, jobs, self._requests.attempt)
         self._unbatched_left = 0
 

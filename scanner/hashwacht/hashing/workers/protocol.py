@@ -72,6 +72,8 @@ class WorkerKind(IntEnum):
     """Decode the copy."""
     COMMANDS = 2
     """Pass the copy to an operator's programs.  Only these workers may run programs."""
+    ARCHIVE = 3
+    """Read the members of an archive; see :mod:`hashwacht.hashing.workers.archive_protocol`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,16 +54,22 @@ def confine(plan: Plan, worker_kind: WorkerKind) -> SandboxLayers:
         idle = int(statm.read().split()[_STATM_PAGES]) * mmap.PAGESIZE
     _limit(resource.RLIMIT_AS, idle + plan.limits.max_memory)
     _limit(resource.RLIMIT_CORE, 0)
-    writes = worker_kind is not WorkerKind.PICTURE
-    _limit(resource.RLIMIT_FSIZE, plan.limits.max_picture_size if writes else 0)
+    _limit(resource.RLIMIT_FSIZE, _max_file_size(plan, worker_kind))
     _limit(resource.RLIMIT_NOFILE, MAX_OPEN_FILES)
     if worker_kind is WorkerKind.COMMANDS:
         return {}
-    allow_memfd = worker_kind is WorkerKind.DIGESTS
+    allow_memfd = worker_kind in {WorkerKind.DIGESTS, WorkerKind.ARCHIVE}
     return {
         "landlock": layer_status(landlock.restrict),
         "seccomp": layer_status(partial(install_syscall_filter, allow_memfd=allow_memfd)),
     }
+
+
+def _max_file_size(plan: Plan, worker_kind: WorkerKind) -> int:
+    """Return the bytes of the largest memory file that a worker may write."""
+    if worker_kind is WorkerKind.ARCHIVE:
+        return plan.archive_limits.max_member_size
+    return 0 if worker_kind is WorkerKind.PICTURE else plan.limits.max_picture_size
 
 
 def process_name(worker_kind: WorkerKind) -> str:

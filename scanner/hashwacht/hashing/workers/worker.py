@@ -12,6 +12,7 @@ import socket
 
 from hashwacht.core.types import Reason
 from hashwacht.hashing import Plan
+from hashwacht.hashing.workers.archive_worker import UnpackTask, serve_archives
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
     EXITING,
@@ -40,7 +41,7 @@ def run_worker(
     link: socket.socket,
     plan: Plan,
     worker_kind: WorkerKind,
-    task: WorkerTask,
+    task: WorkerTask | UnpackTask,
     worker_limits: WorkerLimits,
 ) -> None:
     """Confine this process, report the active layers, and serve requests."""
@@ -51,7 +52,10 @@ def run_worker(
         link.sendall(str(error).encode())
         return
     link.sendall(WORKER_READY + encode_message(dict(layers)))
-    serve(link, task, budget)
+    if isinstance(task, UnpackTask):
+        serve_archives(link, task, budget)
+    else:
+        serve(link, task, budget)
 
 
 def serve(link: socket.socket, task: WorkerTask, budget: WorkerBudget) -> None:

@@ -29,6 +29,9 @@ _RECEIVE_BYTES = 64 << 10
 _MAX_TICK = 1.0
 _MAX_START = 30.0
 
+_SEND_FILES = frozenset({WorkerKind.DIGESTS, WorkerKind.ARCHIVE})
+"""The kinds of workers that send descriptors."""
+
 _UNEXPECTED = "it sent an unexpected answer"
 
 
@@ -106,23 +109,39 @@ class WorkerClient:
         close the copies.  Raises WorkerDied or WorkerTimeout, ReadTimeExceeded after
         *max_read_time* seconds; the worker must then be killed.
         """
+        number = self._send(fds)
+        reads = self.worker_kind is WorkerKind.DIGESTS
+        watched = fds[0] if reads and len(fds) == 1 else None
+        budget = min(seconds or self._seconds, self._seconds)
+        return self._wait(number, len(fds), _ProgressTimer(watched, budget, max_read_time))
+
+    def pull(self, fd: int | None) -> RawAnswer:
+        """Open the archive *fd*, or go on with the open one; return the next answer about it.
+
+        Raises WorkerDied or WorkerTimeout; the worker must then be killed.
+        """
+        number = self._send([] if fd is None else [fd])
+        return self._wait(number, 1, _ProgressTimer(None, self._seconds, math.inf))
+
+    def _send(self, fds: Sequence[int]) -> int:
+        """Send a request and return its number.  Raises WorkerDied."""
         number, self._number = self._number, (self._number + 1) & 0xFFFFFFFF
         try:
             socket.send_fds(self._link, [REQUEST.pack(number)], fds)
         except ConnectionError as error:
             self.accepted = number == 1  # a worker that fails its first request is not replaced
             raise WorkerDied from error
-        reads = self.worker_kind is WorkerKind.DIGESTS
-        watched = fds[0] if reads and len(fds) == 1 else None
-        budget = min(seconds or self._seconds, self._seconds)
-        progress = _ProgressTimer(watched, budget, max_read_time)
+        return number
+
+    def _wait(self, number: int, count: int, progress: _ProgressTimer) -> RawAnswer:
+        """Return the answer to a request for *count* contents."""
         copies: list[int] = []
         try:
             received = bytearray(self._receive(copies))
-            while not answer_complete(received, number, len(fds)):
+            while not answer_complete(received, number, count):
                 progress.check()
                 received += self._receive(copies)
-            return self._answer(received, copies, len(fds))
+            return self._answer(received, copies, count)
         except BaseException:
             for copy in copies:
                 os.close(copy)
@@ -141,10 +160,11 @@ class WorkerClient:
     def _receive(self, copies: list[int]) -> bytes:
         """Return what has arrived, nothing after a tick without bytes.  Raises WorkerDied.
 
-        Descriptors are accepted, once, from a worker that digests; the kernel drops all others.
+        Descriptors are accepted, once, from a worker that digests or reads archives; the kernel
+        drops all others.
         """
         try:
-            if self.worker_kind is WorkerKind.DIGESTS and not copies:
+            if self.worker_kind in _SEND_FILES and not copies:
                 received, fds, _, _ = socket.recv_fds(
                     self._link, _RECEIVE_BYTES, MAX_BATCH, socket.MSG_CMSG_CLOEXEC
                 )

@@ -312,6 +312,14 @@ _VERSION_5: Step = (
         remark TEXT NOT NULL)""",
     'CREATE INDEX reports_by_case ON reports ("case", id)',
     "CREATE INDEX reports_unfinished ON reports (state, id) WHERE state IN ('draft', 'approved')",
+    # The contents in an archive; names are those that its case shows.
+    """CREATE TABLE members (
+        container INTEGER NOT NULL REFERENCES contents (id),
+        ordinal INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        content INTEGER NOT NULL REFERENCES contents (id),
+        PRIMARY KEY (container, ordinal)) WITHOUT ROWID""",
+    "CREATE INDEX members_by_content ON members (content)",
 )
 
 STEPS: tuple[Step, ...] = (_VERSION_1, _VERSION_2, _VERSION_3, _VERSION_4, _VERSION_5)

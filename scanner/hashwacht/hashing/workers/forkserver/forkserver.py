@@ -22,8 +22,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+from hashwacht.core.types import ArchiveMode
 from hashwacht.hashing.formats import import_decoders
 from hashwacht.hashing.in_process import InProcessFingerprinter, trim_memory
+from hashwacht.hashing.workers.archive_worker import UnpackTask
 from hashwacht.hashing.workers.forkserver.forkserver_protocol import (
     MAX_CONTROL_MESSAGE,
     ControlReply,
@@ -86,10 +88,13 @@ class ForkServer:
         plan, make_task = config.plan, pkgutil.resolve_name(config.task_factory)
         self._tasks: dict[WorkerKind, WorkerTask] = {
             kind: make_task(plan, kind)
-            for kind in WorkerKind
+            for kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE, WorkerKind.COMMANDS)
             if plan.commands or kind is not WorkerKind.COMMANDS
         }
+        self._unpack_task = UnpackTask(plan.archives, plan.archive_limits)
         preload(self._tasks[WorkerKind.DIGESTS], self._tasks[WorkerKind.PICTURE])
+        if plan.archives is not ArchiveMode.OFF:
+            self._unpack_task.preload()
         digests = worker_plan(plan, WorkerKind.DIGESTS).types
         self._reply(LoadedReply(InProcessFingerprinter(plan).recipe, digests))
         gc.collect()
@@ -140,7 +145,8 @@ class ForkServer:
             self._control.close()
             os.close(self._parent)
             plan, limits = self._config.plan, self._config.worker_limits
-            run_worker(link, plan, worker_kind, self._tasks[worker_kind], limits)
+            task = self._tasks.get(worker_kind, self._unpack_task)
+            run_worker(link, plan, worker_kind, task, limits)
         finally:
             os._exit(0)
 

@@ -1,0 +1,1 @@
+"""Archives: recognizing them, and reading their members with libarchive."""
