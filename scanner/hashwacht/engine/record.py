@@ -68,17 +68,21 @@ def record_fingerprints(
 ) -> dict[str, StoredContent]:
     """Record contents, and the members of those that are archives; return all of them by key.
 
-    Members that are known stay if not all of them could be read this time.
+    Members that are known stay if not all of them could be read this time: the bytes of the archive
+    are the same, so all are in it.
     """
     members = [member.fingerprint for archive in fingerprints for member in archive.members]
     with store.transaction():
         stored = store.contents.record([*fingerprints, *members], now)
         for archive in fingerprints:
             number = stored[archive.key].id
-            incomplete = any(skip.type == MEMBERS for skip in archive.skipped)
-            if archive.members and not (incomplete and store.members.load([number])):
-                named = ((m.name, stored[m.fingerprint.key].id) for m in archive.members)
-                store.members.record(number, named)
+            if not archive.members:
+                continue
+            named = [(m.name, stored[m.fingerprint.key].id) for m in archive.members]
+            if any(skip.type == MEMBERS for skip in archive.skipped):
+                known = store.members.load([number]).get(number, ())
+                named = [*dict.fromkeys((*known, *named))]
+            store.members.record(number, named)
     return stored
 
 
