@@ -53,9 +53,12 @@ def old_tar_archive(members: Members) -> bytes:
     return bytes(archive + bytes(1024))
 
 
-def rar5_archive(members: Members) -> bytes:
-    """Return a RAR 5 archive of stored files (rarlab.com/technote.htm)."""
-    archive = b"Rar!\x1a\x07\x01\x00" + _rar_block(bytes([1, 0, 0]))
+def rar5_archive(members: Members, main_header: bytes = bytes([1, 0, 0])) -> bytes:
+    """Return a RAR 5 archive of stored files (rarlab.com/technote.htm).
+
+    The *main_header* has its type, header flags, the size of extra fields if any, archive flags.
+    """
+    archive = b"Rar!\x1a\x07\x01\x00" + _rar_block(main_header)
     for name, content in members.items():
         encoded = name.encode()
         fields = (

@@ -92,9 +92,12 @@ def _extract(
     member: ArchiveMember, number: int, most: int, wanted: Callable[[bytes], bool]
 ) -> ExtractedMember | None:
     """Return a member if it is a file that is *wanted*.  Raises ArchiveProblem."""
-    if not member.is_file or member.is_link:
-        return None
     name = printable_name(member.name, number)
+    if member.hides_content:
+        detail = f"{name} is a directory, link or device with content"
+        raise ArchiveProblem(Reason.DAMAGED, detail, fatal=False)
+    if not member.is_file:
+        return None
     if member.is_encrypted:
         raise ArchiveProblem(Reason.ENCRYPTED, f"{name} is encrypted", fatal=False)
     head = member.read(_HEAD)

@@ -7,7 +7,7 @@ ones start programs (lrzip, grzip, lzop) or read other files (mtree).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -18,6 +18,9 @@ _TAR_MAGIC, _TAR_CHECKSUM = slice(257, 262), slice(148, 156)
 _ISO_MAGIC = slice(32_769, 32_774)
 _BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
 _LHA = re.compile(rb"..-l[hz][0-9sd]-", re.DOTALL)
+_RAR5 = b"Rar!\x1a\x07\x01\x00"
+_MAIN_HEADER, _HAS_EXTRA, _IS_VOLUME = 1, 1, 1
+_CONTINUES = 0x80
 _OCTAL = re.compile(rb" *0*([0-7]{1,6})[\0 ]*")
 
 
@@ -46,7 +49,7 @@ _LHA_ARCHIVE = ArchiveKind("application/x-lzh-compressed", ("lha",))
 _SIGNATURES: tuple[tuple[tuple[bytes, ...], ArchiveKind], ...] = (
     ((b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08"), _ZIP),
     ((b"7z\xbc\xaf\x27\x1c",), ArchiveKind("application/x-7z-compressed", ("7zip",))),
-    ((b"Rar!\x1a\x07\x01\x00",), ArchiveKind("application/x-rar-compressed", ("rar5",))),
+    ((_RAR5,), ArchiveKind("application/x-rar-compressed", ("rar5",))),
     ((b"Rar!\x1a\x07\x00",), ArchiveKind("application/vnd.rar", ("rar",))),
     ((b"\x1f\x8b",), _stream("application/x-gzip", "gzip")),
     ((b"\xfd7zXZ\x00",), _stream("application/x-xz", "xz")),
@@ -85,6 +88,31 @@ def detect_archive(head: bytes) -> ArchiveKind | None:
     if _BZIP2.match(head):
         return _BZIP2_STREAM
     return _LHA_ARCHIVE if _LHA.match(head) else None
+
+
+def is_part(head: bytes) -> bool:
+    """Return whether a RAR 5 archive is one of several files (rarlab.com/technote.htm).
+
+    libarchive skips a member that began in another one, as if the archive had no more.
+    """
+    if not head.startswith(_RAR5):
+        return False
+    numbers = iter(_vints(head[len(_RAR5) + 4 : 64]))  # behind the CRC-32 of the first header
+    _size, kind, flags = next(numbers, 0), next(numbers, 0), next(numbers, 0)
+    if flags & _HAS_EXTRA:
+        next(numbers, 0)
+    return kind == _MAIN_HEADER and bool(next(numbers, 0) & _IS_VOLUME)
+
+
+def _vints(encoded: bytes) -> Iterator[int]:
+    """Yield the numbers in *encoded*: seven bits a byte, the lowest first."""
+    number = shift = 0
+    for byte in encoded:
+        number |= (byte & ~_CONTINUES) << shift
+        shift += 7
+        if not byte & _CONTINUES:
+            yield number
+            number = shift = 0
 
 
 def _is_old_tar(head: bytes) -> bool:

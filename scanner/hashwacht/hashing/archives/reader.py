@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType, TracebackType
@@ -18,12 +19,16 @@ from typing import Any, Self
 
 from hashwacht.core.types import Reason
 from hashwacht.hashing.archives.kinds import ArchiveKind
+from hashwacht.hashing.formats import detect_format
 
 LIBRARY = "libarchive.so.13"
 """Its name since 2011; the packages that have it are libarchive13(t64) and libarchive."""
 
 _BLOCK = 64 << 10
 _RETRY, _WARN, _FAILED = -10, -20, -25
+_REGULAR_FILE, _SYMBOLIC_LINK = 0o100000, 0o120000
+_PATH_MAX = 4096
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 
 
 class ArchiveProblem(Exception):
@@ -44,6 +49,13 @@ def load_library() -> ModuleType | None:
         return None
     ffi.ffi("entry_is_encrypted", [ffi.c_archive_entry_p], ctypes.c_int)
     ffi.ffi("entry_pathname_utf8", [ffi.c_archive_entry_p], ctypes.c_char_p)
+    ffi.ffi("entry_symlink_utf8", [ffi.c_archive_entry_p], ctypes.c_char_p)
+    ffi.ffi(
+        "read_set_format_option",
+        [ffi.c_archive_p, ctypes.c_char_p, ctypes.c_char_p, ctypes.c_char_p],
+        ctypes.c_int,
+        ffi.check_int,
+    )
     ffi.ffi("read_has_encrypted_entries", [ffi.c_archive_p], ctypes.c_int)
     module: ModuleType = ffi
     return module
@@ -64,13 +76,23 @@ class ArchiveMember:
     def __init__(self, archive: ArchiveReader, entry: int) -> None:
         self._archive, self._entry = archive, entry
         library = archive.library
-        self.is_file = library.entry_filetype(entry) in {0, 0o100000}
-        """False for directories, links and devices."""
+        self.is_file = library.entry_filetype(entry) in {0, _REGULAR_FILE}
+        """False for directories, symbolic links and devices."""
         self.is_encrypted = library.entry_is_encrypted(entry) == 1
-        self.is_link = bool(library.entry_hardlink(entry))
-        """Whether it is another name of a member before it."""
         name = library.entry_pathname(entry) or library.entry_pathname_utf8(entry) or b""
         self.name: bytes = name
+
+    @property
+    def hides_content(self) -> bool:
+        """Whether a directory, link or device has bytes that some programs extract as a file."""
+        library, entry = self._archive.library, self._entry
+        if self.is_file:
+            return False
+        if library.entry_filetype(entry) != _SYMBOLIC_LINK:
+            is_listing = "iso9660" in self._archive.kind.formats  # directories of disk images
+            return bool(library.entry_size(entry) > 0) and not is_listing
+        target = library.entry_symlink(entry) or library.entry_symlink_utf8(entry) or b""
+        return not _is_link_target(target)
 
     def read(self, most: int) -> bytes:
         """Return the next *most* bytes, fewer only at the end.  Raises ArchiveProblem."""
@@ -84,6 +106,12 @@ class ArchiveMember:
         return b"".join(pieces)
 
 
+def _is_link_target(target: bytes) -> bool:
+    """Return whether *target* may be the name of a file, not the beginning of one."""
+    is_name = 0 < len(target) < _PATH_MAX and not _CONTROL.search(target)
+    return is_name and detect_format(target) is None
+
+
 class ArchiveReader:
     """An archive that is read from its beginning to its end, once."""
 
@@ -93,6 +121,7 @@ class ArchiveReader:
         if library is None:
             raise ArchiveProblem(Reason.NO_DECODER, "libarchive is not installed")
         self.library: Any = library
+        self.kind = kind
         self._buffer = ctypes.create_string_buffer(_BLOCK)
         self._archive = library.read_new()
         try:
@@ -100,6 +129,10 @@ class ArchiveReader:
                 library.get_read_format_function(name)(self._archive)
             for name in kind.filters:
                 library.get_read_filter_function(name)(self._archive)
+            if "tar" in kind.formats:  # "cat a.tar b.tar": also what follows the end of the first
+                library.read_set_format_option(
+                    self._archive, b"tar", b"read_concatenated_archives", b"1"
+                )
             library.read_open_fd(self._archive, fd, _BLOCK)
         except Exception as error:
             self.close()

@@ -17,7 +17,7 @@ from typing import Protocol
 from hashwacht.core.types import ArchiveMode, Reason
 from hashwacht.hashing import ArchiveLimits
 from hashwacht.hashing.archives.extraction import ExtractedMember, extract, unpacked_kind
-from hashwacht.hashing.archives.kinds import detect_archive
+from hashwacht.hashing.archives.kinds import detect_archive, is_part
 from hashwacht.hashing.archives.reader import ArchiveProblem
 from hashwacht.hashing.formats import detect_format
 from hashwacht.hashing.sniff import lacks_decoder, sniff
@@ -45,7 +45,8 @@ class UnpackTask:
 
     def open(self, fd: int) -> Iterator[ExtractedMember | ArchiveProblem]:
         """Yield the members of the archive in *fd*, and what cannot be read."""
-        kind = detect_archive(os.pread(fd, _HEAD, 0))
+        head = os.pread(fd, _HEAD, 0)
+        kind = detect_archive(head)
         if kind is None:
             yield ArchiveProblem(Reason.DAMAGED, "it is no archive any more")
             return
@@ -54,6 +55,8 @@ class UnpackTask:
         except ArchiveProblem as problem:
             yield problem
             return
+        if is_part(head):
+            yield ArchiveProblem(Reason.DAMAGED, "it is one of several files of an archive")
         os.lseek(fd, 0, os.SEEK_SET)
         yield from extract(fd, kind, self._limits, self._is_wanted)
 
