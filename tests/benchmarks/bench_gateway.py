@@ -37,7 +37,7 @@ SOAK = float(os.environ.get("HASHWACHT_SOAK_SECONDS", "0"))
 """Seconds of the soak, 600 for a release; without them it is short and only shown to work."""
 
 ONE_BY_ONE = (
-    "each content passes a sandboxed process and two transactions, by Python; clamd has one process"
+    "each content passes a sandboxed process and a transaction, by Python; clamd has one process"
 )
 
 

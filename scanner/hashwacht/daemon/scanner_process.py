@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import pwd
 import socket
@@ -43,6 +44,9 @@ from hashwacht.watch.canary import Canary
 from hashwacht.watch.queue import AnnouncementQueue
 
 _log = logging.getLogger(__name__)
+
+ACCOUNTS_INTERVAL = 5.0
+"""Seconds for which the accounts of the machine are not read again."""
 
 
 def scanner_process(
@@ -154,7 +158,7 @@ class _Process:
             ResultStorage(self._store, bootstrap.upload_quota(self._settings)),
             bootstrap.partial_uploads(self._settings),
             lambda: self._settings.uploads.max_file_size,
-            gateway_uids,
+            GatewayUsers().uids,
         )
         revision = RevisionCounter(self._settings.state.path / "revision.json")
         gateway = GatewayRequests(self._scanner, handler, lambda: self._settings, revision)
@@ -230,12 +234,26 @@ class _Process:
             self._notifier.ready()
 
 
-def gateway_uids() -> frozenset[int]:
-    """Return the users that may state for whom they ask: this one, and that of the gateway."""
-    uids = {os.geteuid()}
-    with suppress(KeyError):
-        uids.add(pwd.getpwnam(GATEWAY_USER).pw_uid)
-    return frozenset(uids)
+class GatewayUsers:
+    """The users that may state for whom they ask: this one, and that of the gateway.
+
+    Reading the accounts costs as much as a tenth of an upload, so they are not read for each one.
+    An account that is created while this process runs counts soon.  Thread-safe.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._read_at, self._uids = -math.inf, frozenset[int]()
+
+    def uids(self) -> frozenset[int]:
+        """Return the users, as they were a few seconds ago at most."""
+        now = self._clock()
+        if now - self._read_at > ACCOUNTS_INTERVAL:
+            uids = {os.geteuid()}
+            with suppress(KeyError):
+                uids.add(pwd.getpwnam(GATEWAY_USER).pw_uid)
+            self._read_at, self._uids = now, frozenset(uids)
+        return self._uids
 
 
 def audit_facts(settings: Settings) -> dict[str, JSON]:

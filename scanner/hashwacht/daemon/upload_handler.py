@@ -84,7 +84,9 @@ class UploadHandler:
 
         Raises Interrupted if the daemon is stopping: the application asks the next one.
         """
-        context = request.context and self._with_submitter(request.context, uid)
+        context = request.context
+        if context is not None:
+            context = self._with_submitter(context, uid)
         return self.check_file(fd, context, private=request.private)
 
     def check_file(self, fd: int, context: UploadContext | None, *, private: bool) -> CheckResult:
@@ -171,6 +173,36 @@ class UploadHandler:
         return judgement.verdict, False
 
     def _record(self, runtime: Runtime, upload: _Upload) -> tuple[Verdict, bool]:
+        """Record the upload and judge it."""
+        if (verdict := self._record_no_match(runtime, upload)) is not None:
+            return verdict, False
+        return self._record_first(runtime, upload)
+
+    def _record_no_match(self, runtime: Runtime, upload: _Upload) -> Verdict | None:
+        """Record a new content without a match in one transaction; None if it is another one.
+
+        No service is asked: while one is waited for, the context must be recorded.  An archive is
+        another one: its members are judged with what is stored of them.
+        """
+        if upload.fingerprint.members:
+            return None
+        store, verdicts, key = self._storage.store, self._scanner.verdicts, upload.fingerprint.key
+        knowledge_id = runtime.pipeline.matcher_set.knowledge_id
+        request = LookupRequest(upload.fingerprint, earlier=upload.earlier)
+        judgement = verdicts.judge_without_services(runtime, request)
+        if judgement.verdict.outcome is not Outcome.NO_MATCH:
+            return None
+        if self.closing.is_set():  # the matchers are being closed
+            raise Interrupted("the daemon was stopped while matchers were asked")
+        with store.transaction():
+            if store.contents.load_ids([key]):
+                return None
+            verdicts.record_new(judgement, knowledge_id)
+            now, quota = self._clock(), self._storage.quota
+            store.uploads.record(key, upload.context, Outcome.NO_MATCH, now, quota)
+        return judgement.verdict
+
+    def _record_first(self, runtime: Runtime, upload: _Upload) -> tuple[Verdict, bool]:
         """Record the fingerprint, judge it, record the answers; pending ones are retried.
 
         The context is recorded with the fingerprint, and removed if there is no match.

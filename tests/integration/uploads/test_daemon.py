@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,33 @@ def test_a_known_picture_in_an_archive_is_a_match(checker: Checker, daemon: Uplo
     assert (checked.outcome, checked.kind) == (Outcome.MATCH, "application/zip")
     assert {match.member for match in checked.verdict.matches} == {"pictures/b.png"}
     assert daemon.upload_contexts(checked.key)
+
+
+def test_an_upload_without_a_match_leaves_its_verdict_and_no_context(
+    checker: Checker, daemon: UploadDaemon
+) -> None:
+    with closing(daemon.state()) as store:
+        before, counts = store.uploads.count(), []
+        for _ in range(2):
+            result = checker.scan_stream([b"a new text"], CONTEXT)
+            assert (result.outcome, result.recorded) == (Outcome.NO_MATCH, False)
+            counts.append(store.uploads.count() - before)
+            assert not store.uploads.load(result.key)
+        (number,) = store.contents.load_ids([result.key]).values()
+        content = store.contents.load([number])[number]
+        assert content.outcome is Outcome.NO_MATCH
+        assert [answer.outcome for answer in content.answers] == [Outcome.NO_MATCH]
+        assert counts[0] == 1, "without a record of its client a content is never removed"
+
+
+def test_one_new_content_in_many_uploads_at_once_is_one_content_without_a_context(
+    checker: Checker, daemon: UploadDaemon
+) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda _: checker.scan_stream([b"16 times"], CONTEXT), range(16)))
+    assert {result.outcome for result in results} == {Outcome.NO_MATCH}
+    with closing(daemon.state()) as store:
+        assert not store.uploads.load(results[0].key)
 
 
 def test_many_uploads_at_once_all_get_their_verdict(checker: Checker) -> None:

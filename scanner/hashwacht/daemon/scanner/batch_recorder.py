@@ -103,6 +103,11 @@ class VerdictProcessor:
         self._record_health(answer for judged in judgements for answer in judged.new_answers)
         return judgements
 
+    def judge_without_services(self, runtime: Runtime, request: LookupRequest) -> Judgement:
+        """Judge a content by lists and answers so far; a service that is due leaves it open."""
+        matchers, now = runtime.pipeline.matcher_set, self._clock()
+        return judge_all(matchers, [request], now, _services(runtime))[0]
+
     def judge_now(
         self,
         runtime: Runtime,
@@ -117,11 +122,7 @@ class VerdictProcessor:
     @contextmanager
     def _lookup_turn(self, runtime: Runtime) -> Iterator[frozenset[str]]:
         """Wait for a turn to ask services; yield those that are not to be asked now."""
-        services = frozenset(
-            configured.matcher.name
-            for configured in runtime.pipeline.matcher_set.matchers
-            if configured.max_age is not None
-        )
+        services = _services(runtime)
         unavailable = services & self.matcher_health.failing()
         if unavailable == services or not self._lookups.acquire(timeout=LOOKUP_WAIT):
             yield services
@@ -136,6 +137,10 @@ class VerdictProcessor:
     ) -> None:
         """Record answers, verdicts and contents to ask about later, in one transaction."""
         self._judge.record(judged, pending)
+
+    def record_new(self, judgement: Judgement, knowledge_id: str) -> None:
+        """Record a content that the storage does not have, with its verdict, in one transaction."""
+        self._judge.record_new(judgement, knowledge_id)
 
     def apply(self, runtime: Runtime, file: JudgedFile, delay: float | None) -> bool:
         """Open a case and act, as the policy says; return False if this must be retried.
@@ -161,6 +166,15 @@ class VerdictProcessor:
             runtime.casework.open_upload_case(key)
         except (HashwachtError, OSError) as error:
             _log.warning("an action on an upload cannot be taken now: %s", error)
+
+
+def _services(runtime: Runtime) -> frozenset[str]:
+    """Return the names of the matchers that a lookup may have to wait for."""
+    return frozenset(
+        configured.matcher.name
+        for configured in runtime.pipeline.matcher_set.matchers
+        if configured.max_age is not None
+    )
 
 
 class BatchRecorder:
