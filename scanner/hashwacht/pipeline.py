@@ -127,6 +127,13 @@ class Pipeline:
         """
         return self.fingerprinter.fingerprint(fd, upload=upload)
 
+    def fingerprint_small(self, fds: Sequence[int]) -> Sequence[Fingerprint | None]:
+        """Return the fingerprints of small contents that need digests only, None for all others.
+
+        Raises WorkerError.
+        """
+        return self.fingerprinter.fingerprint_small(fds)
+
     def check(self, fd: int, client: str | None = None) -> Judgement:
         """Return the judgement of one open file; *client* sent it, unless None.
 

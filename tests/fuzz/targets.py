@@ -12,6 +12,7 @@ from hashwacht.core.notice import Notice, NoticeKind
 from hashwacht.core.signals import BUILT_IN
 from hashwacht.core.types import Fingerprint, Outcome, Signal
 from hashwacht.hashing.workers.protocol import PictureResult, ReplyDecoder, encode
+from hashwacht.hashing.workers.small.small_protocol import SmallReplyDecoder
 from hashwacht.ipc import messages
 from hashwacht.ipc.codec import FrameSplitter, ProtocolError
 from hashwacht.ipc.codec import encode as encode_message
@@ -52,12 +53,16 @@ from hashwacht.watch import fanotify_protocol
 from support.services.canned import CannedMatcher
 
 DIGESTS = ReplyDecoder({name: BUILT_IN[name] for name in ("md5", "sha256")}, ("md5/1",), ["pdq"])
+SMALL = SmallReplyDecoder(("md5/1",), ["md5", "sha256"], ["pdq"])
 PICTURES = ReplyDecoder({"pdq": BUILT_IN["pdq"]}, None)
 MAKE = ListEntryBuilder(BUILT_IN)
 
 
 def wire(content: bytes) -> None:
     """Decode a worker's answer: refused, or replies that survive encoding."""
+    for count in (0, 1, 2):
+        with suppress(ProtocolError):
+            assert len(SMALL.decode(content, count)) == count
     for decoder in (DIGESTS, PICTURES):
         for count in (1, 2):
             try:

@@ -159,6 +159,13 @@ class Fingerprinter(Protocol):
         else (damage, limits, a dead worker) is part of the fingerprint.
         """
 
+    def fingerprint_small(self, fds: Sequence[int]) -> Sequence[Fingerprint | None]:
+        """Return the fingerprints of those of many small contents that need digests only.
+
+        None for every other one: pass it to ``fingerprint``, which also says why it cannot be read.
+        The contents are open for reading; their offsets do not matter.
+        """
+
     def open_stream(self) -> StreamHasher | None:
         """Return a hasher for a content that is still arriving, None if it must be complete."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
@@ -123,6 +124,49 @@ def read_files(
                 seconds=seconds,
                 unsettled=unsettled,
             )
+
+
+def read_small_files(
+    batch: Sequence[OpenFile[F]],
+    fingerprint_small: Callable[[Sequence[int]], Sequence[Fingerprint | None]],
+) -> tuple[list[FileContent[F]], list[OpenFile[F]]]:
+    """Return the contents of those files that need digests only, and all other files.
+
+    Others are also the files that changed recently or meanwhile, and those that a process has open
+    for writing: pass them to :func:`read_files`.  The descriptors stay open.  Raises WorkerError.
+    """
+    began, began_ns = time.perf_counter(), time.time_ns()
+    before = [_state_at_rest(opened.fd, began_ns) for opened in batch]
+    steady = [at for at, state in enumerate(before) if state is not None]
+    results = dict(
+        zip(steady, fingerprint_small([batch[at].fd for at in steady]), strict=True)
+        if steady
+        else ()
+    )
+    seconds = (time.perf_counter() - began) / len(batch)
+    contents: list[FileContent[F]] = []
+    others: list[OpenFile[F]] = []
+    for at, opened in enumerate(batch):
+        result, state = results.get(at), before[at]
+        if result is None or state is None or _state_at_rest(opened.fd, began_ns) != state:
+            others.append(opened)
+        else:
+            content = FileContent(
+                opened.file, state, opened.nlink, result, fd=opened.fd, seconds=seconds
+            )
+            contents.append(content)
+    return contents, others
+
+
+def _state_at_rest(fd: int, now_ns: int) -> FileId | None:
+    """Return the state of a file, None if an equal one later would not prove equal bytes."""
+    try:
+        state = FileId.from_stat(os.fstat(fd))
+        if not timestamps_settled(state, now_ns) or has_writer(fd) is True:
+            return None
+    except OSError:
+        return None
+    return state
 
 
 def compare_content(opened: OpenFile[F], content: int, key: str) -> FileContent[F] | None:

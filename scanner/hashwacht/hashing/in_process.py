@@ -235,6 +235,10 @@ class InProcessFingerprinter:
         key, size = content.key, content.size
         return Fingerprint(key, size, kind, self.recipe, signals, skipped, damaged)
 
+    def fingerprint_small(self, fds: Sequence[int]) -> list[Fingerprint | None]:
+        """Return none: without workers there is no request to share."""
+        return [None] * len(fds)
+
     def close(self) -> None:
         """Do nothing: there are no workers."""
 

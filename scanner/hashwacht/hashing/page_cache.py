@@ -107,6 +107,24 @@ class CacheNeutralReader:
         self.close()
 
 
+def read_beginning(fd: int, most: int) -> bytes:
+    """Return what one read of the first *most* bytes gives; the file offset does not move.
+
+    Raises OSError as pread(2) does.
+    """
+    buffer = bytearray(most)
+    try:
+        count = os.preadv(fd, [buffer], 0, RWF_DONTCACHE)
+    except OSError as error:
+        if error.errno not in {errno.EOPNOTSUPP, errno.EINVAL}:
+            raise
+        cold = uncached_ranges(fd, 0, most)
+        count = os.preadv(fd, [buffer], 0)
+        for start, length in cold:
+            os.posix_fadvise(fd, start, length, os.POSIX_FADV_DONTNEED)
+    return bytes(memoryview(buffer)[:count])
+
+
 def uncached_ranges(fd: int, start: int, length: int) -> list[ByteRange]:
     """Return which pages of the *length* bytes from *start* (page-aligned) are not in the cache.
 

@@ -8,7 +8,7 @@ of a local list is read and hashed a second time, so verdicts never depend on qu
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from threading import Lock
 
@@ -49,6 +49,13 @@ class QuickThenExact:
         Raises OSError, WorkerError.
         """
         return self.refine(self._quick.fingerprint(fd, upload=upload), fd, upload=upload)
+
+    def fingerprint_small(self, fds: Sequence[int]) -> Sequence[Fingerprint | None]:
+        """Return the fingerprints of small contents that have no picture hashes, None for others.
+
+        Raises WorkerError.
+        """
+        return self._quick.fingerprint_small(fds)
 
     def refine(
         self, quick: Fingerprint, fd: int, *, upload: UploadTurn | None = None

@@ -5,7 +5,7 @@ A hash list may be installed while a process runs, with a signal type that nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from threading import Lock
 
 from hashwacht.core.errors import WorkerError
@@ -62,6 +62,13 @@ class ReplanningFingerprinter:
     def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         """Return the fingerprint of *fd*.  Raises OSError, WorkerError."""
         return self._current().fingerprint(fd, upload=upload)
+
+    def fingerprint_small(self, fds: Sequence[int]) -> Sequence[Fingerprint | None]:
+        """Return the fingerprints of small contents that need digests only, None for others.
+
+        Raises WorkerError.
+        """
+        return self._current().fingerprint_small(fds)
 
     def open_stream(self) -> StreamHasher | None:
         """Return a hasher for a content that is still arriving, None if there is none."""

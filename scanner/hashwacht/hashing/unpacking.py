@@ -6,7 +6,7 @@ are, is found out as for any file, so the process that unpacks states nothing th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from threading import BoundedSemaphore
 from typing import Protocol
@@ -97,6 +97,18 @@ class UnpackingFingerprinter:
         Raises OSError, WorkerError.
         """
         return self.add_members(self._inner.fingerprint(fd, upload=upload), fd, upload)
+
+    def fingerprint_small(self, fds: Sequence[int]) -> Sequence[Fingerprint | None]:
+        """Return the fingerprints of small contents that need digests only, None for others.
+
+        Raises WorkerError.
+        """
+        return [
+            None
+            if content is None or content.kind in KINDS
+            else replace(content, recipe=(*content.recipe, self._entry))
+            for content in self._inner.fingerprint_small(fds)
+        ]
 
     def add_members(
         self, content: Fingerprint, fd: int | None, upload: UploadTurn | None

@@ -34,8 +34,11 @@ from hashwacht.scan.walker import (
 from hashwacht.storage.runs import Run
 from hashwacht.storage.store import Store
 
-BATCH_SIZE = 500
-"""Messages in one batch at most: the lookups that a crash can cost."""
+BATCH_SIZE = 2000
+"""Messages in one batch, or a few more: the lookups that a crash can cost."""
+
+_MAX_QUEUED = 512
+"""Groups of messages that wait for the recorder; up to 32 in one."""
 
 MAX_BATCH_DELAY = 0.2
 """Seconds to wait for more messages before a smaller batch is recorded."""
@@ -106,12 +109,13 @@ class ScanRecorder:
         self._store, self._judge, self._matcher_set, self._links = store, judge, matcher_set, links
         self._run, self._began = run.id, run.started
         self._results, self._clock, self._timings = results, clock, timings
-        self._queue: Queue[ScanMessage | None] = Queue(4 * BATCH_SIZE)
+        self._queue: Queue[Sequence[ScanMessage] | None] = Queue(_MAX_QUEUED)
         self._pending: list[ScanMessage] = []
 
-    def put(self, message: ScanMessage) -> None:
-        """Add a message; blocks while the recorder is behind."""
-        self._queue.put(message)
+    def put(self, *messages: ScanMessage) -> None:
+        """Add messages; blocks while the recorder is behind."""
+        if messages:
+            self._queue.put(messages)
 
     def end(self) -> None:
         """Announce the end; ``run`` returns when everything is recorded."""
@@ -138,12 +142,12 @@ class ScanRecorder:
         while len(messages) < BATCH_SIZE:
             wait = max(0.0, until - time.monotonic()) if messages else None
             try:
-                message = self._queue.get(timeout=wait)
+                more = self._queue.get(timeout=wait)
             except Empty:
                 return True
-            if message is None:
+            if more is None:
                 return False
-            messages.append(message)
+            messages += more
         return True
 
     def _record(self, batch: MessageBatch) -> None:

@@ -2,8 +2,9 @@
 
 Threads around two bounded queues::
 
-    walker ──open files──▶ readers ──results──┐
-       └──────────── stored, listed ──────────┴──▶ recorder ──▶ storage, reported results
+    walker ──small files──▶ small-file readers ──▶ readers ──results──┐
+       ├───────────── other files ───────────────────┘                   │
+       └────────────────────── stored, listed, small texts ────────────────┴──▶ recorder ──▶ storage
 
 The walker compares every name with the storage and opens what has to be read.  The readers wait
 for the worker processes.  Only the recorder writes.  The caller's thread informs the observer and
@@ -17,14 +18,14 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from hashwacht.core.errors import Interrupted, WorkerError
 from hashwacht.engine.compare import StillPresent, required_freshness
 from hashwacht.engine.judge import ContentJudge
-from hashwacht.engine.read import read_files
+from hashwacht.engine.read import OpenFile, read_files, read_small_files
 from hashwacht.engine.rereads import scan_schedule
 from hashwacht.pipeline import Pipeline
 from hashwacht.platform.filesystems.mounts import FileSystemScope
@@ -37,6 +38,7 @@ from hashwacht.scan.walker import (
     RateLimiter,
     ReadBatch,
     ScanWalker,
+    WalkedFile,
 )
 from hashwacht.settings.units import RateLimit
 from hashwacht.storage.runs import Run, RunState
@@ -50,6 +52,11 @@ QUEUED = 4
 READERS, MAX_EXTRA_READERS = 16, 48
 """Reader threads for each job, and the most beyond one a job.  They only wait; the worker pool
 sends small files that wait at the same time to a worker together."""
+
+
+SMALL_READERS = 2
+"""Threads for each job that send many small files at a time to a worker: one message is on its way
+while another one is digested.  What needs more than digests goes to the readers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,7 @@ class ScanRun:
         self._observer, self._stop, self._clock = observer, stop, clock
         self._results: queue.Queue[ScanResult] = queue.Queue(10_000)
         self._tasks: queue.Queue[ReadBatch | None] = queue.Queue(QUEUED * request.jobs)
+        self._small_tasks: queue.Queue[ReadBatch | None] = queue.Queue(request.jobs)
         self._links = HardLinks()
         self._failures: queue.SimpleQueue[BaseException] = queue.SimpleQueue()
         self._closing = threading.Event()
@@ -165,6 +173,7 @@ class ScanRun:
             freshness=freshness,
             is_reread=schedule.is_due,
             tasks=self._tasks,
+            small_tasks=self._small_tasks,
             put=recorder.put,
             links=self._links,
             limiter=RateLimiter(request.rate, self._stop.wait) if request.rate else None,
@@ -177,6 +186,10 @@ class ScanRun:
         readers = [
             self._thread(f"reader-{number}", lambda: self._read(recorder))
             for number in range(min(READERS * jobs, MAX_EXTRA_READERS + jobs))
+        ]
+        small_readers = [
+            self._thread(f"small-{number}", lambda: self._read_small(recorder))
+            for number in range(SMALL_READERS * jobs)
         ]
         last = self._thread("recorder", recorder.run)
         # Parts of a root may be done in this run already.
@@ -192,14 +205,35 @@ class ScanRun:
                     if not walker.walk(walk) and not resumed and request.expects_files(root):
                         recorder.put(DirectoryUnreadable(root, "no file is there"))
             finally:
-                self._tasks.put(None)
-                for reader in readers:
-                    reader.join()
+                for tasks, threads in (self._small_tasks, small_readers), (self._tasks, readers):
+                    tasks.put(None)
+                    for thread in threads:
+                        thread.join()
                 recorder.end()
 
-        for thread in (last, *readers, self._thread("walker", walk)):
+        for thread in (last, *readers, *small_readers, self._thread("walker", walk)):
             thread.start()
         return last
+
+    def _read_small(self, recorder: ScanRecorder) -> None:
+        """Read small files together; pass on what needs more than digests."""
+        while (batch := self._small_tasks.get()) is not None:
+            others: Sequence[OpenFile[WalkedFile]] = ()
+            try:
+                if not self._stop.is_set():
+                    contents, others = read_small_files(batch, self._pipeline.fingerprint_small)
+                    recorder.put(*contents)
+            except WorkerError:
+                if not self._stop.is_set():
+                    raise
+            finally:
+                passed_on = {file.fd for file in others}
+                for file in batch:
+                    if file.fd not in passed_on:
+                        os.close(file.fd)
+            for file in others:
+                self._tasks.put((file,))
+        self._small_tasks.put(None)
 
     def _read(self, recorder: ScanRecorder) -> None:
         """Read batches until None comes, which stays in the queue for the other readers."""

@@ -5,6 +5,7 @@ A file with several hard links is read once.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -31,6 +32,12 @@ FLUSH_INTERVAL = 0.2
 LEASE_BUDGET = 300.0
 """Seconds that a scan waits in all for files on which other processes hold leases; then hardly any
 more, and such files are undetermined."""
+
+MAX_SMALL_SIZE = 256 << 10
+"""Bytes up to which files are read together, if they are no pictures."""
+
+SMALL_BATCH = 32
+"""Small files that are read together, in one request to a worker."""
 
 _NO_MATCH = Verdict(Outcome.NO_MATCH)
 _SIZE = attrgetter("size")
@@ -172,6 +179,40 @@ class RateLimiter:
         self._free_at = max(self._free_at, now) + cost
 
 
+class SmallFiles:
+    """Collects small open files and passes them on together, within FLUSH_INTERVAL."""
+
+    def __init__(self, put: Callable[[ReadBatch], None], size: int) -> None:
+        """Call *put* with up to *size* files."""
+        self._put, self._size = put, size
+        self._files: list[OpenFile[WalkedFile]] = []
+        self._due = 0.0
+
+    def add(self, file: OpenFile[WalkedFile]) -> None:
+        """Add a file, and pass all on if there are enough."""
+        if not self._files:
+            self._due = time.monotonic() + FLUSH_INTERVAL
+        self._files.append(file)
+        if len(self._files) >= self._size:
+            self.flush()
+
+    def flush_due(self) -> None:
+        """Pass on files that have waited long enough."""
+        if self._files and time.monotonic() > self._due:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on all files."""
+        if self._files:
+            files, self._files = self._files, []
+            self._put(files)
+
+    def close(self) -> None:
+        """Close the files that were not passed on."""
+        while self._files:
+            os.close(self._files.pop().fd)
+
+
 class SkippedDirectories:
     """Collects unchanged directories and passes them to the recorder from time to time."""
 
@@ -213,6 +254,7 @@ class ScanWalker:
         freshness: Freshness,
         is_reread: Callable[[bytes], bool],
         tasks: queue.Queue[ReadBatch | None],
+        small_tasks: queue.Queue[ReadBatch | None],
         put: Callable[[ScanMessage], None],
         links: HardLinks,
         limiter: RateLimiter | None,
@@ -221,11 +263,14 @@ class ScanWalker:
     ) -> None:
         """Put open files into *tasks* for the readers, and messages to the recorder by *put*.
 
+        Small files go to *small_tasks*, many at a time unless the rate is limited.
+
         Files in a directory for which *is_reread* is true are read although they look unchanged.
         """
         self._is_reread = is_reread
         self._store, self._freshness, self._links = store, freshness, links
         self._tasks, self._put, self._limiter, self._stop = tasks, put, limiter, stop
+        self._small = SmallFiles(small_tasks.put, 1 if limiter else SMALL_BATCH)
         self._timings, self._lookup_seconds = timings, 0.0
         self._comparer = DirectoryComparer(store, freshness)
         self._skipped = SkippedDirectories(put)
@@ -238,9 +283,10 @@ class ScanWalker:
         """
         work: DirectoryProgress | None = None
         files = 0
-        with closing(walker.walk()) as directories:
+        with closing(self._small), closing(walker.walk()) as directories:
             for directory in self._timings.measure_iteration(ScanStage.WALK, directories):
                 self._check_stop()
+                self._small.flush_due()
                 files += len(directory.files)
                 if self._skip(directory):
                     continue
@@ -249,6 +295,7 @@ class ScanWalker:
                 self._compare(directory, work)
                 if directory.last:
                     work = None
+            self._small.flush()
         self._skipped.flush()
         self._timings.add(ScanStage.LOOKUP, self._lookup_seconds)
         self._lookup_seconds = 0.0
@@ -324,7 +371,12 @@ class ScanWalker:
         except FileChanged as error:
             self._put(_changed(file, error.message))
         else:
-            self._tasks.put((OpenFile(file, fd, file.id, file.nlink),))
+            opened = OpenFile(file, fd, file.id, file.nlink)
+            if file.id.size <= MAX_SMALL_SIZE:
+                self._small.add(opened)
+            else:
+                self._small.flush_due()
+                self._tasks.put((opened,))
 
     def _open_waiting(self, directory: ListedDirectory, entry: FileEntry) -> int:
         """Open a file; wait for leases of other processes, for a limited time in all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -27,6 +27,9 @@ class Started:
 
     def fingerprint(self, fd: int, *, upload: UploadTurn | None = None) -> Fingerprint:
         return Fingerprint(os.read(fd, 1).hex(), int(upload is not None), "", self.recipe, ())
+
+    def fingerprint_small(self, fds: Sequence[int]) -> list[Fingerprint | None]:
+        return [self.fingerprint(fd) for fd in fds]
 
     def open_stream(self) -> None:
         return None

@@ -306,7 +306,7 @@ def test_control_messages_survive_encoding() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [["spawn"], ["spawn", 4], ["spawn", "0"], ["reap", 0], ["reap", -1], ["kill", 1], []]
+    "fields", [["spawn"], ["spawn", 5], ["spawn", "0"], ["reap", 0], ["reap", -1], ["kill", 1], []]
 )
 def test_a_refused_control_request(fields: list[object]) -> None:
     with pytest.raises(ProtocolError):

@@ -42,6 +42,7 @@ from hashwacht.hashing.workers.protocol import (
 from hashwacht.hashing.workers.requests import BatchFailed, WorkerRequests
 from hashwacht.hashing.workers.sandbox import WorkerLimits
 from hashwacht.hashing.workers.scheduler import ClientBusy, FairScheduler, SchedulerLane
+from hashwacht.hashing.workers.small_contents import SmallContents
 from hashwacht.hashing.workers.tasks import DigestTask, PoolStreamHasher
 from hashwacht.hashing.workers.unpacker import ArchiveUnpacker
 from hashwacht.hashing.workers.upload_turns import PATIENCE, UploadTurns, slow_jobs
@@ -116,6 +117,7 @@ class WorkerPool:
             self._registry, lambda worker, fd: self._requests.send(worker, [fd], limit)[0], limit
         )
         self.unpacker = ArchiveUnpacker(self._registry, self._crash_log)
+        self._small = SmallContents(self._registry, types, jobs)
         self._turns = UploadTurns(self._scheduler, jobs, self._requests.attempt)
         self._unbatched_left = 0
 
@@ -160,6 +162,13 @@ class WorkerPool:
                 return self._fingerprint_one(reopened)
         finally:
             os.close(reopened)
+
+    def fingerprint_small(self, fds: Sequence[int]) -> list[Fingerprint | None]:
+        """Return the fingerprints of small contents that need digests only, None for all others.
+
+        Raises WorkerError as ``fingerprint`` does.
+        """
+        return self._small.fingerprint(fds)
 
     def _may_batch(self, fd: int) -> bool:
         if self._unbatched_left:

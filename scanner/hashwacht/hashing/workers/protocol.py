@@ -74,6 +74,8 @@ class WorkerKind(IntEnum):
     """Pass the copy to an operator's programs.  Only these workers may run programs."""
     ARCHIVE = 3
     """Read the members of an archive; see :mod:`hashwacht.hashing.workers.archive_protocol`."""
+    SMALL = 4
+    """Digest many small contents; see :mod:`hashwacht.hashing.workers.small.small_protocol`."""
 
 
 @dataclass(frozen=True, slots=True)

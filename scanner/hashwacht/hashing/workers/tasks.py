@@ -41,12 +41,13 @@ from hashwacht.hashing.in_process import (
 )
 from hashwacht.hashing.registry import Digest, EncodedPictureHash, hashers
 from hashwacht.hashing.sniff import sniff
-from hashwacht.hashing.workers.protocol import PictureResult, WorkerKind
+from hashwacht.hashing.workers.protocol import PictureResult, TaskFailure, WorkerKind
+from hashwacht.hashing.workers.small.small_task import SmallTask
 from hashwacht.platform.safe_open import reopen_read_only
 
 _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
 
-TaskResult = tuple[Fingerprint | PictureResult, int | None]
+TaskResult = tuple[Fingerprint | PictureResult | TaskFailure, int | None]
 """The result, and a copy of the content to decode (the caller closes it) or None."""
 
 
@@ -61,6 +62,8 @@ def make_task(plan: Plan, worker_kind: WorkerKind) -> WorkerTask:
     """Return the task of a worker kind.  Raises ConfigurationError."""
     if worker_kind is WorkerKind.DIGESTS:
         return DigestTask(plan)
+    if worker_kind is WorkerKind.SMALL:
+        return SmallTask(plan)
     return PictureTask(worker_plan(plan, worker_kind))
 
 
@@ -70,6 +73,7 @@ def worker_plan(plan: Plan, worker_kind: WorkerKind) -> Plan:
     digests = {hasher.name for hasher in hashers(plan) if isinstance(hasher, Digest)}
     names = {
         WorkerKind.DIGESTS: digests,
+        WorkerKind.SMALL: digests,
         WorkerKind.COMMANDS: commands.keys() - digests,
         WorkerKind.PICTURE: set(plan.types) - digests - commands.keys(),
     }[worker_kind]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections.abc import Callable, Sequence
 
 from hashwacht.core.types import Reason
 from hashwacht.hashing import Plan
@@ -16,7 +17,6 @@ from hashwacht.hashing.workers.archive_worker import UnpackTask, serve_archives
 from hashwacht.hashing.workers.protocol import (
     ANSWER,
     EXITING,
-    MAX_BATCH,
     REQUEST,
     Reply,
     TaskFailure,
@@ -25,6 +25,7 @@ from hashwacht.hashing.workers.protocol import (
     encode,
 )
 from hashwacht.hashing.workers.sandbox import WorkerBudget, WorkerLimits, confine
+from hashwacht.hashing.workers.small.small_protocol import MAX_SMALL_BATCH, encode_small
 from hashwacht.hashing.workers.tasks import WorkerTask
 from hashwacht.ipc.codec import encode as encode_message
 from hashwacht.platform.safe_open import FileChanged
@@ -55,10 +56,16 @@ def run_worker(
     if isinstance(task, UnpackTask):
         serve_archives(link, task, budget)
     else:
-        serve(link, task, budget)
+        encoder = encode_small if worker_kind is WorkerKind.SMALL else encode
+        serve(link, task, budget, encoder)
 
 
-def serve(link: socket.socket, task: WorkerTask, budget: WorkerBudget) -> None:
+def serve(
+    link: socket.socket,
+    task: WorkerTask,
+    budget: WorkerBudget,
+    encoder: Callable[[Sequence[Reply]], bytes] = encode,
+) -> None:
     """Answer requests until the stream ends or the :class:`WorkerBudget` is used up.
 
     A request is a batch of open contents and has one answer.  Raises OSError if
@@ -66,7 +73,9 @@ def serve(link: socket.socket, task: WorkerTask, budget: WorkerBudget) -> None:
     """
     exiting = False
     while not exiting:
-        request, fds, _, _ = socket.recv_fds(link, REQUEST.size, MAX_BATCH, socket.MSG_CMSG_CLOEXEC)
+        request, fds, _, _ = socket.recv_fds(
+            link, REQUEST.size, MAX_SMALL_BATCH, socket.MSG_CMSG_CLOEXEC
+        )
         if not request:
             return
         if len(request) != REQUEST.size or not fds:
@@ -83,8 +92,8 @@ def serve(link: socket.socket, task: WorkerTask, budget: WorkerBudget) -> None:
             if copy is not None:
                 copies.append(copy)
                 copied |= 1 << at
-            exiting = budget.exhausted() or exiting
-        body = encode(replies)
+        exiting = budget.exhausted()
+        body = encoder(replies)
         _send(link, ANSWER.pack(len(body), number, exiting * EXITING, copied) + body, copies)
 
 

@@ -88,8 +88,8 @@ class ForkServer:
         plan, make_task = config.plan, pkgutil.resolve_name(config.task_factory)
         self._tasks: dict[WorkerKind, WorkerTask] = {
             kind: make_task(plan, kind)
-            for kind in (WorkerKind.DIGESTS, WorkerKind.PICTURE, WorkerKind.COMMANDS)
-            if plan.commands or kind is not WorkerKind.COMMANDS
+            for kind in WorkerKind
+            if kind is not WorkerKind.ARCHIVE and (plan.commands or kind is not WorkerKind.COMMANDS)
         }
         self._unpack_task = UnpackTask(plan.archives, plan.archive_limits)
         preload(self._tasks[WorkerKind.DIGESTS], self._tasks[WorkerKind.PICTURE])

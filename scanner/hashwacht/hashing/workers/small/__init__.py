@@ -1,0 +1,1 @@
+"""Small contents that need digests only: many in one request, their results packed."""
