@@ -42,7 +42,8 @@ class ArchiveLimits:
     All extracted bytes are limited to *max_growth* times the size of the archive, or *min_total*
     if that is more, and to *max_total*.  There is no limit for a single ratio: text compresses by
     any factor, and bytes and processor time are what an archive costs.  *max_depth* is how deep
-    archives in archives are opened.
+    archives in archives are opened.  *max_time* and *max_upload_time* are the seconds after which
+    no member is hashed any more: a small archive has thousands of pictures that are slow to decode.
     """
 
     max_members: int = 10_000
@@ -51,6 +52,8 @@ class ArchiveLimits:
     min_total: int = 1 * GIB
     max_total: int = 16 * GIB
     max_depth: int = 4
+    max_time: float = 3600.0
+    max_upload_time: float = 60.0
 
     def total_for(self, size: int) -> int:
         """Return the bytes that may be extracted from an archive of *size* bytes."""

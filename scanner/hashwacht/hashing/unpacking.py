@@ -6,9 +6,9 @@ are, is found out as for any file, so the process that unpacks states nothing th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from threading import BoundedSemaphore
+from time import monotonic
 from typing import Protocol
 
 from hashwacht.core.ports import Fingerprinter, StreamHasher, UploadTurn
@@ -17,7 +17,9 @@ from hashwacht.core.types import MEMBERS, ArchiveMode, Fingerprint, Member, Reas
 from hashwacht.hashing import ArchiveLimits
 from hashwacht.hashing.archives.kinds import KINDS, detect_archive
 from hashwacht.hashing.workers.protocol import MAX_DETAIL, TaskFailure
+from hashwacht.hashing.workers.scheduler import ClientBusy, FairScheduler, SchedulerLane
 from hashwacht.hashing.workers.unpacker import TakeMember
+from hashwacht.hashing.workers.upload_turns import PATIENCE
 
 VERSION = 1
 """Raised when archives are opened that were not before: they are then read again."""
@@ -30,6 +32,11 @@ _HEAD = 33 << 10
 
 _MAX_NAME = 1000
 
+_PASSING = frozenset({Reason.OVERLOADED, Reason.NO_DECODER})
+"""Reasons that do not lie in the archive: the next scan opens it."""
+
+_BUSY = TaskFailure(Reason.OVERLOADED, "its client has sent more archives than are opened in time")
+
 
 class Unpacker(Protocol):
     """Reads the members of an archive."""
@@ -40,14 +47,27 @@ class Unpacker(Protocol):
 
 @dataclass(slots=True)
 class _Unpacking:
-    """What was read of one archive, those in it included; *size* counts extracted bytes."""
+    """What was read of one archive, those in it included; *size* counts extracted bytes.
+
+    After *seconds* of *clock* no member is hashed any more.
+    """
 
     limit: int
     max_members: int
+    seconds: float
+    clock: Callable[[], float]
     turn: UploadTurn | None
     members: list[Member] = field(default_factory=list)
     problems: list[TaskFailure] = field(default_factory=list)
     size: int = 0
+    began: float = 0.0
+
+    def overtime(self) -> TaskFailure | None:
+        """Return a failure if there is no time for another member."""
+        if self.clock() - self.began < self.seconds:
+            return None
+        reason = Reason.TIMED_OUT if self.turn is None else Reason.OVERLOADED
+        return TaskFailure(reason, f"its members take longer than {self.seconds:g} seconds")
 
     def add(self, member: Member) -> TaskFailure | None:
         """Add a member; return a failure if there are too many, or too large ones."""
@@ -75,11 +95,17 @@ class UnpackingFingerprinter:
         mode: ArchiveMode,
         limits: ArchiveLimits,
         jobs: int,
+        *,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
-        """Open up to *jobs* archives at a time; *mode* is part of the recipe."""
+        """Open up to *jobs* archives of each lane at a time; *mode* is part of the recipe."""
         self._inner, self._unpacker, self._limits = inner, unpacker, limits
         self._entry = f"{MEMBERS}/{VERSION}.{mode}"
-        self._slots = BoundedSemaphore(jobs)
+        self._clock = clock
+        # Slots of their own: what is found may take an hour, and uploads do not wait for that.
+        self._slots: Mapping[SchedulerLane, FairScheduler[None, None]] = {
+            lane: FairScheduler(jobs) for lane in SchedulerLane
+        }
 
     @property
     def recipe(self) -> tuple[str, ...]:
@@ -121,25 +147,38 @@ class UnpackingFingerprinter:
             return replace(content, recipe=(*content.recipe, self._entry))
         if upload is not None and upload.decides(content):
             return content
-        if fd is None or (upload is not None and not upload.decodes):
-            detail = "its client has sent more archives than are opened in time"
-            unpacking = self._start(content, upload)
-            unpacking.problems.append(TaskFailure(Reason.OVERLOADED, detail))
-        else:
-            with self._slots:
-                unpacking = self._start(content, upload)
-                self._unpack(fd, content, unpacking, (), 1)
+        unpacking = self._open(content, fd, upload)
+        # Otherwise it would not be read again, and replace what was read completely before.
+        passes = any(problem.reason in _PASSING for problem in unpacking.problems)
         return replace(
             content,
-            recipe=(*content.recipe, self._entry),
+            recipe=content.recipe if passes else (*content.recipe, self._entry),
             skipped=(*content.skipped, *unpacking.skips()),
             members=tuple(unpacking.members),
         )
 
+    def _open(self, content: Fingerprint, fd: int | None, upload: UploadTurn | None) -> _Unpacking:
+        """Return what was read of an archive, in a slot of its lane."""
+        unpacking = self._start(content, upload)
+        lane, client, patience = SchedulerLane.LOCAL, "", None
+        if upload is not None:
+            lane, client, patience = SchedulerLane.UPLOAD, upload.client, PATIENCE
+        if fd is None or (upload is not None and not upload.decodes):
+            unpacking.problems.append(_BUSY)
+            return unpacking
+        try:
+            with self._slots[lane].slot(lane, client, patience):
+                unpacking.began = self._clock()
+                self._unpack(fd, content, unpacking, (), 1)
+        except ClientBusy:
+            unpacking.problems.append(_BUSY)
+        return unpacking
+
     def _start(self, content: Fingerprint, upload: UploadTurn | None) -> _Unpacking:
-        turn = None if upload is None else UploadTurn(upload.client)
-        limits = self._limits
-        return _Unpacking(limits.total_for(content.size), limits.max_members, turn)
+        turn, limits = None if upload is None else UploadTurn(upload.client), self._limits
+        seconds = limits.max_time if upload is None else limits.max_upload_time
+        total = limits.total_for(content.size)
+        return _Unpacking(total, limits.max_members, seconds, self._clock, turn)
 
     def _unpack(
         self,
@@ -152,11 +191,14 @@ class UnpackingFingerprinter:
         """Add the members of an archive, and of those in it."""
 
         def take(name: str, member_fd: int) -> TaskFailure | None:
+            if (failure := unpacking.overtime()) is not None:
+                return failure
             content = self._inner.fingerprint(member_fd, upload=unpacking.turn)
             path = (*parents, name)
             shown = truncate(SEPARATOR.join(path), _MAX_NAME)
-            recipe = (*content.recipe, self._entry)
-            failure = unpacking.add(Member(shown, replace(content, recipe=recipe)))
+            if content.kind not in KINDS:  # the members of others are those of this archive
+                content = replace(content, recipe=(*content.recipe, self._entry))
+            failure = unpacking.add(Member(shown, content))
             if failure is None and content.kind in KINDS:
                 if depth < self._limits.max_depth:
                     self._unpack(member_fd, content, unpacking, path, depth + 1)
