@@ -159,11 +159,16 @@ class ContentJudge:
     def record(
         self, judged: Mapping[int, JudgedContent], pending: Iterable[PendingContent] = ()
     ) -> None:
-        """Record new answers, verdicts and *pending* contents in one transaction."""
+        """Record new answers, verdicts and *pending* contents in one transaction.
+
+        A member that is an archive with members of its own keeps the verdict about all of them.
+        """
         store = self._store
+        own = judged.keys()
         members = (content.members for content in judged.values())
         judged = {number: c for each in members for number, c in each.items()} | {**judged}
         with store.transaction():
+            archives = store.members.load(judged.keys() - own).keys()
             removed = judged.keys() - store.contents.existing(judged)
             judged = {number: judged[number] for number in judged if number not in removed}
             store.pending.record(item for item in pending if item.content not in removed)
@@ -183,6 +188,7 @@ class ContentJudge:
                     content.now.asked_at,
                 )
                 for number, content in judged.items()
+                if number not in archives
             )
 
     def record_new(self, judgement: Judgement, knowledge_id: str) -> None:
@@ -190,13 +196,14 @@ class ContentJudge:
         fingerprint = judgement.fingerprint
         with self._store.transaction():
             stored = record_fingerprints(self._store, [fingerprint], self._clock())
-            judged = {
-                stored[now.fingerprint.key].id: JudgedContent(
-                    now, stored[now.fingerprint.key].outcome, knowledge_id
-                )
-                for now in (*(member for _, member in judgement.members), judgement)
-            }
-            self.record(judged)
+
+            def judged(now: Judgement) -> tuple[int, JudgedContent]:
+                content = stored[now.fingerprint.key]
+                return content.id, JudgedContent(now, content.outcome, knowledge_id)
+
+            number, container = judged(judgement)
+            members = dict(judged(member) for _, member in judgement.members)
+            self.record({number: replace(container, members=members)})
 
 
 def _member_requests(

@@ -63,6 +63,31 @@ def test_a_later_list_finds_it_without_reading(program: Program, files: Path) ->
     assert (exit_code, paths) == (1, MATCHING)
 
 
+def test_an_archive_keeps_its_verdict_when_it_is_a_member_of_another(
+    program: Program, files: Path
+) -> None:
+    import_list(program, KNOWN)
+    first, second = files / "first", files / "second"
+    first.mkdir()
+    second.mkdir()
+    known = (files / "album.zip").read_bytes()
+    secret = encrypted_zip_archive({"a.jpg": OTHER}, "AES256")
+    (first / "known.zip").write_bytes(known)
+    (first / "secret.zip").write_bytes(secret)
+
+    def outcomes(directory: Path) -> dict[str, str]:
+        lines = program.scan(directory)[1]
+        return {Path(line["path"]).name: line["type"] for line in lines if "path" in line}
+
+    expected = {"known.zip": "match", "secret.zip": "undetermined"}
+    assert outcomes(first) == expected
+    (second / "a.zip").write_bytes(zip_archive({"known.zip": known}))
+    (second / "b.zip").write_bytes(zip_archive({"secret.zip": secret}))
+    assert outcomes(second) == {"a.zip": "match", "b.zip": "undetermined"}
+    assert outcomes(first) == expected
+    assert outcomes(second) == {"a.zip": "match", "b.zip": "undetermined"}
+
+
 def test_what_cannot_be_opened_is_undetermined(program: Program, files: Path) -> None:
     import_list(program, KNOWN)
     for path in files.iterdir():
