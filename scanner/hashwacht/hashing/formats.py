@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from hashwacht.core.types import DECODERS
+from hashwacht.hashing.content_reader import HEAD
 from hashwacht.hashing.decoders.bitmap_header import HEADER_LENGTHS
 from hashwacht.hashing.decoders.code_points import add_avif_code_points, add_png_code_points
 from hashwacht.hashing.decoders.file_type_box import branded_kind
@@ -154,8 +155,10 @@ _SIGNATURES: tuple[tuple[tuple[bytes, ...], PictureFormat], ...] = (
 )
 
 
-def detect_format(head: bytes) -> PictureFormat | None:
+def detect_format(head: bytes, *, cut: bool = False) -> PictureFormat | None:
     """Return the format of a file by its first bytes, None if no decoder would show it.
+
+    Fewer than HEAD bytes are the whole file, unless *cut*.
 
     Signatures as in the WHATWG's MIME Sniffing Standard (what browsers do), plus TIFF (TIFF 6.0)
     and the brands of ISO 23008-12 (HEIF) and AVIF.
@@ -165,7 +168,11 @@ def detect_format(head: bytes) -> PictureFormat | None:
     for signatures, picture_format in _SIGNATURES:
         if head.startswith(signatures):
             return picture_format
-    return _detect_by_fields(head) or _detect_branded(head) or _detect_text(head)
+    return (
+        _detect_by_fields(head)
+        or _detect_branded(head)
+        or _detect_text(head, whole=not cut and len(head) < HEAD)
+    )
 
 
 def _detect_by_fields(head: bytes) -> PictureFormat | None:
@@ -192,10 +199,10 @@ def _detect_branded(head: bytes) -> PictureFormat | None:
     return replace(_RAW, kind="image/x-canon-cr3") if kind == "cr3" else None
 
 
-def _detect_text(head: bytes) -> PictureFormat | None:
+def _detect_text(head: bytes, *, whole: bool) -> PictureFormat | None:
     if head.startswith(GZIP):
         return _SVGZ
-    if may_be_svg(head):
+    if may_be_svg(head, whole=whole):
         return _SVG
     first = head[:_MAX_XBM_HEAD]
     return _XBM if b"#define" in first and _XBM_HEAD.match(first) else None

@@ -17,6 +17,7 @@ from demo.pictures import encode, photo
 from hashwacht.core.types import Fingerprint, Reason
 from hashwacht.core.views import describe_variant
 from hashwacht.hashing import Limits, Plan
+from hashwacht.hashing.content_reader import HEAD
 from hashwacht.hashing.decoders.svg import may_be_svg
 from support.pictures.raw_files import raw_variants
 from support.pictures.svg_files import NAMESPACES, drawing, packed_svg, uri
@@ -175,6 +176,16 @@ def test_a_preview_behind_thousands_of_beginnings_is_undetermined(fingerprint: H
     result = fingerprint(content, PLAN)
     assert len(stored(result)) == 1
     assert reasons(result) == [Reason.NO_DECODER]
+
+
+@pytest.mark.parametrize("script", [b"<?php\necho 1;\n", b"<!-- never ended", b"<?php ?>\n"])
+def test_a_script_without_an_end_is_no_drawing(script: bytes, fingerprint: Hash) -> None:
+    assert reasons(fingerprint(script, PLAN)) == [Reason.OTHER_KIND]
+
+
+def test_a_drawing_behind_a_long_instruction_is_decoded(fingerprint: Hash) -> None:
+    prolog = f"<?php {'x' * HEAD} ?>"
+    assert len(stored(fingerprint(drawing(PICTURE, IMAGE, prolog=prolog), PLAN))) == 1
 
 
 @settings(max_examples=200, deadline=None)

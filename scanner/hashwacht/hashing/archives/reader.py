@@ -109,7 +109,7 @@ class ArchiveMember:
 def _is_link_target(target: bytes) -> bool:
     """Return whether *target* may be the name of a file, not the beginning of one."""
     is_name = 0 < len(target) < _PATH_MAX and not _CONTROL.search(target)
-    return is_name and detect_format(target) is None
+    return is_name and detect_format(target, cut=True) is None
 
 
 class ArchiveReader:

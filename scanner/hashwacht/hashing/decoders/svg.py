@@ -36,10 +36,12 @@ _DATA_SCHEME = re.compile("data:", re.IGNORECASE)
 _LINKS = frozenset({"href", "src"})
 
 
-def may_be_svg(head: bytes) -> bool:
+def may_be_svg(head: bytes, *, whole: bool = False) -> bool:
     """Return whether the first bytes begin a document whose root element may be ``svg``.
 
-    It may be if a prolog does not end within them.  This is Python alone: no XML parser runs.
+    It may be if a prolog does not end within them, unless they are the *whole* content: a script
+    in PHP often is one processing instruction without an end.  This is Python alone: no XML
+    parser runs.
     """
     head = head[:HEAD]
     if head.startswith(_UTF_16):
@@ -58,7 +60,7 @@ def may_be_svg(head: bytes) -> bool:
         if end is None:
             return False
         at = _skip_white_space(text, end)
-    return True
+    return not whole
 
 
 def _skip_white_space(text: str, at: int) -> int:

@@ -62,7 +62,7 @@ class UnpackTask:
 
     def _is_wanted(self, head: bytes) -> bool:
         """Return whether a member with these first bytes is hashed."""
-        if self._mode is ArchiveMode.ALL or detect_format(head) or detect_archive(head):
+        if self._mode is ArchiveMode.ALL or detect_format(head, cut=True) or detect_archive(head):
             return True
         kind = sniff(head, b"")
         return kind.startswith("video/") or lacks_decoder(kind)
