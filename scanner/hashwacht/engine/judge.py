@@ -109,15 +109,8 @@ class ContentJudge:
         known = [stored[number] for number in contents if number in stored]
         # Taken before the lookup: answers from before a list arrives must count as outdated.
         knowledge_id = matcher_set.knowledge_id
-        early = earlier or {}
         requests = [
-            LookupRequest(
-                content.fingerprint,
-                content.answers,
-                early.get(content.id),
-                _member_requests(members.get(content.id, ()), stored),
-            )
-            for content in known
+            _request(content, (earlier or {}).get(content.id), members, stored) for content in known
         ]
         judgements = self._mark_accepted(
             judge_all(matcher_set, requests, self._clock(), unavailable)
@@ -204,6 +197,17 @@ class ContentJudge:
             number, container = judged(judgement)
             members = dict(judged(member) for _, member in judgement.members)
             self.record({number: replace(container, members=members)})
+
+
+def _request(
+    content: StoredContent,
+    earlier: EarlierAnswers | None,
+    members: Mapping[int, Sequence[NamedContent]],
+    stored: Mapping[int, StoredContent],
+) -> LookupRequest:
+    """Return the request for a content and for its *members* that are stored."""
+    named = _member_requests(members.get(content.id, ()), stored)
+    return LookupRequest(content.fingerprint, content.answers, earlier, named)
 
 
 def _member_requests(
