@@ -22,7 +22,6 @@ from hashwacht.core.views import VIEWED_TYPE, ViewKind
 from hashwacht.hashing import ArchiveLimits, Limits, Plan
 from hashwacht.hashing.quick_then_exact import QuickThenExact
 from hashwacht.hashing.replanning import ReplanningFingerprinter
-from hashwacht.hashing.unpacking import UnpackingFingerprinter
 from hashwacht.matching.matcher_set import ConfiguredMatcher, MatcherSet
 from hashwacht.matching.services.service_matchers import (
     AnyService,
@@ -299,6 +298,8 @@ def opening_archives(
     """Let *fingerprinter* open archives, with the workers of *pool*, as the settings say."""
     if (mode := settings.fingerprint.archives) is ArchiveMode.OFF:
         return fingerprinter
+    from hashwacht.hashing.unpacking import UnpackingFingerprinter
+
     limits = ArchiveLimits()
     return UnpackingFingerprinter(fingerprinter, pool.unpacker, mode, limits, jobs(settings))
 

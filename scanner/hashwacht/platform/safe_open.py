@@ -16,6 +16,7 @@ the page (mmap(2)), and network file systems show times as late as their caches 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import time
@@ -191,10 +192,12 @@ def read_consistent(
 def reopen_read_only(fd: int) -> int:
     """Open the file of *fd* again, for reading only and with an offset of its own.
 
-    Raises OSError, also if this user may not read the file.
+    If *fd* leaves the time of the last access as it is (O_NOATIME), so does the result.  Raises
+    OSError, also if this user may not read the file.
     """
+    kept_access_time = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_NOATIME
     try:
-        return os.open(f"/proc/self/fd/{fd}", _REOPENING)
+        return os.open(f"/proc/self/fd/{fd}", _REOPENING | kept_access_time)
     except BlockingIOError:
         return BLOCKING_OPENER.open(fd, LEASE_WAIT)
 

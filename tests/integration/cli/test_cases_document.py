@@ -15,6 +15,7 @@ from hashwacht.cases.case_rendering import CaseFile
 from hashwacht.cli.app import root
 from hashwacht.core.types import Action, FileId, Match, Outcome, Signal
 from hashwacht.core.upload_context import UploadContext
+from hashwacht.storage.case_reports import CaseReport, ReportState
 from hashwacht.storage.cases import Case, CaseState, Evidence, Note
 from hashwacht.storage.locations import FileLocation, LocationState
 
@@ -54,7 +55,12 @@ def test_its_example_of_a_case_has_the_shape_of_a_real_one() -> None:
     evidence = Evidence(Outcome.MATCH, (match,))
     case = Case(7, "0" * 64, 1, "image/jpeg", CaseState.OPEN, 1.0, 1.0, evidence)
     counts = {LocationState.QUARANTINED: 1}
-    real = CaseFile(case, (place,), counts, (Note(1.0, "root", "x"),), (context,)).to_json()
+    report = CaseReport(
+        *(3, 7, "article-18", "nl", "", ReportState.SENT, 1.0, "bea", "text"),
+        *(1.0, "bea", 1.0, "bea", "received"),
+    )
+    notes = (Note(1.0, "root", "x"),)
+    real = CaseFile(case, (place,), counts, notes, (context,), (report,)).to_json()
     assert shape(json.loads(block)) == shape(json.loads(json.dumps(real)))
     assert asdict(context).keys() == real["uploads"][0].keys()
 

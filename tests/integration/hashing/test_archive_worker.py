@@ -10,7 +10,7 @@ from hashwacht.core.types import Reason
 from hashwacht.hashing.workers.protocol import TaskFailure, WorkerKind
 from support.archives import zip_archive
 from support.fingerprints import fingerprint_bytes
-from support.processes import workers
+from support.processes import wait_for, workers
 from support.unpacking import unpacking_pool
 
 FILES = {str(number): b"some text %d" % number for number in range(5)}
@@ -36,6 +36,7 @@ def test_an_archive_that_crashes_its_worker_twice_is_not_opened_again() -> None:
     def kill_at_the_second(name: str, _: int) -> TaskFailure | None:
         names.append(name)
         if len(names) == 2:
+            wait_for(lambda: len(workers(WorkerKind.ARCHIVE)) == 1)
             (worker,) = workers(WorkerKind.ARCHIVE)
             worker.kill()  # the fork server reaps it
         return None

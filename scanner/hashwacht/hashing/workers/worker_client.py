@@ -129,7 +129,8 @@ class WorkerClient:
         try:
             socket.send_fds(self._link, [REQUEST.pack(number)], fds)
         except ConnectionError as error:
-            self.accepted = number == 1  # a worker that fails its first request is not replaced
+            # Not replaced: one that fails its first request, or in the middle of an archive.
+            self.accepted = number == 1 or not fds
             raise WorkerDied from error
         return number
 
